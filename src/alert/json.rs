@@ -1,0 +1,250 @@
+//! A JSON writer over one growing buffer: no allocation in steady state, no way to write an invalid document.
+//!
+//! Hostile bytes are escaped: control characters, quotes and backslashes by JSON's rules, bytes that are not UTF-8 as
+//! `\ufffd` replaced characters are not used: each such byte is written as `\u00XX`, which is what EVE consumers expect
+//! of Suricata (it prints non-printable bytes of a buffer that way).
+
+/// Writes one JSON document at a time into a buffer it borrows.
+pub struct Json<'a> {
+    out: &'a mut Vec<u8>,
+    comma: bool,
+}
+
+impl std::fmt::Debug for Json<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Json({} bytes)", self.out.len())
+    }
+}
+
+impl<'a> Json<'a> {
+    /// Appends to `out`. Members begin without a comma: `out` holds nothing, or ends with `{`, `[` or a written comma.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, comma: false }
+    }
+
+    /// Appends members to an object or array that already has some.
+    pub fn resume(out: &'a mut Vec<u8>) -> Self {
+        Self { out, comma: true }
+    }
+
+    /// Bytes written to the buffer so far, those before this writer included.
+    pub fn position(&self) -> usize {
+        self.out.len()
+    }
+
+    fn separate(&mut self) {
+        if self.comma {
+            self.out.push(b',');
+        }
+        self.comma = true;
+    }
+
+    /// Opens an object as an array's element or as the document.
+    pub fn begin(&mut self) -> &mut Self {
+        self.separate();
+        self.out.push(b'{');
+        self.comma = false;
+        self
+    }
+
+    /// Closes an object.
+    pub fn end(&mut self) -> &mut Self {
+        self.out.push(b'}');
+        self.comma = true;
+        self
+    }
+
+    /// Writes `"name":`; a value must follow. Names are ours: plain ASCII without anything to escape.
+    pub fn key(&mut self, name: &str) -> &mut Self {
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.comma = false;
+        self
+    }
+
+    /// Opens an object as the value of `name`.
+    pub fn object(&mut self, name: &str) -> &mut Self {
+        self.key(name);
+        self.out.push(b'{');
+        self.comma = false;
+        self
+    }
+
+    /// Opens an array as the value of `name`.
+    pub fn array(&mut self, name: &str) -> &mut Self {
+        self.key(name);
+        self.out.push(b'[');
+        self.comma = false;
+        self
+    }
+
+    /// Closes an array.
+    pub fn end_array(&mut self) -> &mut Self {
+        self.out.push(b']');
+        self.comma = true;
+        self
+    }
+
+    /// A string member from text or hostile bytes.
+    pub fn str(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
+        self.key(name);
+        self.text(value)
+    }
+
+    /// A number member.
+    pub fn num(&mut self, name: &str, value: impl Into<i128>) -> &mut Self {
+        self.key(name);
+        self.number(value)
+    }
+
+    /// A boolean member.
+    pub fn bool(&mut self, name: &str, value: bool) -> &mut Self {
+        self.key(name);
+        self.raw(if value { b"true" } else { b"false" })
+    }
+
+    /// A string element or value.
+    pub fn text(&mut self, value: impl AsRef<[u8]>) -> &mut Self {
+        self.separate();
+        self.out.push(b'"');
+        escape(self.out, value.as_ref());
+        self.out.push(b'"');
+        self
+    }
+
+    /// A number element or value.
+    pub fn number(&mut self, value: impl Into<i128>) -> &mut Self {
+        self.separate();
+        let value: i128 = value.into();
+        let mut digits = [0u8; 40];
+        let mut at = digits.len();
+        let mut rest = value.unsigned_abs();
+        loop {
+            at -= 1;
+            if let Some(d) = digits.get_mut(at) {
+                *d = b'0' + (rest % 10) as u8;
+            }
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        if value < 0 {
+            self.out.push(b'-');
+        }
+        self.out.extend_from_slice(digits.get(at..).unwrap_or_default());
+        self
+    }
+
+    /// A floating point value; what JSON cannot say (NaN, infinity) becomes null.
+    pub fn float(&mut self, name: &str, value: f64) -> &mut Self {
+        use std::io::Write;
+        self.key(name);
+        self.comma = true;
+        if value.is_finite() {
+            let _ = write!(self.out, "{value}");
+        } else {
+            self.out.extend_from_slice(b"null");
+        }
+        self
+    }
+
+    /// A value that is already JSON.
+    pub fn raw(&mut self, json: &[u8]) -> &mut Self {
+        self.separate();
+        self.out.extend_from_slice(json);
+        self
+    }
+
+    /// A string member in lower-case hexadecimal.
+    pub fn hex(&mut self, name: &str, value: &[u8], separator: Option<u8>) -> &mut Self {
+        self.key(name);
+        self.comma = true;
+        self.out.push(b'"');
+        for (i, byte) in value.iter().enumerate() {
+            if let (Some(separator), true) = (separator, i > 0) {
+                self.out.push(separator);
+            }
+            self.out.push(hex_digit(byte >> 4));
+            self.out.push(hex_digit(byte & 15));
+        }
+        self.out.push(b'"');
+        self
+    }
+
+    /// A string member in base64 (RFC 4648 §4, padded).
+    pub fn base64(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        self.key(name);
+        self.comma = true;
+        self.out.push(b'"');
+        for chunk in value.chunks(3) {
+            let (a, b, c) = (chunk[0], chunk.get(1).copied().unwrap_or(0), chunk.get(2).copied().unwrap_or(0));
+            let word = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
+            for i in 0..4 {
+                let index = (word >> (18 - 6 * i) & 63) as usize;
+                self.out.push(if i <= chunk.len() { ALPHABET[index] } else { b'=' });
+            }
+        }
+        self.out.push(b'"');
+        self
+    }
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+/// Appends `value` with JSON's escapes. Valid UTF-8 passes; a byte that is not becomes `\u00XX`.
+fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    for chunk in value.utf8_chunks() {
+        let text = chunk.valid().as_bytes();
+        let mut plain = 0;
+        for (i, &byte) in text.iter().enumerate() {
+            if byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f {
+                continue;
+            }
+            out.extend_from_slice(text.get(plain..i).unwrap_or_default());
+            plain = i + 1;
+            match byte {
+                b'"' => out.extend_from_slice(b"\\\""),
+                b'\\' => out.extend_from_slice(b"\\\\"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                0x08 => out.extend_from_slice(b"\\b"),
+                0x0c => out.extend_from_slice(b"\\f"),
+                _ => escape_byte(out, byte),
+            }
+        }
+        out.extend_from_slice(text.get(plain..).unwrap_or_default());
+        for &byte in chunk.invalid() {
+            escape_byte(out, byte);
+        }
+    }
+}
+
+fn escape_byte(out: &mut Vec<u8>, byte: u8) {
+    out.extend_from_slice(b"\\u00");
+    out.push(hex_digit(byte >> 4));
+    out.push(hex_digit(byte & 15));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_stays_one_valid_document() {
+        let mut out = Vec::new();
+        let mut json = Json::new(&mut out);
+        json.begin().str("a", b"q\"\\\n\x00\xff\x7f\xc3\xa9").num("n", -5).bool("b", true);
+        json.array("l").text("x").number(7u32).end_array().object("o").base64("p", b"ab").hex("h", &[1, 255], Some(b':')).end().end();
+        let value: serde_json::Value = serde_json::from_slice(&out).expect("valid");
+        assert_eq!(value["a"], "q\"\\\n\u{0}\u{ff}\u{7f}é");
+        assert_eq!((value["n"].as_i64(), value["l"][1].as_u64()), (Some(-5), Some(7)));
+        assert_eq!((value["o"]["p"].as_str(), value["o"]["h"].as_str()), (Some("YWI="), Some("01:ff")));
+    }
+}

@@ -1,0 +1,144 @@
+//! Files seen in transactions: HTTP bodies with a name, mail attachments, FTP data.
+//!
+//! A file keeps a bounded window of its bytes for inspection; its size and hashes are of the whole.
+
+use std::collections::VecDeque;
+
+use super::Window;
+
+/// Where a file stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileState {
+    /// More may come.
+    #[default]
+    Open,
+    /// All of it was seen.
+    Closed,
+    /// It ended early or was cut by a limit.
+    Truncated,
+    /// It had to be given up.
+    Error,
+}
+
+impl FileState {
+    /// EVE's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "UNKNOWN",
+            Self::Closed => "CLOSED",
+            Self::Truncated => "TRUNCATED",
+            Self::Error => "ERROR",
+        }
+    }
+}
+
+/// One file.
+#[derive(Debug, Default)]
+pub struct File {
+    /// Its name, as sent (bounded to 64 KiB by the parsers).
+    pub name: Vec<u8>,
+    /// Where it stands.
+    pub state: FileState,
+    /// Bytes seen so far.
+    pub size: u64,
+    /// Whether bytes are missing in it.
+    pub gaps: bool,
+    /// Number of the file in its flow, from 1 (`fileinfo.file_id` order).
+    pub id: u32,
+    /// First and last byte when it is a part of a whole (Content-Range): start, end, whole size.
+    pub range: Option<(u64, u64, u64)>,
+    /// Whether its `fileinfo` was written.
+    pub logged: bool,
+    /// The window: the last bytes kept.
+    window: Vec<u8>,
+    /// Offset of the window's first byte.
+    window_offset: u64,
+    /// Bytes the window may hold.
+    window_max: usize,
+    /// Bytes already inspected.
+    inspected: u64,
+}
+
+impl File {
+    /// A new file that keeps at most `window_max` bytes for inspection.
+    pub fn new(name: Vec<u8>, window_max: usize) -> Self {
+        Self { name, window_max: window_max.max(1), ..Self::default() }
+    }
+
+    /// Takes the next bytes. Once the window is full, its inspected front gives way.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.size = self.size.saturating_add(bytes.len() as u64);
+        self.window.extend_from_slice(bytes);
+        let excess = self.window.len().saturating_sub(self.window_max);
+        if excess > 0 {
+            self.window.drain(..excess);
+            self.window_offset = self.window_offset.saturating_add(excess as u64);
+        }
+    }
+
+    /// Notes lost bytes.
+    pub fn gap(&mut self, len: u64) {
+        self.gaps = true;
+        self.size = self.size.saturating_add(len);
+        self.window_offset = self.size;
+        self.window.clear();
+    }
+
+    /// Ends it.
+    pub fn close(&mut self, state: FileState) {
+        if self.state == FileState::Open {
+            self.state = state;
+        }
+    }
+
+    /// What may be inspected.
+    pub fn window(&self) -> Window<'_> {
+        Window { bytes: &self.window, offset: self.window_offset, complete: self.state != FileState::Open }
+    }
+
+    /// Detection has seen everything up to `offset`.
+    pub fn set_inspected(&mut self, offset: u64) {
+        self.inspected = self.inspected.max(offset);
+    }
+}
+
+/// The files of one direction of a transaction, in order.
+#[derive(Debug, Default)]
+pub struct Files {
+    list: VecDeque<File>,
+}
+
+impl Files {
+    /// Files kept at a time.
+    pub const MAX: usize = 64;
+
+    /// Opens a file; the oldest closed one gives way when there are too many.
+    pub fn open(&mut self, file: File) -> &mut File {
+        if self.list.len() >= Self::MAX {
+            self.list.pop_front();
+        }
+        self.list.push_back(file);
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    /// The newest.
+    pub fn last_mut(&mut self) -> Option<&mut File> {
+        self.list.back_mut()
+    }
+
+    /// By position.
+    pub fn get(&self, index: usize) -> Option<&File> {
+        self.list.get(index)
+    }
+
+    /// All.
+    pub fn iter(&self) -> impl Iterator<Item = &File> {
+        self.list.iter()
+    }
+
+    /// All.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut File> {
+        self.list.iter_mut()
+    }
+}

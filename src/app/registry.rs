@@ -1,0 +1,25 @@
+//! The list of protocols: one line each.
+
+use super::{AppProto, Protocol};
+
+/// Every protocol, in the order of their numbers. Files add themselves here.
+pub static PROTOCOLS: &[&dyn Protocol] = &[];
+
+/// The protocol of a number.
+pub fn protocol(proto: AppProto) -> Option<&'static dyn Protocol> {
+    PROTOCOLS.get(usize::from(proto.0)).copied()
+}
+
+/// The number of a protocol by its name (EVE's `app_proto`).
+pub fn number(name: &str) -> AppProto {
+    PROTOCOLS
+        .iter()
+        .position(|p| p.name() == name)
+        .and_then(|i| u8::try_from(i).ok())
+        .map_or(AppProto::UNKNOWN, AppProto)
+}
+
+/// The protocols a name in a rule header means (`http` means HTTP/1 and HTTP/2).
+pub fn named(name: &str) -> impl Iterator<Item = &'static dyn Protocol> + '_ {
+    PROTOCOLS.iter().copied().filter(move |p| p.name() == name || p.aliases().contains(&name))
+}

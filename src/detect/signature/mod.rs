@@ -1,0 +1,1 @@
+//! Signature detection: prefilter → verify → flow state.

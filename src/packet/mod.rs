@@ -1,0 +1,85 @@
+//! Plain data that every stage shares: time, frames, decoded packets, flow keys, directions.
+//!
+//! Nothing here allocates per packet. A [`Layers`] is what decoding found in a frame (offsets and fields, no
+//! reference); a [`Packet`] is a [`Layers`] together with the bytes it speaks of. Batches of layers travel over rings;
+//! the bytes stay where capture put them ([`FrameBytes`]).
+
+mod batch;
+mod event;
+mod key;
+mod layers;
+mod time;
+
+pub use batch::{Batch, FrameBytes, Slice};
+pub use event::{DecodeEvent, EventSet};
+pub use key::{FlowKey, Transport};
+pub use layers::{LinkType, Layers, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};
+pub use time::Timestamp;
+
+/// Which way a packet, or the data it carries, goes in its flow.
+///
+/// The client is who sent the first packet seen (corrected by the handshake where it shows otherwise).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Direction {
+    /// From the client.
+    ToServer = 0,
+    /// From the server.
+    ToClient = 1,
+}
+
+impl Direction {
+    /// The other one.
+    pub const fn reverse(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
+
+    /// 0 to the server, 1 to the client: for arrays of two.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A decoded packet: the bytes of its frame, and what decoding found in them.
+///
+/// Cheap to copy (two pointers and a length). Accessors never panic: an offset beyond the frame gives an empty slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// All captured bytes from the link layer on (for a reassembled or decapsulated packet: from its first header on).
+    pub frame: &'a [u8],
+    /// What decoding found.
+    pub layers: &'a Layers,
+}
+
+impl<'a> std::ops::Deref for Packet<'a> {
+    type Target = Layers;
+    fn deref(&self) -> &Layers {
+        self.layers
+    }
+}
+
+impl<'a> Packet<'a> {
+    /// The bytes above the transport header (TCP, UDP, ICMP, SCTP, or above IP for other protocols).
+    pub fn payload(&self) -> &'a [u8] {
+        self.cut(self.layers.payload_offset, self.layers.payload_len)
+    }
+
+    /// The network header with its options (IPv6: with extension headers).
+    pub fn network_header(&self) -> &'a [u8] {
+        self.cut(self.layers.network_offset, self.layers.network_header_len)
+    }
+
+    /// The transport header with its options.
+    pub fn transport_header(&self) -> &'a [u8] {
+        let len = self.layers.payload_offset.saturating_sub(self.layers.transport_offset);
+        self.cut(self.layers.transport_offset, len)
+    }
+
+    fn cut(&self, offset: u32, len: u32) -> &'a [u8] {
+        let rest = self.frame.get(offset as usize..).unwrap_or_default();
+        rest.get(..len as usize).unwrap_or(rest)
+    }
+}

@@ -1,0 +1,1128 @@
+//! Signatures as data: what compiling rule text gives, and all that matching needs.
+//!
+//! ```text
+//! Signature
+//!  ├─ header: action, protocol, addresses, ports, direction
+//!  ├─ flow conditions, packet tests (ttl, flags, itype …), flow tests (flowbits:isset, stream_size …)
+//!  ├─ groups: per buffer an ordered list of tests (content, pcre, byte_test …) that share one cursor
+//!  ├─ field tests (numbers and tests on transactions)
+//!  └─ effects on a match: flowbits:set, flowint, xbits, tag …
+//! ```
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::alert::XbitCondition;
+use crate::app::{AppProto, Field, FieldTest};
+use crate::packet::{DecodeEvent, Transport};
+
+/// A signature's id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sid(pub u32);
+
+/// What a rule does when it matches. Order of precedence: pass, drop, reject, alert (Suricata's action-order).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Stop inspecting, no alert.
+    Pass,
+    /// Block and alert.
+    Drop,
+    /// Block, answer the source, alert. (`reject`, `rejectsrc`)
+    RejectSource,
+    /// Block, answer the destination, alert.
+    RejectDestination,
+    /// Block, answer both, alert.
+    RejectBoth,
+    /// Alert.
+    Alert,
+    /// Apply a configuration (`config` rules), no alert.
+    Config,
+}
+
+/// A set of addresses: sorted, non-overlapping, inclusive ranges; negations already taken out. `any` is empty `ranges`
+/// with `any` set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AddressSet {
+    /// Every address.
+    pub any: bool,
+    /// IPv4 ranges.
+    pub v4: Vec<(u32, u32)>,
+    /// IPv6 ranges.
+    pub v6: Vec<(u128, u128)>,
+}
+
+impl AddressSet {
+    /// Whether it contains `address`.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        if self.any {
+            return true;
+        }
+        match address {
+            IpAddr::V4(v4) => holds(&self.v4, u32::from(v4)),
+            IpAddr::V6(v6) => holds(&self.v6, u128::from(v6)),
+        }
+    }
+}
+
+/// A set of ports: sorted, non-overlapping, inclusive ranges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PortSet {
+    /// Every port.
+    pub any: bool,
+    /// Ranges.
+    pub ranges: Vec<(u16, u16)>,
+}
+
+impl PortSet {
+    /// Whether it contains `port`.
+    pub fn contains(&self, port: u16) -> bool {
+        self.any || holds(&self.ranges, port)
+    }
+}
+
+fn holds<T: PartialOrd + Copy>(ranges: &[(T, T)], value: T) -> bool {
+    let at = ranges.partition_point(|(first, _)| *first <= value);
+    at.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, last)| value <= *last)
+}
+
+/// Protocol of a rule's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderProto {
+    /// Any IP packet (`ip`).
+    Ip,
+    /// `ipv4` / `ip4`.
+    Ipv4,
+    /// `ipv6` / `ip6`.
+    Ipv6,
+    /// Any packet at all, decoded or not (`pkthdr`).
+    PacketHeader,
+    /// Any Ethernet frame (`ether`).
+    Ether,
+    /// `arp`.
+    Arp,
+    /// `tcp`, `udp`, `icmp` (both versions), `icmpv4`, `icmpv6`, `sctp`.
+    Transport(&'static [Transport]),
+    /// Per packet only (`tcp-pkt`).
+    TcpPacket,
+    /// Reassembled stream only (`tcp-stream`).
+    TcpStream,
+    /// An application protocol by its registry name(s).
+    App(Vec<AppProto>),
+}
+
+/// Where inspection of an application-layer rule is hooked (`http1:request_headers`, `tcp:flow_start`), if stated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// The first packet of a flow.
+    FlowStart,
+    /// Every packet (`tcp:all`).
+    All,
+    /// A progress value of a direction of the protocol.
+    Progress {
+        /// Server-bound?
+        to_server: bool,
+        /// Index in `Protocol::states`.
+        state: u8,
+    },
+}
+
+/// The `flow` option.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowTest {
+    /// `to_server` / `from_client`.
+    pub to_server: bool,
+    /// `to_client` / `from_server`.
+    pub to_client: bool,
+    /// `established`.
+    pub established: bool,
+    /// `not_established`.
+    pub not_established: bool,
+    /// `stateless`.
+    pub stateless: bool,
+    /// `only_stream`.
+    pub only_stream: bool,
+    /// `no_stream`.
+    pub no_stream: bool,
+    /// `only_frag`.
+    pub only_frag: bool,
+    /// `no_frag`.
+    pub no_frag: bool,
+}
+
+/// Comparison of a number with one or two others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// `n`
+    Equal(u64),
+    /// `!n`
+    NotEqual(u64),
+    /// `<n`
+    Less(u64),
+    /// `<=n`
+    LessOrEqual(u64),
+    /// `>n`
+    Greater(u64),
+    /// `>=n`
+    GreaterOrEqual(u64),
+    /// `a<>b` / `a-b`; whether the ends belong to it depends on the keyword and is already applied: inclusive here.
+    Between(u64, u64),
+    /// Not in that range.
+    Outside(u64, u64),
+    /// `&mask`, `&mask=value`.
+    Masked {
+        /// Bits looked at.
+        mask: u64,
+        /// Value they must have.
+        value: u64,
+        /// Whether they must not.
+        negate: bool,
+    },
+}
+
+impl Compare {
+    /// Whether `value` satisfies it.
+    pub fn test(self, value: u64) -> bool {
+        match self {
+            Self::Equal(n) => value == n,
+            Self::NotEqual(n) => value != n,
+            Self::Less(n) => value < n,
+            Self::LessOrEqual(n) => value <= n,
+            Self::Greater(n) => value > n,
+            Self::GreaterOrEqual(n) => value >= n,
+            Self::Between(a, b) => (a..=b).contains(&value),
+            Self::Outside(a, b) => !(a..=b).contains(&value),
+            Self::Masked { mask, value: want, negate } => (value & mask == want) != negate,
+        }
+    }
+}
+
+/// A test on the packet's headers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PacketTest {
+    /// TCP flags: the tested flags, the mode, the flags to ignore.
+    TcpFlags {
+        /// Flags in `TcpFlags` bits.
+        flags: u8,
+        /// `+` all of them and maybe others, `*` any, `!` not these, none: exactly.
+        mode: FlagMode,
+        /// Bits left out of the comparison.
+        ignore: u8,
+    },
+    /// `ttl` / hop limit.
+    Ttl(Compare),
+    /// `tos`.
+    Tos(Compare),
+    /// `id`.
+    IpId(Compare),
+    /// `ip_proto` (also `ip_proto:!6`).
+    IpProto(Compare),
+    /// `ipopts`: option number; `None` = any option.
+    IpOption(Option<u8>),
+    /// `sameip`.
+    SameIp,
+    /// `fragbits`: bits (1 = MF, 2 = DF, 4 = reserved) and mode.
+    FragBits {
+        /// Bits.
+        bits: u8,
+        /// Mode as in TCP flags.
+        mode: FlagMode,
+    },
+    /// `fragoffset`, in 8-byte units.
+    FragOffset(Compare),
+    /// `itype`.
+    IcmpType(Compare),
+    /// `icode`.
+    IcmpCode(Compare),
+    /// `icmp_id`.
+    IcmpId(u16),
+    /// `icmp_seq`.
+    IcmpSeq(u16),
+    /// `icmpv6.mtu`.
+    Icmpv6Mtu(Compare),
+    /// `seq`, relative to the stream's start when a stream exists, as Suricata compares the raw number.
+    TcpSeq(u32),
+    /// `ack`.
+    TcpAck(u32),
+    /// `window`.
+    TcpWindow(Compare),
+    /// `tcp.mss`.
+    TcpMss(Compare),
+    /// `tcp.wscale`.
+    TcpWscale(Compare),
+    /// `dsize`.
+    PayloadSize(Compare),
+    /// `decode-event` and `stream-event`.
+    Event(DecodeEvent),
+    /// Checksum validity (`tcpv4-csum:invalid` …): protocol and whether it must be valid.
+    Checksum {
+        /// Which checksum.
+        of: ChecksumOf,
+        /// Valid or invalid wanted.
+        valid: bool,
+    },
+    /// `vlan.id` at a layer (or any), `vlan.layers`.
+    VlanId {
+        /// Tag index from the outside; negative from the inside; `None`: any.
+        layer: Option<i8>,
+        /// Wanted.
+        id: Compare,
+    },
+    /// Number of VLAN tags.
+    VlanLayers(Compare),
+    /// SCTP: number of chunks, verification tag, a chunk type present, …
+    Sctp(SctpTest),
+    /// `pkt_data` negation and other fixed outcomes.
+    Never,
+}
+
+/// Which checksum a test asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChecksumOf {
+    /// IPv4 header.
+    Ipv4,
+    /// TCP over IPv4.
+    TcpV4,
+    /// TCP over IPv6.
+    TcpV6,
+    /// UDP over IPv4.
+    UdpV4,
+    /// UDP over IPv6.
+    UdpV6,
+    /// ICMP.
+    IcmpV4,
+    /// ICMPv6.
+    IcmpV6,
+}
+
+/// Tests on SCTP.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SctpTest {
+    /// `sctp.chunk_cnt`
+    ChunkCount(Compare),
+    /// `sctp.vtag`
+    VerificationTag(Compare),
+    /// `sctp.chunk_type`: one chunk satisfies it.
+    ChunkType(Compare),
+}
+
+/// How a set of flags is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlagMode {
+    /// Exactly these.
+    #[default]
+    Exact,
+    /// All of these, others may be.
+    All,
+    /// One of these.
+    Any,
+    /// None of these… (`!`): not all of these.
+    Not,
+}
+
+/// A test on, or change of, state that the flow keeps. Tests are evaluated with the header; changes after a match.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlowStateOption {
+    /// `flowbits:set`
+    BitSet(u32),
+    /// `flowbits:unset`
+    BitUnset(u32),
+    /// `flowbits:toggle`
+    BitToggle(u32),
+    /// `flowbits:isset,a|b`
+    BitIsSet(Vec<u32>),
+    /// `flowbits:isnotset,a|b`
+    BitIsNotSet(Vec<u32>),
+    /// `flowint:name,op,value`
+    Int {
+        /// Variable.
+        variable: u32,
+        /// Operation.
+        operation: FlowIntOperation,
+        /// Operand.
+        operand: FlowIntOperand,
+    },
+    /// xbits, hostbits.
+    Xbit(XbitCondition),
+}
+
+/// `flowint` operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowIntOperation {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `=`
+    Assign,
+    /// `==`, `!=`, `<`, `>`, `<=`, `>=`
+    Test(IntCompare),
+    /// `isset`
+    IsSet,
+    /// `isnotset` / `notset`
+    IsNotSet,
+}
+
+/// Comparison of two variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntCompare {
+    /// ==
+    Equal,
+    /// !=
+    NotEqual,
+    /// <
+    Less,
+    /// >
+    Greater,
+    /// <=
+    LessOrEqual,
+    /// >=
+    GreaterOrEqual,
+}
+
+/// Right-hand side of a `flowint`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowIntOperand {
+    /// A constant.
+    Value(u32),
+    /// Another variable.
+    Variable(u32),
+    /// None (`isset`).
+    None,
+}
+
+/// Tests on the flow and stream outside the buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamTest {
+    /// `stream_size:dir,op,n`
+    Size {
+        /// `server`, `client`, `both`, `either`.
+        side: StreamSide,
+        /// Comparison of the bytes (sequence space) of that side.
+        size: Compare,
+    },
+    /// `app-layer-protocol:[!]name[,side]`
+    AppProtocol {
+        /// Names meant (`unknown` and `failed` included).
+        protos: Vec<AppProto>,
+        /// Whether it must not be.
+        negate: bool,
+        /// Which identification: final, to server, to client, either, original.
+        side: ProtocolSide,
+    },
+    /// `flow.pkts`, `flow.bytes`, `flow.age` …
+    FlowCounter {
+        /// Which.
+        counter: FlowCounter,
+        /// Wanted.
+        value: Compare,
+    },
+    /// Flow-wide `app-layer-event:applayer_…`.
+    AppLayerEvent(&'static str),
+}
+
+/// Side of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamSide {
+    /// Server's bytes.
+    Server,
+    /// Client's bytes.
+    Client,
+    /// Both.
+    Both,
+    /// Either.
+    Either,
+}
+
+/// Which identification `app-layer-protocol` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolSide {
+    /// The flow's final one (or by the packet's direction).
+    Final,
+    /// By packet direction.
+    Direction,
+    /// To server.
+    ToServer,
+    /// To client.
+    ToClient,
+    /// Either.
+    Either,
+    /// Before a switch.
+    Original,
+}
+
+/// Counters of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowCounter {
+    /// Seconds since the first packet.
+    Age,
+    /// Packets to the server.
+    PacketsToServer,
+    /// Packets to the client.
+    PacketsToClient,
+    /// Packets in both directions.
+    Packets,
+    /// Bytes to the server.
+    BytesToServer,
+    /// Bytes to the client.
+    BytesToClient,
+    /// Bytes in both directions.
+    Bytes,
+}
+
+/// What a buffer is taken from.
+#[derive(Clone, Debug)]
+pub enum BufferSource {
+    /// Packet payload and, for stream-capable rules, the reassembled stream (contents without a sticky buffer).
+    Payload,
+    /// A header of the packet.
+    Header(HeaderBuffer),
+    /// A byte field of application protocols: the keyword's declaration by each protocol that has it.
+    App {
+        /// Keyword.
+        name: &'static str,
+        /// Declarations.
+        fields: Vec<(AppProto, &'static Field)>,
+    },
+    /// What `base64_decode` of the same signature gave.
+    Base64,
+    /// A frame of a protocol (`frame:http1.request`).
+    Frame {
+        /// Protocol.
+        proto: AppProto,
+        /// Frame type.
+        name: String,
+    },
+}
+
+/// Headers of a packet as buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeaderBuffer {
+    /// `ether.hdr`
+    Ether,
+    /// `ipv4.hdr`
+    Ipv4,
+    /// `ipv6.hdr`
+    Ipv6,
+    /// `tcp.hdr`
+    Tcp,
+    /// `udp.hdr`
+    Udp,
+    /// `icmpv4.hdr`
+    Icmpv4,
+    /// `icmpv6.hdr`
+    Icmpv6,
+    /// `sctp.hdr`
+    Sctp,
+    /// `sctp.chunk_data`
+    SctpChunkData,
+    /// `arp` header
+    Arp,
+}
+
+/// A change of a buffer before it is inspected. Applied in order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transform {
+    /// Several white-space bytes become one space.
+    CompressWhitespace,
+    /// White space goes.
+    StripWhitespace,
+    /// Pseudo header lines go.
+    StripPseudoHeaders,
+    /// A dot is put in front.
+    DotPrefix,
+    /// Percent-decoding and `+`.
+    UrlDecode,
+    /// Exclusive or with a repeated key.
+    Xor(Vec<u8>),
+    /// Lower case.
+    ToLowercase,
+    /// Upper case.
+    ToUppercase,
+    /// Normalises header line endings: only the names, lower case (`header_lowercase`).
+    HeaderLowercase,
+    /// Registered domain / top-level domain of a host name.
+    Domain,
+    /// See `Domain`.
+    Tld,
+    /// Base64.
+    FromBase64 {
+        /// Bytes to take.
+        bytes: Option<u32>,
+        /// Where to begin.
+        offset: u32,
+        /// rfc4648, rfc2045, strict.
+        mode: Base64Mode,
+    },
+    /// A digest as hex text… of the buffer, raw bytes.
+    Md5,
+    /// See `Md5`.
+    Sha1,
+    /// See `Md5`.
+    Sha256,
+    /// First capture group of an expression.
+    PcreCapture(Arc<str>),
+    /// Bytes of the buffer: `subslice`.
+    Subslice {
+        /// From (negative: from the end).
+        offset: i32,
+        /// Number of bytes (`None`: to the end).
+        len: Option<u32>,
+    },
+    /// gunzip
+    Gunzip {
+        /// Most bytes out.
+        max: u32,
+    },
+    /// zlib inflate
+    ZlibDeflate {
+        /// Most bytes out.
+        max: u32,
+    },
+}
+
+/// How base64 is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Base64Mode {
+    /// RFC 4648: stops at the first invalid character.
+    #[default]
+    Rfc4648,
+    /// RFC 2045: skips invalid characters.
+    Rfc2045,
+    /// All or nothing.
+    Strict,
+}
+
+/// A buffer: a source and what is done to it. Shared by all signatures that name the same.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    /// Source.
+    pub source: BufferSource,
+    /// Changes.
+    pub transforms: Vec<Transform>,
+}
+
+/// Index of a [`Buffer`] in [`RuleSet::buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u16);
+
+/// A number in a rule: written out, or read earlier from the traffic (`byte_extract`, `byte_math`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// Written out.
+    Fixed(i64),
+    /// Slot of the signature's variables.
+    Variable(u8),
+}
+
+/// `content` with its modifiers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    /// Bytes to find, 1..=65535.
+    pub bytes: Vec<u8>,
+    /// Case-insensitive.
+    pub nocase: bool,
+    /// Must not be there.
+    pub negate: bool,
+    /// Absolute: start at or after.
+    pub offset: Option<Number>,
+    /// Absolute: must end within this many bytes counted from `offset`.
+    pub depth: Option<Number>,
+    /// Relative to the last match: start at or after (may be negative).
+    pub distance: Option<Number>,
+    /// Relative: must end within this many bytes of last match (+ distance).
+    pub within: Option<Number>,
+    /// `startswith`.
+    pub starts: bool,
+    /// `endswith`.
+    pub ends: bool,
+    /// Use this one for the fast pattern.
+    pub fast_pattern: bool,
+    /// `fast_pattern:only`.
+    pub fast_pattern_only: bool,
+    /// `fast_pattern:offset,len`.
+    pub fast_pattern_chop: Option<(u16, u16)>,
+    /// `rawbytes`-like and `noalert`-less flags that do not change matching are not kept.
+    pub replace: Option<Vec<u8>>,
+}
+
+impl Content {
+    /// Whether its position depends on the last match.
+    pub fn relative(&self) -> bool {
+        self.distance.is_some() || self.within.is_some()
+    }
+}
+
+/// `pcre`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pcre {
+    /// The expression between the slashes.
+    pub expression: String,
+    /// Option letters of the library: i s m x A E G U O (already checked).
+    pub flags: String,
+    /// `R`: relative to the last match.
+    pub relative: bool,
+    /// Must not match.
+    pub negate: bool,
+    /// Named captures into flow variables or alert (`flow:name`, `pkt:name`, `alert:name`).
+    pub captures: Vec<(CaptureScope, String)>,
+}
+
+/// Where a capture goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureScope {
+    /// Flow variable.
+    Flow,
+    /// Packet variable.
+    Packet,
+    /// Alert metadata.
+    Alert,
+}
+
+/// How bytes are read as a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByteFormat {
+    /// Text of digits instead of binary, in this base (8, 10, 16).
+    pub string_base: Option<u8>,
+    /// Little endian (binary only).
+    pub little: bool,
+    /// By the DCE/RPC header's own byte order.
+    pub dce: bool,
+}
+
+/// Operators of `byte_test`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteOperator {
+    /// =
+    Equal,
+    /// <
+    Less,
+    /// >
+    Greater,
+    /// <=
+    LessOrEqual,
+    /// >=
+    GreaterOrEqual,
+    /// & (any bit)
+    And,
+    /// ^ (xor non-zero)
+    Xor,
+}
+
+/// Operators of `byte_math`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MathOperator {
+    /// +
+    Add,
+    /// -
+    Subtract,
+    /// *
+    Multiply,
+    /// /
+    Divide,
+    /// <<
+    ShiftLeft,
+    /// >>
+    ShiftRight,
+}
+
+/// One step of inspecting a buffer. Steps run in order over a cursor (the end of the last match); relative steps that
+/// fail make earlier contents look for their next occurrence (backtracking, bounded).
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// `content`
+    Content(Content),
+    /// `pcre`
+    Pcre(Pcre),
+    /// `isdataat`
+    IsDataAt {
+        /// Position.
+        at: Number,
+        /// From the cursor.
+        relative: bool,
+        /// Must not be.
+        negate: bool,
+    },
+    /// `byte_test`
+    ByteTest {
+        /// Bytes to read.
+        bytes: Number,
+        /// Comparison.
+        operator: ByteOperator,
+        /// Must not hold.
+        negate: bool,
+        /// Right-hand side.
+        value: Number,
+        /// Where.
+        offset: Number,
+        /// From the cursor.
+        relative: bool,
+        /// Format.
+        format: ByteFormat,
+        /// `bitmask`, with the shift by its trailing zeros.
+        bitmask: Option<u64>,
+    },
+    /// `byte_jump`
+    ByteJump {
+        /// Bytes to read (0 only with `from_end`/`post_offset` forms).
+        bytes: Number,
+        /// Where.
+        offset: Number,
+        /// From the cursor.
+        relative: bool,
+        /// Format.
+        format: ByteFormat,
+        /// Factor.
+        multiplier: u32,
+        /// Round up to four.
+        align: bool,
+        /// Count from the buffer's start.
+        from_beginning: bool,
+        /// Count from its end.
+        from_end: bool,
+        /// Added to the result.
+        post_offset: Number,
+        /// `bitmask`.
+        bitmask: Option<u64>,
+    },
+    /// `byte_extract`
+    ByteExtract {
+        /// Bytes to read.
+        bytes: u8,
+        /// Where.
+        offset: Number,
+        /// From the cursor.
+        relative: bool,
+        /// Format.
+        format: ByteFormat,
+        /// Factor.
+        multiplier: u32,
+        /// Round up to 2 or 4 (0: not).
+        align: u8,
+        /// `bitmask`.
+        bitmask: Option<u64>,
+        /// Variable slot.
+        into: u8,
+    },
+    /// `byte_math`
+    ByteMath {
+        /// Bytes to read.
+        bytes: Number,
+        /// Where.
+        offset: Number,
+        /// From the cursor.
+        relative: bool,
+        /// Format.
+        format: ByteFormat,
+        /// Operator.
+        operator: MathOperator,
+        /// Right-hand side.
+        value: Number,
+        /// `bitmask`.
+        bitmask: Option<u64>,
+        /// Variable slot.
+        into: u8,
+    },
+    /// `base64_decode`: fills the signature's base64 buffer, which later groups inspect.
+    Base64Decode {
+        /// Bytes to take.
+        bytes: Option<u32>,
+        /// Where.
+        offset: u32,
+        /// From the cursor.
+        relative: bool,
+    },
+    /// `bsize`
+    BufferSize(Compare),
+    /// `absent` (`or_else`: or the rest matches).
+    Absent {
+        /// `absent:or_else`.
+        or_else: bool,
+    },
+    /// `entropy: value > 4.0, bytes 0, offset 0`; values times 1,000,000.
+    Entropy {
+        /// Comparison of entropy in millionths of a bit per byte.
+        value: Compare,
+        /// Bytes to take (0: all).
+        bytes: u32,
+        /// Where.
+        offset: u32,
+    },
+    /// `asn1` tests on the payload.
+    Asn1(Asn1Test),
+    /// `ftpbounce`, and other fixed checks of the buffer at the cursor.
+    FtpBounce,
+    /// `dsize`-like checks of `urilen` (`norm`/`raw` chose the buffer already).
+    Length(Compare),
+    /// `luajit`-free rule variable check: `isnotset`… kept out on purpose.
+    DomainSize(Compare),
+}
+
+/// `asn1` options.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asn1Test {
+    /// `oversize_length`.
+    pub oversize_length: Option<u32>,
+    /// `bitstring_overflow`.
+    pub bitstring_overflow: bool,
+    /// `double_overflow`.
+    pub double_overflow: bool,
+    /// `absolute_offset`.
+    pub absolute_offset: Option<u32>,
+    /// `relative_offset`.
+    pub relative_offset: Option<i32>,
+}
+
+/// Tests of one buffer.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// Steps, in order.
+    pub tests: Vec<Test>,
+}
+
+/// A test on a transaction that is not on bytes.
+#[derive(Debug)]
+pub struct TxTest {
+    /// Keyword.
+    pub name: &'static str,
+    /// Declarations by protocol (number fields and test fields).
+    pub fields: Vec<(AppProto, &'static Field)>,
+    /// What is wanted.
+    pub want: TxWant,
+}
+
+/// What a [`TxTest`] wants.
+#[derive(Debug)]
+pub enum TxWant {
+    /// The field's number.
+    Number(Compare),
+    /// The field's own test.
+    Test(Box<dyn FieldTest>),
+    /// An event of the transaction: protocol and number.
+    Event(AppProto, u8),
+}
+
+/// The content that must be found before anything else of the signature is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FastPattern {
+    /// Buffer it is in.
+    pub buffer: BufferId,
+    /// Bytes (after `chop`).
+    pub bytes: Vec<u8>,
+    /// Case-insensitive.
+    pub nocase: bool,
+    /// Must lie within these bounds of the buffer when absolute (offset, end), for the matcher's own filtering.
+    pub bounds: Option<(u32, u32)>,
+}
+
+/// `threshold` and `detection_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Kind.
+    pub kind: ThresholdKind,
+    /// Whom to count.
+    pub track: ThresholdTrack,
+    /// Count.
+    pub count: u32,
+    /// Seconds.
+    pub seconds: u32,
+    /// For `multiplier` of backoff.
+    pub multiplier: u32,
+}
+
+/// Kinds of thresholds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdKind {
+    /// At most `count` alerts in `seconds`.
+    Limit,
+    /// An alert each `count` matches in `seconds`.
+    Threshold,
+    /// One alert in `seconds`, after `count` matches.
+    Both,
+    /// Alerts once `count` matches were exceeded in `seconds` (`detection_filter`).
+    DetectionFilter,
+    /// Alerts at count, count*multiplier, …
+    Backoff,
+}
+
+/// Whom a threshold counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThresholdTrack {
+    /// Source address.
+    Source,
+    /// Destination address.
+    Destination,
+    /// Both.
+    Both,
+    /// The rule.
+    Rule,
+    /// The flow.
+    Flow,
+}
+
+/// `tag`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Session or one host's packets: `None` session, `Some(true)` source, `Some(false)` destination.
+    pub host_source: Option<bool>,
+    /// Count.
+    pub count: u32,
+    /// packets, seconds or bytes.
+    pub metric: TagMetric,
+}
+
+/// What a tag counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagMetric {
+    /// Packets.
+    Packets,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+}
+
+/// `target`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The packet's source is the victim.
+    Source,
+    /// The packet's destination is.
+    Destination,
+}
+
+/// `config:` options (conditional logging).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigEffect {
+    /// `logging disable`, …
+    pub subsystem: String,
+    /// `type`
+    pub kind: String,
+    /// `scope`
+    pub scope: String,
+}
+
+/// A compiled rule.
+#[derive(Debug)]
+pub struct Signature {
+    /// Index in [`RuleSet::signatures`].
+    pub index: u32,
+    /// Ids.
+    pub sid: Sid,
+    /// Generator.
+    pub gid: u32,
+    /// Revision.
+    pub rev: u32,
+    /// Text of the alert.
+    pub msg: String,
+    /// Class name as written, and index in the rule set's classes.
+    pub class: Option<u16>,
+    /// 1 (highest) … 255.
+    pub priority: u8,
+    /// Metadata pairs, as written.
+    pub metadata: Vec<(String, String)>,
+    /// References: system and id.
+    pub references: Vec<(String, String)>,
+    /// Where it stands: file (index of [`RuleSet::files`]) and line.
+    pub origin: (u16, u32),
+    /// Action.
+    pub action: Action,
+    /// `noalert`.
+    pub silent: bool,
+    /// Protocol.
+    pub proto: HeaderProto,
+    /// Source addresses.
+    pub src: Arc<AddressSet>,
+    /// Destination addresses.
+    pub dst: Arc<AddressSet>,
+    /// Source ports.
+    pub sport: Arc<PortSet>,
+    /// Destination ports.
+    pub dport: Arc<PortSet>,
+    /// `<>`.
+    pub bidirectional: bool,
+    /// `=>` transactional rule.
+    pub transactional: bool,
+    /// Hook.
+    pub hook: Option<Hook>,
+    /// `flow`.
+    pub flow: FlowTest,
+    /// Header tests.
+    pub packet: Vec<PacketTest>,
+    /// Flow and stream tests.
+    pub stream: Vec<StreamTest>,
+    /// Flow state: tests before, changes after a match, in order of writing.
+    pub state: Vec<FlowStateOption>,
+    /// Buffers and their tests, in order of first appearance.
+    pub groups: Vec<Group>,
+    /// Tests on transactions.
+    pub tx: Vec<TxTest>,
+    /// Fast pattern, if it has one.
+    pub fast: Option<FastPattern>,
+    /// Number of variable slots its tests use.
+    pub variables: u8,
+    /// Names of the variable slots (`byte_extract`).
+    pub variable_names: Vec<String>,
+    /// Threshold.
+    pub threshold: Option<Threshold>,
+    /// Tag.
+    pub tag: Option<Tag>,
+    /// Victim.
+    pub target: Option<Target>,
+    /// File options: `filestore`, `filename`-less; whether files are to be stored.
+    pub filestore: bool,
+    /// Config effect.
+    pub config: Option<ConfigEffect>,
+    /// Bypass the flow after a match.
+    pub bypass: bool,
+}
+
+/// A rule that did not load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleError {
+    /// File.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// sid, when it could be read.
+    pub sid: Option<Sid>,
+    /// What is wrong, with the keyword's name.
+    pub message: String,
+}
+
+/// A class of `classification.config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// Short name.
+    pub name: String,
+    /// Text (EVE `alert.category`).
+    pub description: String,
+    /// Priority.
+    pub priority: u8,
+}
+
+/// All that was loaded.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    /// Signatures, in the order of loading.
+    pub signatures: Vec<Signature>,
+    /// Buffers.
+    pub buffers: Vec<Buffer>,
+    /// Classes.
+    pub classes: Vec<Class>,
+    /// Reference systems: name and URL prefix.
+    pub reference_systems: Vec<(String, String)>,
+    /// Files the rules came from.
+    pub files: Vec<String>,
+    /// Names of flowbits, flowints and xbits, by id (separate id spaces).
+    pub bit_names: Vec<String>,
+    /// See `bit_names`.
+    pub int_names: Vec<String>,
+    /// See `bit_names`.
+    pub xbit_names: Vec<String>,
+    /// Rules that were refused.
+    pub errors: Vec<RuleError>,
+    /// Rules skipped because their `requires` is not met (not an error): file, line, reason.
+    pub skipped: Vec<RuleError>,
+}

@@ -15,7 +15,6 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 
 NAMESPACES = ("sk-c", "sk-r", "sk-s", "sk-i") + tuple(f"sk-h{i}" for i in range(1, 33))
@@ -59,14 +58,16 @@ class Lab:
     def __init__(self, name, folder):
         self.name = name
         self.folder = pathlib.Path(folder)
-        self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="sekisho-pcaps-"))
-        self.tmp.chmod(0o755)
+        self._lock = open("/run/sekisho-pcaps.lock", "w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)  # the names of namespaces and folder are fixed: one laboratory at a time
+        self.tmp = pathlib.Path("/tmp/sekisho-pcaps")  # fixed, since it shows in some answers
+        if self.tmp.exists():
+            shutil.rmtree(self.tmp)  # left by a run that was killed
+        self.tmp.mkdir(mode=0o755)
         self.log = []  # commands as they go into the README: (namespace, command)
         self.requests = []  # labelled requests: requests.txt
         self.children = []
         self.captures = []
-        self._lock = open("/run/sekisho-pcaps.lock", "w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)  # the namespace names are fixed: one laboratory at a time
 
     # --- namespaces -------------------------------------------------------------------------------------------
 
@@ -153,16 +154,21 @@ class Lab:
 
     # --- commands ---------------------------------------------------------------------------------------------
 
+    def _environment(self):
+        """What programs see: nothing of the environment of whoever runs this, since a server may give it away."""
+        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(self.tmp), "LANG": "C.UTF-8", "PWD": str(self.tmp)}
+
     def quiet(self, ns, command, timeout=60):
         """Run without writing it into the README (preparation)."""
         return subprocess.run(["ip", "netns", "exec", ns, "bash", "-c", command], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, errors="replace", timeout=timeout, cwd=self.tmp)
+                              capture_output=True, text=True, errors="replace", timeout=timeout, cwd=self.tmp, env=self._environment())
 
     def run(self, ns, command, timeout=60):
         """Run a client or tool to its end, or to the time limit; failing is allowed (attacks fail)."""
         self.log.append((ns, command))
         child = subprocess.Popen(["ip", "netns", "exec", ns, "bash", "-c", command], stdin=subprocess.DEVNULL, cwd=self.tmp,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+                                 env=self._environment())
         try:
             out, _ = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -189,7 +195,7 @@ class Lab:
         self.log.append((ns, command + " &"))
         out = open(self.tmp / f"spawn-{len(self.children)}.log", "w")
         child = subprocess.Popen(["ip", "netns", "exec", ns, "bash", "-c", "exec " + command], stdin=subprocess.DEVNULL,
-                                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True, cwd=self.tmp)
+                                 stdout=out, stderr=subprocess.STDOUT, start_new_session=True, cwd=self.tmp, env=self._environment())
         self.children.append(child)
         if wait_port:
             flag = "-lnuH" if udp else "-lntH"

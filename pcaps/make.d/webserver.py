@@ -25,7 +25,7 @@ http {{
   client_max_body_size 2m;
   {extra}
   server {{
-    listen 80 backlog={backlog}; listen [::]:80;
+    listen {bind}80 backlog={backlog}; listen [::]:80;
     {listen}
     root {tmp}/www;
     index index.php index.html;
@@ -140,10 +140,10 @@ def pages(lab):
     lab.quiet("sk-s", f"printf 'operator:%s\\n' \"$(openssl passwd -apr1 Green-Kettle-7)\" > {lab.tmp}/htpasswd")
 
 
-def start(lab, keepalive=65, listen="", extra="", backlog=511, php=True):
+def start(lab, keepalive=65, listen="", extra="", backlog=511, php=True, bind=""):
     """nginx on port 80 of the server, and PHP behind it."""
     pages(lab)
-    conf = lab.write("nginx.conf", NGINX.format(tmp=lab.tmp, keepalive=keepalive, listen=listen, extra=extra, backlog=backlog))
+    conf = lab.write("nginx.conf", NGINX.format(tmp=lab.tmp, keepalive=keepalive, listen=listen, extra=extra, backlog=backlog, bind=bind))
     if php:
         lab.spawn("sk-s", "setpriv --reuid=33 --regid=33 --clear-groups env PHP_FCGI_CHILDREN=2 php-cgi -d cgi.fix_pathinfo=0 -d allow_url_include=0 -b 127.0.0.1:9000", wait_port=9000)
     return lab.spawn("sk-s", f"nginx -c {conf}", wait_port=80)

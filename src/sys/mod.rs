@@ -1,1 +1,8 @@
-//! sys
+//! The kernel and C libraries, behind safe types. The only unsafe code besides `ring`.
+#![expect(unsafe_code, reason = "system calls and C libraries; each use names its invariants")]
+
+mod memory;
+mod process;
+
+pub use memory::{map_file, release_mapped};
+pub use process::{Usage, usage};

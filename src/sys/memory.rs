@@ -1,0 +1,28 @@
+//! Memory maps of files.
+
+use std::fs::File;
+use std::io;
+
+/// Maps a file for reading.
+///
+/// A file that is cut while it is mapped makes the kernel end the process with SIGBUS; captures that are still being
+/// written are to be read through a pipe (`-`).
+pub fn map_file(file: &File) -> io::Result<memmap2::Mmap> {
+    // SAFETY: the map is private and read-only; nothing here hands out mutable access. Changes of the file by others may
+    // change the bytes seen, which parsers treat as hostile input anyway: they read each byte as plain data.
+    unsafe { memmap2::Mmap::map(file) }
+}
+
+/// Tells the kernel that a part of a map is not needed for now: it leaves memory, and is read again if touched.
+pub fn release_mapped(map: &memmap2::Mmap, offset: usize, len: usize) {
+    const PAGE: usize = 4096;
+    let start = offset.next_multiple_of(PAGE);
+    let end = offset.saturating_add(len).min(map.len()) / PAGE * PAGE;
+    if start < end {
+        // SAFETY: the range lies inside the map and is page-aligned. MADV_DONTNEED on a private read-only file mapping
+        // keeps its contents readable: pages are faulted in again from the file.
+        unsafe {
+            libc::madvise(map.as_ptr().add(start).cast_mut().cast(), end - start, libc::MADV_DONTNEED);
+        }
+    }
+}

@@ -134,7 +134,8 @@ impl<'a> Json<'a> {
         if value < 0 {
             self.out.push(b'-');
         }
-        self.out.extend_from_slice(digits.get(at..).unwrap_or_default());
+        self.out
+            .extend_from_slice(digits.get(at..).unwrap_or_default());
         self
     }
 
@@ -176,16 +177,25 @@ impl<'a> Json<'a> {
 
     /// A string member in base64 (RFC 4648 §4, padded).
     pub fn base64(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         self.key(name);
         self.comma = true;
         self.out.push(b'"');
         for chunk in value.chunks(3) {
-            let (a, b, c) = (chunk[0], chunk.get(1).copied().unwrap_or(0), chunk.get(2).copied().unwrap_or(0));
+            let (a, b, c) = (
+                chunk[0],
+                chunk.get(1).copied().unwrap_or(0),
+                chunk.get(2).copied().unwrap_or(0),
+            );
             let word = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
             for i in 0..4 {
                 let index = (word >> (18 - 6 * i) & 63) as usize;
-                self.out.push(if i <= chunk.len() { ALPHABET[index] } else { b'=' });
+                self.out.push(if i <= chunk.len() {
+                    ALPHABET[index]
+                } else {
+                    b'='
+                });
             }
         }
         self.out.push(b'"');
@@ -194,7 +204,11 @@ impl<'a> Json<'a> {
 }
 
 fn hex_digit(nibble: u8) -> u8 {
-    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+    if nibble < 10 {
+        b'0' + nibble
+    } else {
+        b'a' + nibble - 10
+    }
 }
 
 /// Appends `value` with JSON's escapes. Valid UTF-8 passes; a byte that is not becomes `\u00XX`.
@@ -240,11 +254,28 @@ mod tests {
     fn hostile_text_stays_one_valid_document() {
         let mut out = Vec::new();
         let mut json = Json::new(&mut out);
-        json.begin().str("a", b"q\"\\\n\x00\xff\x7f\xc3\xa9").num("n", -5).bool("b", true);
-        json.array("l").text("x").number(7u32).end_array().object("o").base64("p", b"ab").hex("h", &[1, 255], Some(b':')).end().end();
+        json.begin()
+            .str("a", b"q\"\\\n\x00\xff\x7f\xc3\xa9")
+            .num("n", -5)
+            .bool("b", true);
+        json.array("l")
+            .text("x")
+            .number(7u32)
+            .end_array()
+            .object("o")
+            .base64("p", b"ab")
+            .hex("h", &[1, 255], Some(b':'))
+            .end()
+            .end();
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid");
         assert_eq!(value["a"], "q\"\\\n\u{0}\u{ff}\u{7f}é");
-        assert_eq!((value["n"].as_i64(), value["l"][1].as_u64()), (Some(-5), Some(7)));
-        assert_eq!((value["o"]["p"].as_str(), value["o"]["h"].as_str()), (Some("YWI="), Some("01:ff")));
+        assert_eq!(
+            (value["n"].as_i64(), value["l"][1].as_u64()),
+            (Some(-5), Some(7))
+        );
+        assert_eq!(
+            (value["o"]["p"].as_str(), value["o"]["h"].as_str()),
+            (Some("YWI="), Some("01:ff"))
+        );
     }
 }

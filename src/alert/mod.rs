@@ -6,7 +6,10 @@ mod json;
 mod outbox;
 
 pub use json::Json;
-pub use outbox::{EventKind, Finding, FindingSource, Outbox, Record, TextRange, XbitCondition, XbitOperation, XbitTrack};
+pub use outbox::{
+    EventKind, Finding, FindingSource, Outbox, Record, TextRange, XbitCondition, XbitOperation,
+    XbitTrack,
+};
 
 /// How much it matters: the SOC's own promise of response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +38,9 @@ impl Level {
 
     /// From its name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Green, Self::Yellow, Self::Orange, Self::Red].into_iter().find(|l| l.as_str().eq_ignore_ascii_case(name))
+        [Self::Green, Self::Yellow, Self::Orange, Self::Red]
+            .into_iter()
+            .find(|l| l.as_str().eq_ignore_ascii_case(name))
     }
 
     /// From 0 (green) to 3 (red); anything outside is clamped.
@@ -79,9 +84,15 @@ impl Phenomenon {
 
     /// From its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::UnauthorizedAccess, Self::PolicyViolation, Self::DeviceTrouble, Self::OperationAccident, Self::SuspiciousAccess]
-            .into_iter()
-            .find(|p| p.as_str() == name)
+        [
+            Self::UnauthorizedAccess,
+            Self::PolicyViolation,
+            Self::DeviceTrouble,
+            Self::OperationAccident,
+            Self::SuspiciousAccess,
+        ]
+        .into_iter()
+        .find(|p| p.as_str() == name)
     }
 }
 
@@ -108,7 +119,13 @@ impl Threat {
 
     /// From its name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::BusinessStoppage, Self::InformationLeak, Self::MoralsCollapse].into_iter().find(|t| t.as_str() == name)
+        [
+            Self::BusinessStoppage,
+            Self::InformationLeak,
+            Self::MoralsCollapse,
+        ]
+        .into_iter()
+        .find(|t| t.as_str() == name)
     }
 }
 

@@ -156,11 +156,16 @@ impl Outbox {
 
     /// The bytes of a range; empty when out of range.
     pub fn slice(&self, range: TextRange) -> &[u8] {
-        self.text.get(range.start..range.start.saturating_add(range.len)).unwrap_or_default()
+        self.text
+            .get(range.start..range.start.saturating_add(range.len))
+            .unwrap_or_default()
     }
 
     /// The range from `start` to the end of the text.
     pub fn since(&self, start: usize) -> TextRange {
-        TextRange { start, len: self.text.len().saturating_sub(start) }
+        TextRange {
+            start,
+            len: self.text.len().saturating_sub(start),
+        }
     }
 }

@@ -62,7 +62,11 @@ pub struct File {
 impl File {
     /// A new file that keeps at most `window_max` bytes for inspection.
     pub fn new(name: Vec<u8>, window_max: usize) -> Self {
-        Self { name, window_max: window_max.max(1), ..Self::default() }
+        Self {
+            name,
+            window_max: window_max.max(1),
+            ..Self::default()
+        }
     }
 
     /// Takes the next bytes. Once the window is full, its inspected front gives way.
@@ -93,7 +97,11 @@ impl File {
 
     /// What may be inspected.
     pub fn window(&self) -> Window<'_> {
-        Window { bytes: &self.window, offset: self.window_offset, complete: self.state != FileState::Open }
+        Window {
+            bytes: &self.window,
+            offset: self.window_offset,
+            complete: self.state != FileState::Open,
+        }
     }
 
     /// Detection has seen everything up to `offset`.

@@ -356,7 +356,10 @@ pub trait Protocol: Sync + std::fmt::Debug {
     /// Whether the transaction is due to be logged (default: complete in both directions). Asked until true, and once
     /// more when the flow ends.
     fn log_ready(&self, tx: &dyn Transaction, ended: bool) -> bool {
-        ended || [Direction::ToServer, Direction::ToClient].into_iter().all(|d| tx.progress(d) >= self.complete_at(d))
+        ended
+            || [Direction::ToServer, Direction::ToClient]
+                .into_iter()
+                .all(|d| tx.progress(d) >= self.complete_at(d))
     }
 
     /// How its record begins; `None`: not logged on its own.
@@ -368,7 +371,13 @@ pub trait Protocol: Sync + std::fmt::Debug {
     fn log(&self, session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>);
 
     /// Writes its members for an alert on it; the same by default.
-    fn log_alert(&self, session: &dyn Session, tx: &dyn Transaction, _direction: Direction, json: &mut Json<'_>) {
+    fn log_alert(
+        &self,
+        session: &dyn Session,
+        tx: &dyn Transaction,
+        _direction: Direction,
+        json: &mut Json<'_>,
+    ) {
         self.log(session, tx, json);
     }
 

@@ -21,5 +21,8 @@ pub fn number(name: &str) -> AppProto {
 
 /// The protocols a name in a rule header means (`http` means HTTP/1 and HTTP/2).
 pub fn named(name: &str) -> impl Iterator<Item = &'static dyn Protocol> + '_ {
-    PROTOCOLS.iter().copied().filter(move |p| p.name() == name || p.aliases().contains(&name))
+    PROTOCOLS
+        .iter()
+        .copied()
+        .filter(move |p| p.name() == name || p.aliases().contains(&name))
 }

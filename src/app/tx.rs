@@ -97,7 +97,10 @@ pub struct TxStore<T> {
 
 impl<T> Default for TxStore<T> {
     fn default() -> Self {
-        Self { live: VecDeque::new(), total: 0 }
+        Self {
+            live: VecDeque::new(),
+            total: 0,
+        }
     }
 }
 
@@ -140,7 +143,9 @@ impl<T: Transaction> TxList for TxStore<T> {
         self.live.get(position).map(|tx| tx as &dyn Transaction)
     }
     fn at_mut(&mut self, position: usize) -> Option<&mut dyn Transaction> {
-        self.live.get_mut(position).map(|tx| tx as &mut dyn Transaction)
+        self.live
+            .get_mut(position)
+            .map(|tx| tx as &mut dyn Transaction)
     }
     fn remove(&mut self, position: usize) {
         self.live.remove(position);

@@ -45,23 +45,47 @@ pub struct Order {
 
 impl Order {
     pub fn u16(self, bytes: &[u8], at: usize) -> u16 {
-        let Some(&[a, b]) = bytes.get(at..at.saturating_add(2)).and_then(|s| s.first_chunk::<2>()) else { return 0 };
-        if self.big { u16::from_be_bytes([a, b]) } else { u16::from_le_bytes([a, b]) }
+        let Some(&[a, b]) = bytes
+            .get(at..at.saturating_add(2))
+            .and_then(|s| s.first_chunk::<2>())
+        else {
+            return 0;
+        };
+        if self.big {
+            u16::from_be_bytes([a, b])
+        } else {
+            u16::from_le_bytes([a, b])
+        }
     }
 
     pub fn u32(self, bytes: &[u8], at: usize) -> u32 {
-        let Some(&word) = bytes.get(at..at.saturating_add(4)).and_then(|s| s.first_chunk::<4>()) else { return 0 };
-        if self.big { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) }
+        let Some(&word) = bytes
+            .get(at..at.saturating_add(4))
+            .and_then(|s| s.first_chunk::<4>())
+        else {
+            return 0;
+        };
+        if self.big {
+            u32::from_be_bytes(word)
+        } else {
+            u32::from_le_bytes(word)
+        }
     }
 }
 
 /// Picks the format by the first four bytes.
 pub fn detect(bytes: &[u8]) -> Result<Box<dyn Format>, Fault> {
     let Some(&magic) = bytes.first_chunk::<4>() else {
-        return Err(Fault::Truncated { what: "file header", wanted: 24, present: bytes.len() as u64 });
+        return Err(Fault::Truncated {
+            what: "file header",
+            wanted: 24,
+            present: bytes.len() as u64,
+        });
     };
     if magic == [0x0a, 0x0d, 0x0d, 0x0a] {
         return Ok(Box::new(super::pcapng::PcapNg::default()));
     }
-    super::pcap::Pcap::from_magic(magic).map(|p| Box::new(p) as Box<dyn Format>).ok_or(Fault::NotACapture(magic))
+    super::pcap::Pcap::from_magic(magic)
+        .map(|p| Box::new(p) as Box<dyn Format>)
+        .ok_or(Fault::NotACapture(magic))
 }

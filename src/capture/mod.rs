@@ -48,7 +48,10 @@ pub struct FrameBatch {
 
 impl Default for FrameBatch {
     fn default() -> Self {
-        Self { bytes: FrameBytes::Empty, frames: Vec::new() }
+        Self {
+            bytes: FrameBytes::Empty,
+            frames: Vec::new(),
+        }
     }
 }
 
@@ -106,7 +109,11 @@ impl fmt::Display for CaptureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: at offset {}: ", self.path.display(), self.offset)?;
         match &self.fault {
-            Fault::Truncated { what, wanted, present } => {
+            Fault::Truncated {
+                what,
+                wanted,
+                present,
+            } => {
                 write!(f, "file ends inside a {what} ({present} of {wanted} bytes)")
             }
             Fault::NotACapture(magic) => write!(
@@ -115,7 +122,9 @@ impl fmt::Display for CaptureError {
                 magic[0], magic[1], magic[2], magic[3]
             ),
             Fault::BadLength { what, value } => write!(f, "{what} of {value} bytes cannot be"),
-            Fault::UnknownInterface(id) => write!(f, "packet of interface {id}, which no block describes"),
+            Fault::UnknownInterface(id) => {
+                write!(f, "packet of interface {id}, which no block describes")
+            }
             Fault::Malformed(what) => write!(f, "{what}"),
             Fault::Io(error) => write!(f, "{error}"),
         }

@@ -28,7 +28,12 @@ impl Pcap {
             [0x34, 0xcd, 0xb2, 0xa1] => (false, false, 24),
             _ => return None,
         };
-        Some(Self { order: Order { big }, nanos, record_header_bytes, link: None })
+        Some(Self {
+            order: Order { big },
+            nanos,
+            record_header_bytes,
+            link: None,
+        })
     }
 }
 
@@ -49,13 +54,20 @@ impl Format for Pcap {
         let fraction = self.order.u32(bytes, 4);
         let len = self.order.u32(bytes, 8);
         if len > FRAME_BYTES_MAX {
-            return Step::Fault(Fault::BadLength { what: "record", value: u64::from(len) });
+            return Step::Fault(Fault::BadLength {
+                what: "record",
+                value: u64::from(len),
+            });
         }
         let whole = self.record_header_bytes + len as usize;
         if bytes.len() < whole {
             return Step::NeedMore(whole, "record");
         }
-        let nanos = if self.nanos { fraction } else { fraction.saturating_mul(1000) };
+        let nanos = if self.nanos {
+            fraction
+        } else {
+            fraction.saturating_mul(1000)
+        };
         Step::Frame {
             consumed: whole,
             start: self.record_header_bytes,

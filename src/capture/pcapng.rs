@@ -32,7 +32,10 @@ pub struct PcapNg {
 
 impl Default for PcapNg {
     fn default() -> Self {
-        Self { order: Order { big: false }, interfaces: Vec::new() }
+        Self {
+            order: Order { big: false },
+            interfaces: Vec::new(),
+        }
     }
 }
 
@@ -46,14 +49,23 @@ impl Format for PcapNg {
             match bytes.get(8..12) {
                 Some([0x1a, 0x2b, 0x3c, 0x4d]) => self.order.big = true,
                 Some([0x4d, 0x3c, 0x2b, 0x1a]) => self.order.big = false,
-                _ => return Step::Fault(Fault::Malformed("section header without a byte-order magic")),
+                _ => {
+                    return Step::Fault(Fault::Malformed(
+                        "section header without a byte-order magic",
+                    ));
+                }
             }
         }
         let len = self.order.u32(bytes, 4);
         if len < 12 || len % 4 != 0 || len > BLOCK_BYTES_MAX {
-            return Step::Fault(Fault::BadLength { what: "block", value: u64::from(len) });
+            return Step::Fault(Fault::BadLength {
+                what: "block",
+                value: u64::from(len),
+            });
         }
-        let Some(block) = bytes.get(..len as usize) else { return Step::NeedMore(len as usize, "block") };
+        let Some(block) = bytes.get(..len as usize) else {
+            return Step::NeedMore(len as usize, "block");
+        };
         if self.order.u32(block, block.len() - 4) != len {
             return Step::Fault(Fault::Malformed("block whose two lengths differ"));
         }
@@ -65,7 +77,14 @@ impl Format for PcapNg {
             }
             INTERFACE_DESCRIPTION => self.describe_interface(block.len(), body),
             ENHANCED_PACKET => self.packet(block.len(), body, self.order.u32(body, 0), 4, 12, 20),
-            OBSOLETE_PACKET => self.packet(block.len(), body, u32::from(self.order.u16(body, 0)), 4, 12, 20),
+            OBSOLETE_PACKET => self.packet(
+                block.len(),
+                body,
+                u32::from(self.order.u16(body, 0)),
+                4,
+                12,
+                20,
+            ),
             SIMPLE_PACKET => self.simple_packet(block.len(), body),
             _ => Step::Skip(block.len()),
         }
@@ -75,7 +94,10 @@ impl Format for PcapNg {
 impl PcapNg {
     fn describe_interface(&mut self, block_len: usize, body: &[u8]) -> Step {
         if body.len() < 8 {
-            return Step::Fault(Fault::BadLength { what: "interface description", value: block_len as u64 });
+            return Step::Fault(Fault::BadLength {
+                what: "interface description",
+                value: block_len as u64,
+            });
         }
         if self.interfaces.len() >= INTERFACES_MAX {
             return Step::Fault(Fault::Malformed("too many interface descriptions"));
@@ -88,44 +110,76 @@ impl PcapNg {
         };
         let mut options = body.get(8..).unwrap_or_default();
         while options.len() >= 4 {
-            let (code, len) = (self.order.u16(options, 0), usize::from(self.order.u16(options, 2)));
-            let Some(value) = options.get(4..4 + len) else { break };
+            let (code, len) = (
+                self.order.u16(options, 0),
+                usize::from(self.order.u16(options, 2)),
+            );
+            let Some(value) = options.get(4..4 + len) else {
+                break;
+            };
             match (code, value) {
                 (0, _) => break,
                 (OPTION_TSRESOL, &[resolution]) => {
                     let exponent = u32::from(resolution & 0x7f);
-                    let ticks = if resolution & 0x80 == 0 { 10u64.checked_pow(exponent) } else { 2u64.checked_pow(exponent) };
+                    let ticks = if resolution & 0x80 == 0 {
+                        10u64.checked_pow(exponent)
+                    } else {
+                        2u64.checked_pow(exponent)
+                    };
                     let Some(ticks) = ticks else {
-                        return Step::Fault(Fault::Malformed("interface with a time resolution beyond 64 bits"));
+                        return Step::Fault(Fault::Malformed(
+                            "interface with a time resolution beyond 64 bits",
+                        ));
                     };
                     interface.ticks_per_sec = ticks;
                 }
                 (OPTION_TSOFFSET, value) if value.len() == 8 => {
                     let (low, high) = if self.order.big { (4, 0) } else { (0, 4) };
-                    let word = u64::from(self.order.u32(value, high)) << 32 | u64::from(self.order.u32(value, low));
+                    let word = u64::from(self.order.u32(value, high)) << 32
+                        | u64::from(self.order.u32(value, low));
                     interface.offset_secs = word as i64;
                 }
                 _ => {}
             }
-            options = options.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
+            options = options
+                .get(4 + len.next_multiple_of(4)..)
+                .unwrap_or_default();
         }
         self.interfaces.push(interface);
         Step::Skip(block_len)
     }
 
     /// Enhanced and obsolete packet blocks differ only in the width of the interface number.
-    fn packet(&self, block_len: usize, body: &[u8], interface: u32, ts_at: usize, len_at: usize, data_at: usize) -> Step {
+    fn packet(
+        &self,
+        block_len: usize,
+        body: &[u8],
+        interface: u32,
+        ts_at: usize,
+        len_at: usize,
+        data_at: usize,
+    ) -> Step {
         if body.len() < data_at {
-            return Step::Fault(Fault::BadLength { what: "packet block", value: block_len as u64 });
+            return Step::Fault(Fault::BadLength {
+                what: "packet block",
+                value: block_len as u64,
+            });
         }
-        let Some(described) = usize::try_from(interface).ok().and_then(|i| self.interfaces.get(i)) else {
+        let Some(described) = usize::try_from(interface)
+            .ok()
+            .and_then(|i| self.interfaces.get(i))
+        else {
             return Step::Fault(Fault::UnknownInterface(interface));
         };
         let len = self.order.u32(body, len_at);
         if len > FRAME_BYTES_MAX || (len as usize) > body.len() - data_at {
-            return Step::Fault(Fault::BadLength { what: "packet", value: u64::from(len) });
+            return Step::Fault(Fault::BadLength {
+                what: "packet",
+                value: u64::from(len),
+            });
         }
-        let ticks = u64::from(self.order.u32(body, ts_at)) << 32 | u64::from(self.order.u32(body, ts_at + 4));
+        let ticks = u64::from(self.order.u32(body, ts_at)) << 32
+            | u64::from(self.order.u32(body, ts_at + 4));
         Step::Frame {
             consumed: block_len,
             start: 8 + data_at,
@@ -139,15 +193,27 @@ impl PcapNg {
 
     /// A simple packet has no time of its own; it belongs to the first interface.
     fn simple_packet(&self, block_len: usize, body: &[u8]) -> Step {
-        let Some(first) = self.interfaces.first() else { return Step::Fault(Fault::UnknownInterface(0)) };
+        let Some(first) = self.interfaces.first() else {
+            return Step::Fault(Fault::UnknownInterface(0));
+        };
         if body.len() < 4 {
-            return Step::Fault(Fault::BadLength { what: "packet block", value: block_len as u64 });
+            return Step::Fault(Fault::BadLength {
+                what: "packet block",
+                value: block_len as u64,
+            });
         }
         let original_len = self.order.u32(body, 0);
-        let snaplen = if first.snaplen == 0 { FRAME_BYTES_MAX } else { first.snaplen };
+        let snaplen = if first.snaplen == 0 {
+            FRAME_BYTES_MAX
+        } else {
+            first.snaplen
+        };
         let len = original_len.min(snaplen).min((body.len() - 4) as u32);
         if len > FRAME_BYTES_MAX {
-            return Step::Fault(Fault::BadLength { what: "packet", value: u64::from(len) });
+            return Step::Fault(Fault::BadLength {
+                what: "packet",
+                value: u64::from(len),
+            });
         }
         Step::Frame {
             consumed: block_len,

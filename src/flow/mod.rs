@@ -6,7 +6,7 @@
 pub mod table;
 pub mod tcp;
 
-pub use table::{FlowTable, FlowSettings, Slot};
+pub use table::{FlowSettings, FlowTable, Slot};
 pub use tcp::{TcpSession, TcpState};
 
 use crate::packet::{Direction, FlowKey, TcpFlags, Timestamp};
@@ -85,7 +85,9 @@ pub struct Flow {
 impl Flow {
     /// Which way a packet with this key goes in the flow. A packet between equal endpoints goes to the server.
     pub fn direction_of(&self, packet: &FlowKey) -> Direction {
-        if self.key.src == packet.src && (self.key.sport == packet.sport || self.key.src != self.key.dst) {
+        if self.key.src == packet.src
+            && (self.key.sport == packet.sport || self.key.src != self.key.dst)
+        {
             Direction::ToServer
         } else {
             Direction::ToClient

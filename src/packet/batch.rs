@@ -81,11 +81,18 @@ impl Batch {
 
     /// The packets with their bytes. A range outside the bytes (which decode never makes) gives an empty frame.
     pub fn iter(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.packets.iter().map(|layers| Packet { frame: self.resolve(layers.frame), layers })
+        self.packets.iter().map(|layers| Packet {
+            frame: self.resolve(layers.frame),
+            layers,
+        })
     }
 
     fn resolve(&self, slice: Slice) -> &[u8] {
-        let all = if slice.extra { self.extra.as_slice() } else { self.bytes.as_slice() };
+        let all = if slice.extra {
+            self.extra.as_slice()
+        } else {
+            self.bytes.as_slice()
+        };
         usize::try_from(slice.start)
             .ok()
             .and_then(|start| all.get(start..)?.get(..slice.len as usize))

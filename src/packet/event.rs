@@ -247,12 +247,19 @@ events! {
 impl DecodeEvent {
     /// `decoder.ipv4.trunc_pkt`, `stream.rst_but_no_session`.
     pub fn name(self) -> &'static str {
-        Self::NAMES.get(self.0 as usize).copied().unwrap_or("unknown")
+        Self::NAMES
+            .get(self.0 as usize)
+            .copied()
+            .unwrap_or("unknown")
     }
 
     /// The event of a full name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().position(|n| *n == name).and_then(|i| u16::try_from(i).ok()).map(Self)
+        Self::NAMES
+            .iter()
+            .position(|n| *n == name)
+            .and_then(|i| u16::try_from(i).ok())
+            .map(Self)
     }
 
     /// Whether it is the stream engine's.
@@ -278,7 +285,9 @@ impl EventSet {
 
     /// Whether it holds `event`.
     pub fn contains(&self, event: DecodeEvent) -> bool {
-        self.0.get(usize::from(event.0 / 64)).is_some_and(|word| word & 1 << (event.0 % 64) != 0)
+        self.0
+            .get(usize::from(event.0 / 64))
+            .is_some_and(|word| word & 1 << (event.0 % 64) != 0)
     }
 
     /// Whether it holds none.
@@ -288,7 +297,9 @@ impl EventSet {
 
     /// The events, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = DecodeEvent> + '_ {
-        (0..(WORDS * 64) as u16).map(DecodeEvent).filter(|event| self.contains(*event))
+        (0..(WORDS * 64) as u16)
+            .map(DecodeEvent)
+            .filter(|event| self.contains(*event))
     }
 }
 
@@ -307,6 +318,9 @@ mod tests {
         assert!(set.is_empty());
         set.insert(DecodeEvent::IPV4_TRUNC_PKT);
         assert!(set.contains(DecodeEvent::IPV4_TRUNC_PKT));
-        assert_eq!(set.iter().collect::<Vec<_>>(), [DecodeEvent::IPV4_TRUNC_PKT]);
+        assert_eq!(
+            set.iter().collect::<Vec<_>>(),
+            [DecodeEvent::IPV4_TRUNC_PKT]
+        );
     }
 }

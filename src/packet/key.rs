@@ -47,14 +47,27 @@ pub struct FlowKey {
 impl Default for FlowKey {
     fn default() -> Self {
         let none = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Self { src: none, dst: none, sport: 0, dport: 0, proto: 0, vlan: [0; super::VLAN_MAX] }
+        Self {
+            src: none,
+            dst: none,
+            sport: 0,
+            dport: 0,
+            proto: 0,
+            vlan: [0; super::VLAN_MAX],
+        }
     }
 }
 
 impl FlowKey {
     /// With source and destination exchanged.
     pub fn reversed(self) -> Self {
-        Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport, ..self }
+        Self {
+            src: self.dst,
+            dst: self.src,
+            sport: self.dport,
+            dport: self.sport,
+            ..self
+        }
     }
 
     /// As seen in `direction`, when this key is written client to server.

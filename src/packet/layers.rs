@@ -293,7 +293,14 @@ impl Default for Layers {
 impl Layers {
     /// Source to destination, as this packet writes it.
     pub fn key(&self) -> FlowKey {
-        FlowKey { src: self.src, dst: self.dst, sport: self.sport, dport: self.dport, proto: self.ip_proto, vlan: self.vlan }
+        FlowKey {
+            src: self.src,
+            dst: self.dst,
+            sport: self.sport,
+            dport: self.dport,
+            proto: self.ip_proto,
+            vlan: self.vlan,
+        }
     }
 
     /// Whether it carries IP (v4 or v6) that was decoded.

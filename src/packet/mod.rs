@@ -13,7 +13,7 @@ mod time;
 pub use batch::{Batch, FrameBytes, Slice};
 pub use event::{DecodeEvent, EventSet};
 pub use key::{FlowKey, Transport};
-pub use layers::{LinkType, Layers, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};
+pub use layers::{Layers, LinkType, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};
 pub use time::Timestamp;
 
 /// Which way a packet, or the data it carries, goes in its flow.
@@ -74,7 +74,10 @@ impl<'a> Packet<'a> {
 
     /// The transport header with its options.
     pub fn transport_header(&self) -> &'a [u8] {
-        let len = self.layers.payload_offset.saturating_sub(self.layers.transport_offset);
+        let len = self
+            .layers
+            .payload_offset
+            .saturating_sub(self.layers.transport_offset);
         self.cut(self.layers.transport_offset, len)
     }
 

@@ -9,7 +9,10 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// From seconds and nanoseconds; nanoseconds over a second carry, overflow saturates.
     pub const fn new(secs: u64, nanos: u32) -> Self {
-        Self(secs.saturating_mul(1_000_000_000).saturating_add(nanos as u64))
+        Self(
+            secs.saturating_mul(1_000_000_000)
+                .saturating_add(nanos as u64),
+        )
     }
 
     /// Whole seconds since the epoch.
@@ -91,8 +94,14 @@ mod tests {
 
     #[test]
     fn eve_form_has_six_digits_and_no_colon_in_the_zone() {
-        assert_eq!(Timestamp::new(1_256_000_000, 83_524_000).to_string(), "2009-10-20T00:53:20.083524+0000");
-        assert_eq!(Timestamp::new(951_782_400, 1).to_string(), "2000-02-29T00:00:00.000000+0000");
+        assert_eq!(
+            Timestamp::new(1_256_000_000, 83_524_000).to_string(),
+            "2009-10-20T00:53:20.083524+0000"
+        );
+        assert_eq!(
+            Timestamp::new(951_782_400, 1).to_string(),
+            "2000-02-29T00:00:00.000000+0000"
+        );
         assert_eq!(Timestamp(u64::MAX).secs(), 18_446_744_073);
     }
 }

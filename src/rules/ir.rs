@@ -82,7 +82,9 @@ impl PortSet {
 
 fn holds<T: PartialOrd + Copy>(ranges: &[(T, T)], value: T) -> bool {
     let at = ranges.partition_point(|(first, _)| *first <= value);
-    at.checked_sub(1).and_then(|i| ranges.get(i)).is_some_and(|(_, last)| value <= *last)
+    at.checked_sub(1)
+        .and_then(|i| ranges.get(i))
+        .is_some_and(|(_, last)| value <= *last)
 }
 
 /// Protocol of a rule's header.
@@ -191,7 +193,11 @@ impl Compare {
             Self::GreaterOrEqual(n) => value >= n,
             Self::Between(a, b) => (a..=b).contains(&value),
             Self::Outside(a, b) => !(a..=b).contains(&value),
-            Self::Masked { mask, value: want, negate } => (value & mask == want) != negate,
+            Self::Masked {
+                mask,
+                value: want,
+                negate,
+            } => (value & mask == want) != negate,
         }
     }
 }

@@ -22,7 +22,11 @@ pub fn release_mapped(map: &memmap2::Mmap, offset: usize, len: usize) {
         // SAFETY: the range lies inside the map and is page-aligned. MADV_DONTNEED on a private read-only file mapping
         // keeps its contents readable: pages are faulted in again from the file.
         unsafe {
-            libc::madvise(map.as_ptr().add(start).cast_mut().cast(), end - start, libc::MADV_DONTNEED);
+            libc::madvise(
+                map.as_ptr().add(start).cast_mut().cast(),
+                end - start,
+                libc::MADV_DONTNEED,
+            );
         }
     }
 }

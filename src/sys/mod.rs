@@ -1,5 +1,8 @@
 //! The kernel and C libraries, behind safe types. The only unsafe code besides `ring`.
-#![expect(unsafe_code, reason = "system calls and C libraries; each use names its invariants")]
+#![expect(
+    unsafe_code,
+    reason = "system calls and C libraries; each use names its invariants"
+)]
 
 mod memory;
 mod process;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::alert::XbitCondition;
 use crate::app::{AppProto, Field, FieldTest};
-use crate::packet::{DecodeEvent, Transport};
+use crate::packet::{DecodeEvent, Direction, Transport};
 
 /// A signature's id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,8 @@ pub enum Action {
 /// with `any` set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AddressSet {
+    /// As the rule writes it; another segment resolves it with its own variables.
+    pub text: Box<str>,
     /// Every address.
     pub any: bool,
     /// IPv4 ranges.
@@ -62,11 +64,18 @@ impl AddressSet {
             IpAddr::V6(v6) => holds(&self.v6, u128::from(v6)),
         }
     }
+
+    /// Whether both hold the same addresses, however they are written.
+    pub fn same(&self, other: &Self) -> bool {
+        self.any == other.any && self.v4 == other.v4 && self.v6 == other.v6
+    }
 }
 
 /// A set of ports: sorted, non-overlapping, inclusive ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortSet {
+    /// As the rule writes it; another segment resolves it with its own variables.
+    pub text: Box<str>,
     /// Every port.
     pub any: bool,
     /// Ranges.
@@ -77,6 +86,11 @@ impl PortSet {
     /// Whether it contains `port`.
     pub fn contains(&self, port: u16) -> bool {
         self.any || holds(&self.ranges, port)
+    }
+
+    /// Whether both hold the same ports, however they are written.
+    pub fn same(&self, other: &Self) -> bool {
+        self.any == other.any && self.ranges == other.ranges
     }
 }
 
@@ -277,7 +291,9 @@ pub enum PacketTest {
     VlanLayers(Compare),
     /// SCTP: number of chunks, verification tag, a chunk type present, …
     Sctp(SctpTest),
-    /// `pkt_data` negation and other fixed outcomes.
+    /// `igmp.type`.
+    IgmpType(Compare),
+    /// Fixed outcomes.
     Never,
 }
 
@@ -298,6 +314,8 @@ pub enum ChecksumOf {
     IcmpV4,
     /// ICMPv6.
     IcmpV6,
+    /// IGMP.
+    Igmp,
 }
 
 /// Tests on SCTP.
@@ -523,6 +541,12 @@ pub enum HeaderBuffer {
     SctpChunkData,
     /// `arp` header
     Arp,
+    /// `igmp.hdr`
+    Igmp,
+    /// `ip.src`: the source address, 4 or 16 bytes.
+    SourceAddress,
+    /// `ip.dst`: the destination address, 4 or 16 bytes.
+    DestinationAddress,
 }
 
 /// A change of a buffer before it is inspected. Applied in order.
@@ -859,8 +883,40 @@ pub enum Test {
     FtpBounce,
     /// `dsize`-like checks of `urilen` (`norm`/`raw` chose the buffer already).
     Length(Compare),
-    /// `luajit`-free rule variable check: `isnotset`… kept out on purpose.
-    DomainSize(Compare),
+    /// `dataset:isset` / `isnotset` on the whole buffer.
+    Dataset {
+        /// The set.
+        set: Arc<Dataset>,
+        /// Must not hold it.
+        negate: bool,
+    },
+}
+
+/// A set of values loaded from a file (`dataset:isset,name,type string,load file`).
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// What its values are.
+    pub kind: DatasetKind,
+    /// The values: bytes as they are compared (hashes and addresses binary).
+    pub values: std::collections::HashSet<Box<[u8]>>,
+}
+
+/// What the values of a [`Dataset`] are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatasetKind {
+    /// Byte strings, in the file as base64.
+    #[default]
+    String,
+    /// MD5 of the buffer, in the file as hex.
+    Md5,
+    /// SHA-256 of the buffer, in the file as hex.
+    Sha256,
+    /// IPv4 address, 4 bytes (of `ip.src`, `ip.dst`).
+    Ipv4,
+    /// IPv6 or IPv4 address, 16 bytes, IPv4 mapped.
+    Ip,
 }
 
 /// `asn1` options.
@@ -878,11 +934,14 @@ pub struct Asn1Test {
     pub relative_offset: Option<i32>,
 }
 
-/// Tests of one buffer.
+/// Tests of one buffer. A buffer with several values (`tls.certs`) may have several groups; each needs a value of its
+/// own search, as each mention of the keyword starts one.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// The buffer.
     pub buffer: BufferId,
+    /// Only in this direction (`file.data: to_server`, or a one-way field of a `=>` rule).
+    pub only: Option<Direction>,
     /// Steps, in order.
     pub tests: Vec<Test>,
 }
@@ -894,6 +953,8 @@ pub struct TxTest {
     pub name: &'static str,
     /// Declarations by protocol (number fields and test fields).
     pub fields: Vec<(AppProto, &'static Field)>,
+    /// Only in this direction.
+    pub only: Option<Direction>,
     /// What is wanted.
     pub want: TxWant,
 }
@@ -907,6 +968,15 @@ pub enum TxWant {
     Test(Box<dyn FieldTest>),
     /// An event of the transaction: protocol and number.
     Event(AppProto, u8),
+    /// `app-layer-state`: the progress of a direction, as an index of `Protocol::states`.
+    Progress {
+        /// Whose.
+        proto: AppProto,
+        /// Of which direction.
+        direction: Direction,
+        /// Wanted.
+        state: Compare,
+    },
 }
 
 /// The content that must be found before anything else of the signature is looked at.
@@ -1009,6 +1079,84 @@ pub struct ConfigEffect {
     pub scope: String,
 }
 
+/// A rule's `metadata`: the text, from which pairs are read when asked for (26,000 rules have 260,000 of them).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata(pub Box<str>);
+
+impl Metadata {
+    /// Key and value of each entry, in the order of writing; an entry without a value has an empty one.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| {
+                entry
+                    .split_once([' ', '\t'])
+                    .map_or((entry, ""), |(key, value)| (key, value.trim_start()))
+            })
+    }
+
+    /// The first value of a key.
+    pub fn value<'a>(&'a self, key: &str) -> Option<&'a str> {
+        self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+/// A rule's `reference`s: one line each, `system,id`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct References(pub Box<str>);
+
+impl References {
+    /// System and id of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.lines().filter_map(|line| line.split_once(','))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Where payload contents of a TCP signature are looked for (Suricata's REQUIRE_PACKET and REQUIRE_STREAM). Other
+/// transports have packets only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PayloadScope {
+    /// The reassembled stream alone.
+    #[default]
+    Stream,
+    /// The payload of each packet alone (`tcp-pkt`, or tests on headers beside the contents).
+    Packet,
+    /// Either is enough (contents with `offset` or `depth`).
+    Both,
+}
+
+/// What has to be looked at to decide a signature, from the cheapest to the dearest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SignatureKind {
+    /// Decoder events alone; also on packets whose headers could not be read.
+    DecodeEvent,
+    /// Addresses alone: once per flow and direction.
+    IpOnly,
+    /// The flow's application protocol alone: once it is known.
+    Protocol,
+    /// Headers and payload of each packet.
+    Packet,
+    /// Payload of packets and the stream.
+    PacketAndStream,
+    /// The stream.
+    Stream,
+    /// Transactions.
+    #[default]
+    Transaction,
+}
+
 /// A compiled rule.
 #[derive(Debug)]
 pub struct Signature {
@@ -1021,23 +1169,30 @@ pub struct Signature {
     /// Revision.
     pub rev: u32,
     /// Text of the alert.
-    pub msg: String,
+    pub msg: Box<str>,
     /// Class name as written, and index in the rule set's classes.
     pub class: Option<u16>,
     /// 1 (highest) … 255.
     pub priority: u8,
     /// Metadata pairs, as written.
-    pub metadata: Vec<(String, String)>,
+    pub metadata: Metadata,
     /// References: system and id.
-    pub references: Vec<(String, String)>,
+    pub references: References,
     /// Where it stands: file (index of [`RuleSet::files`]) and line.
     pub origin: (u16, u32),
     /// Action.
     pub action: Action,
     /// `noalert`.
     pub silent: bool,
-    /// Protocol.
+    /// Protocol, as the header states it.
     pub proto: HeaderProto,
+    /// Application protocols it can match on, stated by the header or implied by its buffers (`alert tcp … (http.uri; …)`
+    /// means HTTP); empty: any, or none.
+    pub app: Vec<AppProto>,
+    /// Where its payload contents are looked for.
+    pub scope: PayloadScope,
+    /// What has to be looked at to decide it.
+    pub kind: SignatureKind,
     /// Source addresses.
     pub src: Arc<AddressSet>,
     /// Destination addresses.
@@ -1131,4 +1286,6 @@ pub struct RuleSet {
     pub errors: Vec<RuleError>,
     /// Rules skipped because their `requires` is not met (not an error): file, line, reason.
     pub skipped: Vec<RuleError>,
+    /// Rules that loaded, but look wrong (a flowbit that is tested and never set).
+    pub warnings: Vec<RuleError>,
 }

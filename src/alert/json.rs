@@ -80,6 +80,14 @@ impl<'a> Json<'a> {
         self
     }
 
+    /// Opens an array as an array's element, or as the value of a key just written.
+    pub fn begin_array(&mut self) -> &mut Self {
+        self.separate();
+        self.out.push(b'[');
+        self.comma = false;
+        self
+    }
+
     /// Closes an array.
     pub fn end_array(&mut self) -> &mut Self {
         self.out.push(b']');

@@ -8,8 +8,12 @@
 //! A field that a protocol declares *is* a rule keyword: parser and rule language cannot drift apart.
 //! Memory and work are bounded per transaction and per flow ([`Limits`]).
 
+pub mod dns;
+#[cfg(test)]
+pub mod feed;
 pub mod file;
 pub mod layer;
+pub mod reader;
 pub mod registry;
 mod tx;
 

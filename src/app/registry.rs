@@ -3,7 +3,7 @@
 use super::{AppProto, Protocol};
 
 /// Every protocol, in the order of their numbers. Files add themselves here.
-pub static PROTOCOLS: &[&dyn Protocol] = &[];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&super::dns::DNS, &super::dns::MDNS, &super::dns::LLMNR];
 
 /// The protocol of a number.
 pub fn protocol(proto: AppProto) -> Option<&'static dyn Protocol> {

@@ -2,9 +2,11 @@
 //!
 //! A [`Finding`] is what a signature or a detector saw. Grading makes an [`Alert`] of it. Both are plain data.
 
+mod graded;
 mod json;
 mod outbox;
 
+pub use graded::Alert;
 pub use json::Json;
 pub use outbox::{
     EventKind, Finding, FindingSource, Outbox, Record, TextRange, XbitCondition, XbitOperation,

@@ -102,6 +102,12 @@ pub struct Finding {
     pub interface: u16,
     /// EVE's flow id, 0 for none.
     pub flow_id: u64,
+    /// The transaction it was found in.
+    pub tx: Option<u64>,
+    /// Whether the outcome may still show (the answer has not been seen): grading waits a moment for it.
+    pub open: bool,
+    /// xbits and hostbits to be settled in packet order: conditions first, then changes.
+    pub xbits: Vec<XbitCondition>,
     /// What the worker did with the packet.
     pub verdict: Verdict,
     /// Whether the traffic already shows that it worked.
@@ -128,6 +134,23 @@ pub struct Finding {
     pub attacker: Option<IpAddr>,
 }
 
+/// What the traffic later showed of the outcome of a transaction or flow that had alerts.
+#[derive(Clone, Copy, Debug)]
+pub struct OutcomeNote {
+    /// Packet that showed it.
+    pub number: u64,
+    /// Which flow.
+    pub flow_id: u64,
+    /// Which transaction; `None`: the flow ended.
+    pub tx: Option<u64>,
+    /// Did it work?
+    pub efficacy: Efficacy,
+    /// Why, in a few plain words.
+    pub reason: &'static str,
+    /// The protocol's own code (HTTP status …), 0 for none.
+    pub code: u32,
+}
+
 /// Everything one worker says about one batch.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -143,6 +166,8 @@ pub struct Outbox {
     pub records: Vec<Record>,
     /// Findings.
     pub findings: Vec<Finding>,
+    /// Outcomes of earlier findings.
+    pub outcomes: Vec<OutcomeNote>,
 }
 
 impl Outbox {
@@ -151,6 +176,7 @@ impl Outbox {
         self.text.clear();
         self.records.clear();
         self.findings.clear();
+        self.outcomes.clear();
         self.last = false;
     }
 

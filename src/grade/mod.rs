@@ -1,1 +1,5 @@
-//! grade
+//! From findings to graded alerts: thresholds, outcome, level.
+
+pub mod level;
+pub mod threshold;
+pub mod xbit;

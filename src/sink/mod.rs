@@ -1,1 +1,3 @@
-//! sink
+//! Outputs. One file or folder a sink.
+
+pub mod eve;

@@ -1,0 +1,111 @@
+//! Alerts: what the worker writes around `"alert"`, and the line the report stage makes of it.
+
+use super::record::{app_proto, direction_name, file_members, flow_members};
+use super::{EveSettings, Facing, Subject, address, head};
+use crate::alert::{Json, Outbox, TextRange};
+use crate::app::{AppLayer, registry};
+use crate::packet::{Direction, Transport};
+
+/// Which transaction, and how, a signature matched.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Matched<'a> {
+    /// The transaction's number.
+    pub tx: Option<u64>,
+    /// Whether it was found in the stream or a transaction (and not in the packet alone).
+    pub stream: bool,
+    /// The stream's bytes it was found in, when they are at hand.
+    pub stream_bytes: Option<&'a [u8]>,
+    /// Names of the flow's bits (EVE `metadata.flowbits`).
+    pub flowbits: &'a [&'a str],
+}
+
+/// Writes the members before and after `"alert"` into the outbox; gives their ranges.
+pub fn fragments(
+    out: &mut Outbox,
+    settings: &EveSettings,
+    subject: &Subject<'_>,
+    app: Option<&AppLayer>,
+    matched: &Matched<'_>,
+) -> (TextRange, TextRange) {
+    let start = out.text.len();
+    let mut json = Json::new(&mut out.text);
+    head(&mut json, settings, subject, "alert", Facing::Packet);
+    if !matched.flowbits.is_empty() {
+        json.object("metadata").array("flowbits");
+        for bit in matched.flowbits {
+            json.text(bit);
+        }
+        json.end_array().end();
+    }
+    if let Some(tx) = matched.tx {
+        json.num("tx_id", tx);
+    }
+    let before = out.since(start);
+    let start = out.text.len();
+    let mut json = Json::resume(&mut out.text);
+    if let Some((flow, direction)) = subject.flow {
+        if let Some(app) = app {
+            if let Some(tx) = matched.tx.filter(|_| settings.metadata) {
+                transaction(&mut json, app, tx, direction);
+            }
+            app_proto(&mut json, app);
+        }
+        json.str("direction", direction_name(direction));
+        json.object("flow");
+        flow_members(&mut json, flow);
+        let key = flow.key;
+        address(&mut json, settings, "src_ip", key.src);
+        address(&mut json, settings, "dest_ip", key.dst);
+        if super::has_ports(subject.packet.transport) {
+            json.num("src_port", key.sport).num("dest_port", key.dport);
+        }
+        json.end();
+    }
+    bytes(&mut json, settings, subject, matched);
+    let after = out.since(start);
+    (before, after)
+}
+
+fn transaction(json: &mut Json<'_>, app: &AppLayer, id: u64, direction: Direction) {
+    let (Some(protocol), Some(session)) = (registry::protocol(app.proto), app.session.as_deref()) else { return };
+    let list = session.transactions();
+    let Some(tx) = (0..list.len()).filter_map(|i| list.at(i)).find(|tx| tx.state().id == id) else { return };
+    for (name, side) in [("ts_progress", Direction::ToServer), ("tc_progress", Direction::ToClient)] {
+        if let Some(state) = protocol.states(side).get(usize::from(tx.progress(side))) {
+            json.str(name, state);
+        }
+    }
+    protocol.log_alert(session, tx, direction, json);
+    if let Some(files) = tx.files(direction).filter(|files| files.iter().next().is_some()) {
+        json.array("files");
+        for file in files.iter() {
+            json.begin();
+            file_members(json, file, id);
+            json.end();
+        }
+        json.end_array();
+    }
+}
+
+fn bytes(json: &mut Json<'_>, settings: &EveSettings, subject: &Subject<'_>, matched: &Matched<'_>) {
+    let packet = &subject.packet;
+    let cut = |bytes: &'_ [u8]| bytes.len().min(settings.payload_bytes);
+    let stream = packet.transport == Transport::Tcp && matched.stream;
+    if settings.payload {
+        let payload = matched.stream_bytes.filter(|_| stream).unwrap_or_else(|| packet.payload());
+        let payload = payload.get(..cut(payload)).unwrap_or_default();
+        json.base64("payload", payload).key("payload_printable");
+        printable(json, payload);
+        json.num("stream", u8::from(stream));
+    }
+    if settings.packet && !packet.frame.is_empty() {
+        json.base64("packet", packet.frame.get(..cut(packet.frame)).unwrap_or_default());
+        json.object("packet_info").num("linktype", packet.link.0).end();
+    }
+}
+
+/// Printable ASCII as it is, line ends kept, the rest as dots: what analysts read.
+fn printable(json: &mut Json<'_>, bytes: &[u8]) {
+    let text: Vec<u8> = bytes.iter().map(|&b| if (0x20..0x7f).contains(&b) || b == b'\n' || b == b'\r' { b } else { b'.' }).collect();
+    json.text(text);
+}

@@ -100,7 +100,11 @@ pub fn grade(grounds: &Grounds<'_>) -> (Level, String) {
     if grounds.critical_asset && walk.step > 0 {
         walk.add(1, "critical asset");
     }
-    if grounds.role == Role::Intranet && grounds.internal_source && walk.step == 1 && grounds.severity != Severity::Minor {
+    if grounds.role == Role::Intranet
+        && grounds.internal_source
+        && walk.step == 1
+        && grounds.severity != Severity::Minor
+    {
         walk.add(1, "from inside");
     }
     if walk.step > 2 && grounds.efficacy < Efficacy::Likely {
@@ -117,7 +121,9 @@ pub fn grade(grounds: &Grounds<'_>) -> (Level, String) {
 /// The matrix of detectors.md §1.4: the worst of the threats counts.
 fn base(grounds: &Grounds<'_>) -> (Level, &'static str) {
     use Level::{Green, Orange, Yellow};
-    use Phenomenon::{DeviceTrouble, OperationAccident, PolicyViolation, SuspiciousAccess, UnauthorizedAccess};
+    use Phenomenon::{
+        DeviceTrouble, OperationAccident, PolicyViolation, SuspiciousAccess, UnauthorizedAccess,
+    };
     let one = |threat: &Threat| match (grounds.phenomenon, threat) {
         (UnauthorizedAccess, Threat::BusinessStoppage | Threat::InformationLeak) => Orange,
         (UnauthorizedAccess, Threat::MoralsCollapse) => Yellow,
@@ -135,7 +141,11 @@ fn base(grounds: &Grounds<'_>) -> (Level, &'static str) {
             Role::Intranet => Orange,
         },
         (SuspiciousAccess, Threat::InformationLeak) => {
-            if grounds.role == Role::Intranet { Orange } else { Yellow }
+            if grounds.role == Role::Intranet {
+                Orange
+            } else {
+                Yellow
+            }
         }
         (SuspiciousAccess, Threat::MoralsCollapse) => Green,
     };
@@ -150,7 +160,10 @@ struct Walk {
 
 impl Walk {
     fn new((level, why): (Level, &'static str)) -> Self {
-        Self { step: level as i32, text: format!("base {} {}", level.as_str(), why.replace('_', " ")) }
+        Self {
+            step: level as i32,
+            text: format!("base {} {}", level.as_str(), why.replace('_', " ")),
+        }
     }
 
     fn note(&mut self, what: &str) {
@@ -164,8 +177,16 @@ impl Walk {
     }
 
     fn add_outcome(&mut self, by: i32, what: &str, grounds: &Grounds<'_>) {
-        let code = if grounds.efficacy_code == 0 { String::new() } else { format!(" {}", grounds.efficacy_code) };
-        let reason = if grounds.efficacy_reason.is_empty() { String::new() } else { format!(" ({}{code})", grounds.efficacy_reason) };
+        let code = if grounds.efficacy_code == 0 {
+            String::new()
+        } else {
+            format!(" {}", grounds.efficacy_code)
+        };
+        let reason = if grounds.efficacy_reason.is_empty() {
+            String::new()
+        } else {
+            format!(" ({}{code})", grounds.efficacy_reason)
+        };
         if by == 0 {
             self.note(&format!("{what}{reason}"));
         } else {
@@ -176,7 +197,8 @@ impl Walk {
     fn cap(&mut self, level: Level, what: &str) {
         if self.step > level as i32 {
             self.step = level as i32;
-            self.text.push_str(&format!("; at most {}: {what}", level.as_str()));
+            self.text
+                .push_str(&format!("; at most {}: {what}", level.as_str()));
         }
     }
 
@@ -208,26 +230,69 @@ mod tests {
 
     #[test]
     fn the_outcome_moves_the_level_and_the_walk_says_so() {
-        let failed = Grounds { efficacy: Efficacy::Failed, efficacy_reason: "HTTP", efficacy_code: 404, ..grounds() };
+        let failed = Grounds {
+            efficacy: Efficacy::Failed,
+            efficacy_reason: "HTTP",
+            efficacy_code: 404,
+            ..grounds()
+        };
         let (level, why) = grade(&failed);
-        assert_eq!((level, why.as_str()), (Level::Yellow, "YELLOW: base ORANGE unauthorized access; -1 failed (HTTP 404)"));
+        assert_eq!(
+            (level, why.as_str()),
+            (
+                Level::Yellow,
+                "YELLOW: base ORANGE unauthorized access; -1 failed (HTTP 404)"
+            )
+        );
         assert_eq!(grade(&grounds()).0, Level::Orange);
-        assert_eq!(grade(&Grounds { efficacy: Efficacy::Confirmed, ..grounds() }).0, Level::Red);
+        assert_eq!(
+            grade(&Grounds {
+                efficacy: Efficacy::Confirmed,
+                ..grounds()
+            })
+            .0,
+            Level::Red
+        );
     }
 
     #[test]
     fn red_needs_a_sign_that_it_worked_and_confidence() {
-        let critical = Grounds { severity: Severity::Critical, critical_asset: true, ..grounds() };
+        let critical = Grounds {
+            severity: Severity::Critical,
+            critical_asset: true,
+            ..grounds()
+        };
         assert_eq!(grade(&critical).0, Level::Orange);
-        let likely = Grounds { efficacy: Efficacy::Likely, ..critical };
+        let likely = Grounds {
+            efficacy: Efficacy::Likely,
+            ..critical
+        };
         assert_eq!(grade(&likely).0, Level::Red);
-        assert_eq!(grade(&Grounds { confidence: 0.7, ..likely }).0, Level::Orange);
-        assert_eq!(grade(&Grounds { confidence: 0.5, ..likely }).0, Level::Yellow);
+        assert_eq!(
+            grade(&Grounds {
+                confidence: 0.7,
+                ..likely
+            })
+            .0,
+            Level::Orange
+        );
+        assert_eq!(
+            grade(&Grounds {
+                confidence: 0.5,
+                ..likely
+            })
+            .0,
+            Level::Yellow
+        );
     }
 
     #[test]
     fn informational_rules_stay_green_whatever_happens() {
-        let loud = Grounds { severity: Severity::Informational, critical_asset: true, ..grounds() };
+        let loud = Grounds {
+            severity: Severity::Informational,
+            critical_asset: true,
+            ..grounds()
+        };
         assert_eq!(grade(&loud).0, Level::Green);
     }
 }

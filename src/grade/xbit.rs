@@ -42,11 +42,17 @@ impl Xbits {
     }
 
     fn is_set(&self, option: &XbitCondition, key: &FlowKey, now: Timestamp) -> bool {
-        owner(option.track, key).is_some_and(|o| self.bits.get(&(option.bit, o)).is_some_and(|end| now < *end))
+        owner(option.track, key).is_some_and(|o| {
+            self.bits
+                .get(&(option.bit, o))
+                .is_some_and(|end| now < *end)
+        })
     }
 
     fn change(&mut self, option: &XbitCondition, key: &FlowKey, now: Timestamp) {
-        let Some(owner) = owner(option.track, key) else { return };
+        let Some(owner) = owner(option.track, key) else {
+            return;
+        };
         let set = match option.operation {
             XbitOperation::Set => true,
             XbitOperation::Unset => false,
@@ -60,7 +66,10 @@ impl Xbits {
         if self.bits.len() >= BITS_MAX && !self.bits.contains_key(&(option.bit, owner)) {
             self.make_room(now);
         }
-        self.bits.insert((option.bit, owner), now.plus_nanos(u64::from(option.expire_secs) * 1_000_000_000));
+        self.bits.insert(
+            (option.bit, owner),
+            now.plus_nanos(u64::from(option.expire_secs) * 1_000_000_000),
+        );
     }
 
     fn make_room(&mut self, now: Timestamp) {
@@ -91,12 +100,24 @@ mod tests {
 
     #[test]
     fn a_bit_lives_for_its_time_and_belongs_to_its_owner() {
-        let option = |operation| XbitCondition { operation, bit: 1, track: XbitTrack::Pair, expire_secs: 10 };
-        let key = FlowKey { src: IpAddr::from([1, 1, 1, 1]), ..FlowKey::default() };
+        let option = |operation| XbitCondition {
+            operation,
+            bit: 1,
+            track: XbitTrack::Pair,
+            expire_secs: 10,
+        };
+        let key = FlowKey {
+            src: IpAddr::from([1, 1, 1, 1]),
+            ..FlowKey::default()
+        };
         let mut bits = Xbits::default();
         let at = |s| Timestamp::new(s, 0);
         assert!(!bits.settle(&[option(XbitOperation::IsSet)], &key, at(0)));
-        assert!(bits.settle(&[option(XbitOperation::IsNotSet), option(XbitOperation::Set)], &key, at(0)));
+        assert!(bits.settle(
+            &[option(XbitOperation::IsNotSet), option(XbitOperation::Set)],
+            &key,
+            at(0)
+        ));
         assert!(bits.settle(&[option(XbitOperation::IsSet)], &key.reversed(), at(9)));
         assert!(!bits.settle(&[option(XbitOperation::IsSet)], &key, at(10)));
     }

@@ -67,16 +67,30 @@ pub fn fragments(
 }
 
 fn transaction(json: &mut Json<'_>, app: &AppLayer, id: u64, direction: Direction) {
-    let (Some(protocol), Some(session)) = (registry::protocol(app.proto), app.session.as_deref()) else { return };
+    let (Some(protocol), Some(session)) = (registry::protocol(app.proto), app.session.as_deref())
+    else {
+        return;
+    };
     let list = session.transactions();
-    let Some(tx) = (0..list.len()).filter_map(|i| list.at(i)).find(|tx| tx.state().id == id) else { return };
-    for (name, side) in [("ts_progress", Direction::ToServer), ("tc_progress", Direction::ToClient)] {
+    let Some(tx) = (0..list.len())
+        .filter_map(|i| list.at(i))
+        .find(|tx| tx.state().id == id)
+    else {
+        return;
+    };
+    for (name, side) in [
+        ("ts_progress", Direction::ToServer),
+        ("tc_progress", Direction::ToClient),
+    ] {
         if let Some(state) = protocol.states(side).get(usize::from(tx.progress(side))) {
             json.str(name, state);
         }
     }
     protocol.log_alert(session, tx, direction, json);
-    if let Some(files) = tx.files(direction).filter(|files| files.iter().next().is_some()) {
+    if let Some(files) = tx
+        .files(direction)
+        .filter(|files| files.iter().next().is_some())
+    {
         json.array("files");
         for file in files.iter() {
             json.begin();
@@ -87,25 +101,47 @@ fn transaction(json: &mut Json<'_>, app: &AppLayer, id: u64, direction: Directio
     }
 }
 
-fn bytes(json: &mut Json<'_>, settings: &EveSettings, subject: &Subject<'_>, matched: &Matched<'_>) {
+fn bytes(
+    json: &mut Json<'_>,
+    settings: &EveSettings,
+    subject: &Subject<'_>,
+    matched: &Matched<'_>,
+) {
     let packet = &subject.packet;
     let cut = |bytes: &'_ [u8]| bytes.len().min(settings.payload_bytes);
     let stream = packet.transport == Transport::Tcp && matched.stream;
     if settings.payload {
-        let payload = matched.stream_bytes.filter(|_| stream).unwrap_or_else(|| packet.payload());
+        let payload = matched
+            .stream_bytes
+            .filter(|_| stream)
+            .unwrap_or_else(|| packet.payload());
         let payload = payload.get(..cut(payload)).unwrap_or_default();
         json.base64("payload", payload).key("payload_printable");
         printable(json, payload);
         json.num("stream", u8::from(stream));
     }
     if settings.packet && !packet.frame.is_empty() {
-        json.base64("packet", packet.frame.get(..cut(packet.frame)).unwrap_or_default());
-        json.object("packet_info").num("linktype", packet.link.0).end();
+        json.base64(
+            "packet",
+            packet.frame.get(..cut(packet.frame)).unwrap_or_default(),
+        );
+        json.object("packet_info")
+            .num("linktype", packet.link.0)
+            .end();
     }
 }
 
 /// Printable ASCII as it is, line ends kept, the rest as dots: what analysts read.
 fn printable(json: &mut Json<'_>, bytes: &[u8]) {
-    let text: Vec<u8> = bytes.iter().map(|&b| if (0x20..0x7f).contains(&b) || b == b'\n' || b == b'\r' { b } else { b'.' }).collect();
+    let text: Vec<u8> = bytes
+        .iter()
+        .map(|&b| {
+            if (0x20..0x7f).contains(&b) || b == b'\n' || b == b'\r' {
+                b
+            } else {
+                b'.'
+            }
+        })
+        .collect();
     json.text(text);
 }

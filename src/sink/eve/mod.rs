@@ -100,11 +100,22 @@ pub fn record(
 pub(crate) fn push(out: &mut Outbox, number: u64, kind: &'static str, start: usize) {
     let line = out.since(start);
     let order = (out.records.len() + out.findings.len()) as u64;
-    out.records.push(Record { number, order, kind, line });
+    out.records.push(Record {
+        number,
+        order,
+        kind,
+        line,
+    });
 }
 
 /// The members every packet event begins with.
-pub fn head(json: &mut Json<'_>, settings: &EveSettings, subject: &Subject<'_>, kind: &str, facing: Facing) {
+pub fn head(
+    json: &mut Json<'_>,
+    settings: &EveSettings,
+    subject: &Subject<'_>,
+    kind: &str,
+    facing: Facing,
+) {
     let packet = &subject.packet;
     json.str("timestamp", packet.ts.eve());
     if let Some((flow, _)) = subject.flow {
@@ -126,7 +137,8 @@ pub fn head(json: &mut Json<'_>, settings: &EveSettings, subject: &Subject<'_>, 
     }
     match packet.transport {
         Transport::Icmp | Transport::Icmpv6 => {
-            json.num("icmp_type", packet.sport).num("icmp_code", packet.dport);
+            json.num("icmp_type", packet.sport)
+                .num("icmp_code", packet.dport);
         }
         Transport::Sctp => sctp(json, packet),
         _ => {}
@@ -135,8 +147,13 @@ pub fn head(json: &mut Json<'_>, settings: &EveSettings, subject: &Subject<'_>, 
 }
 
 fn sctp(json: &mut Json<'_>, packet: &Packet<'_>) {
-    let header = packet.frame.get(packet.transport_offset as usize..).unwrap_or_default();
-    let Some(vtag) = header.get(4..).and_then(|h| h.first_chunk::<4>()) else { return };
+    let header = packet
+        .frame
+        .get(packet.transport_offset as usize..)
+        .unwrap_or_default();
+    let Some(vtag) = header.get(4..).and_then(|h| h.first_chunk::<4>()) else {
+        return;
+    };
     let mut kinds = [0u8; 32];
     let mut count = 0usize;
     let mut rest = header.get(12..).unwrap_or_default();
@@ -152,7 +169,9 @@ fn sctp(json: &mut Json<'_>, packet: &Packet<'_>) {
         rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     let kinds = kinds.get(..count.min(kinds.len())).unwrap_or_default();
-    json.object("sctp").num("vtag", u32::from_be_bytes(*vtag)).num("chunk_cnt", count as u64);
+    json.object("sctp")
+        .num("vtag", u32::from_be_bytes(*vtag))
+        .num("chunk_cnt", count as u64);
     json.array("chunk_types");
     for &kind in kinds {
         match SCTP_CHUNKS.iter().find(|(number, _)| *number == kind) {
@@ -162,7 +181,11 @@ fn sctp(json: &mut Json<'_>, packet: &Packet<'_>) {
     }
     json.end_array();
     let has = |wanted: u8| kinds.contains(&wanted);
-    json.bool("has_init", has(1)).bool("has_init_ack", has(2)).bool("has_data", has(0)).bool("has_abort", has(6)).end();
+    json.bool("has_init", has(1))
+        .bool("has_init_ack", has(2))
+        .bool("has_data", has(0))
+        .bool("has_abort", has(6))
+        .end();
 }
 
 /// SCTP chunk types (IANA).

@@ -1,6 +1,8 @@
 //! Lines for everything but alerts: transactions, files, flows, anomalies, drops.
 
-use super::{EveSettings, Facing, Subject, endpoints, proto_has_ports, protocol, push, record, time, vlan};
+use super::{
+    EveSettings, Facing, Subject, endpoints, proto_has_ports, protocol, push, record, time, vlan,
+};
 use crate::alert::{Json, Outbox};
 use crate::app::{AppLayer, AppProto, File, Protocol, Session, Transaction};
 use crate::flow::{EndReason, Flow, FlowState, TcpState};
@@ -15,12 +17,25 @@ pub fn transaction(
     session: &dyn Session,
     tx: &dyn Transaction,
 ) {
-    let Some(log_head) = protocol.log_head(tx) else { return };
-    let facing = if log_head.by_packet { Facing::Packet } else { Facing::Flow(Direction::ToServer) };
-    record(out, settings, subject, log_head.event_type, facing, |json| {
-        json.num("tx_id", tx.state().id);
-        protocol.log(session, tx, json);
-    });
+    let Some(log_head) = protocol.log_head(tx) else {
+        return;
+    };
+    let facing = if log_head.by_packet {
+        Facing::Packet
+    } else {
+        Facing::Flow(Direction::ToServer)
+    };
+    record(
+        out,
+        settings,
+        subject,
+        log_head.event_type,
+        facing,
+        |json| {
+            json.num("tx_id", tx.state().id);
+            protocol.log(session, tx, json);
+        },
+    );
 }
 
 /// `fileinfo` of a finished file.
@@ -31,18 +46,27 @@ pub fn file(
     (protocol, session): (&dyn Protocol, &dyn Session),
     (tx, file, direction): (&dyn Transaction, &File, Direction),
 ) {
-    record(out, settings, subject, "fileinfo", Facing::Flow(direction), |json| {
-        protocol.log(session, tx, json);
-        json.str("app_proto", protocol.name());
-        json.object("fileinfo");
-        file_members(json, file, tx.state().id);
-        json.end();
-    });
+    record(
+        out,
+        settings,
+        subject,
+        "fileinfo",
+        Facing::Flow(direction),
+        |json| {
+            protocol.log(session, tx, json);
+            json.str("app_proto", protocol.name());
+            json.object("fileinfo");
+            file_members(json, file, tx.state().id);
+            json.end();
+        },
+    );
 }
 
 /// The members of a file, here and in alerts' `files`.
 pub(super) fn file_members(json: &mut Json<'_>, file: &File, tx_id: u64) {
-    json.str("filename", &file.name).bool("gaps", file.gaps).str("state", file.state.as_str());
+    json.str("filename", &file.name)
+        .bool("gaps", file.gaps)
+        .str("state", file.state.as_str());
     json.bool("stored", false).num("size", file.size);
     if let Some((start, end, _)) = file.range {
         json.num("start", start).num("end", end);
@@ -51,10 +75,22 @@ pub(super) fn file_members(json: &mut Json<'_>, file: &File, tx_id: u64) {
 }
 
 /// One `anomaly` record for each decode and stream event of the packet.
-pub fn anomaly(out: &mut Outbox, settings: &EveSettings, subject: &Subject<'_>, events: impl Iterator<Item = DecodeEvent>) {
+pub fn anomaly(
+    out: &mut Outbox,
+    settings: &EveSettings,
+    subject: &Subject<'_>,
+    events: impl Iterator<Item = DecodeEvent>,
+) {
     for event in events {
         record(out, settings, subject, "anomaly", Facing::Packet, |json| {
-            json.object("anomaly").str("type", if event.is_stream() { "stream" } else { "decode" });
+            json.object("anomaly").str(
+                "type",
+                if event.is_stream() {
+                    "stream"
+                } else {
+                    "decode"
+                },
+            );
             json.str("event", event.name()).end();
         });
     }
@@ -72,7 +108,10 @@ pub fn app_anomaly(
         if let Some(id) = tx_id {
             json.num("tx_id", id);
         }
-        json.object("anomaly").str("app_proto", proto.name()).str("type", "applayer").str("event", event);
+        json.object("anomaly")
+            .str("app_proto", proto.name())
+            .str("type", "applayer")
+            .str("event", event);
         json.str("layer", layer).end();
     });
 }
@@ -88,7 +127,10 @@ pub(super) fn app_proto(json: &mut Json<'_>, app: &AppLayer) {
             json.str(name, seen.name());
         }
     }
-    for (name, other) in [("app_proto_orig", app.original), ("app_proto_expected", app.expected)] {
+    for (name, other) in [
+        ("app_proto_orig", app.original),
+        ("app_proto_expected", app.expected),
+    ] {
         if let Some(other) = other.filter(|other| *other != proto && *other != AppProto::UNKNOWN) {
             json.str(name, other.name());
         }
@@ -97,8 +139,10 @@ pub(super) fn app_proto(json: &mut Json<'_>, app: &AppLayer) {
 
 /// Counters and start of a flow.
 pub(super) fn flow_members(json: &mut Json<'_>, flow: &Flow) {
-    json.num("pkts_toserver", flow.packets[0]).num("pkts_toclient", flow.packets[1]);
-    json.num("bytes_toserver", flow.bytes[0]).num("bytes_toclient", flow.bytes[1]);
+    json.num("pkts_toserver", flow.packets[0])
+        .num("pkts_toclient", flow.packets[1]);
+    json.num("bytes_toserver", flow.bytes[0])
+        .num("bytes_toclient", flow.bytes[1]);
     time(json, "start", flow.first);
 }
 
@@ -130,7 +174,10 @@ pub fn flow(
     endpoints(json, settings, &flow.key, proto_has_ports(flow.key.proto));
     json.num("ip_v", if flow.key.src.is_ipv4() { 4 } else { 6 });
     protocol(json, flow.key.proto);
-    for (kind, code, icmp) in [("icmp_type", "icmp_code", flow.icmp[0]), ("response_icmp_type", "response_icmp_code", flow.icmp[1])] {
+    for (kind, code, icmp) in [
+        ("icmp_type", "icmp_code", flow.icmp[0]),
+        ("response_icmp_type", "response_icmp_code", flow.icmp[1]),
+    ] {
         if let Some((kind_number, code_number)) = icmp {
             json.num(kind, kind_number).num(code, code_number);
         }
@@ -175,7 +222,11 @@ fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras) {
     let [client, server] = flow.tcp_flags;
     let both = client.0 | server.0;
     json.object("tcp");
-    for (name, flags) in [("tcp_flags", both), ("tcp_flags_ts", client.0), ("tcp_flags_tc", server.0)] {
+    for (name, flags) in [
+        ("tcp_flags", both),
+        ("tcp_flags_ts", client.0),
+        ("tcp_flags_tc", server.0),
+    ] {
         json.hex(name, &[flags], None);
     }
     const NAMES: [(u8, &str); 8] = [
@@ -229,21 +280,34 @@ pub fn drop(out: &mut Outbox, settings: &EveSettings, subject: &Subject<'_>, rea
         }
         json.object("drop");
         let header = packet.network_header();
-        let word = |at: usize| header.get(at..).and_then(|h| h.first_chunk::<2>()).map_or(0, |b| u16::from_be_bytes(*b));
+        let word = |at: usize| {
+            header
+                .get(at..)
+                .and_then(|h| h.first_chunk::<2>())
+                .map_or(0, |b| u16::from_be_bytes(*b))
+        };
         match packet.net {
             crate::packet::Net::V4 => {
-                json.num("len", word(2)).num("tos", packet.tos).num("ttl", packet.ttl).num("ipid", packet.ip_id);
+                json.num("len", word(2))
+                    .num("tos", packet.tos)
+                    .num("ttl", packet.ttl)
+                    .num("ipid", packet.ip_id);
             }
             crate::packet::Net::V6 => {
                 let label = u32::from(word(0) & 0xf) << 16 | u32::from(word(2));
-                json.num("len", word(4)).num("tc", packet.tos).num("hoplimit", packet.ttl).num("flowlbl", label);
+                json.num("len", word(4))
+                    .num("tc", packet.tos)
+                    .num("hoplimit", packet.ttl)
+                    .num("flowlbl", label);
             }
             _ => {}
         }
         match packet.transport {
             crate::packet::Transport::Tcp => {
                 let tcp = &packet.tcp;
-                json.num("tcpseq", tcp.seq).num("tcpack", tcp.ack).num("tcpwin", tcp.window);
+                json.num("tcpseq", tcp.seq)
+                    .num("tcpack", tcp.ack)
+                    .num("tcpwin", tcp.window);
                 for (name, bit) in [
                     ("syn", TcpFlags::SYN),
                     ("ack", TcpFlags::ACK),
@@ -260,7 +324,8 @@ pub fn drop(out: &mut Outbox, settings: &EveSettings, subject: &Subject<'_>, rea
                 json.num("udplen", packet.payload_len.saturating_add(8));
             }
             crate::packet::Transport::Icmp | crate::packet::Transport::Icmpv6 => {
-                json.num("icmp_id", packet.icmp_id).num("icmp_seq", packet.icmp_seq);
+                json.num("icmp_id", packet.icmp_id)
+                    .num("icmp_seq", packet.icmp_seq);
             }
             _ => {}
         }

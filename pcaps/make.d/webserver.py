@@ -70,9 +70,13 @@ echo "</ul></body></html>";
 $db = new SQLite3(__DIR__ . '/../shop.db');
 $u = $_POST['user'] ?? ''; $p = $_POST['pass'] ?? '';
 $row = @$db->querySingle("SELECT name FROM account WHERE name = '$u' AND secret = '$p'");
-if ($row) { setcookie('session', md5($row)); header('Location: /index.html'); http_response_code(302); exit; }
-http_response_code(isset($_POST['user']) ? 401 : 200);
+if ($row) { setcookie('session', md5($row)); header('Location: /index.html', true, 302); exit; }
+http_response_code(isset($_POST['user']) && basename($_SERVER['SCRIPT_NAME']) == 'login.php' ? 401 : 200);
 echo "<html><body><p>Login failed</p><form method=post><input name=user><input name=pass type=password></form></body></html>";
+""",
+    # The same login, answering a failure with 200 as many sites do.
+    "signin.php": """<?php
+include __DIR__ . '/login.php';
 """,
     # Reflects the word as it came.
     "search.php": """<?php

@@ -1,0 +1,171 @@
+//! What the rules remember of a flow: flowbits, flowints, what was already inspected, pass or drop.
+//!
+//! Attached to each flow by the pipeline. Costs no heap until a rule writes to it. Bounded: [`FlowRules::BITS_MAX`] bits
+//! and [`FlowRules::INTS_MAX`] integers; beyond them a change is refused and counted.
+
+use crate::packet::Direction;
+
+/// What a rule decided for the whole flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlowAction {
+    /// Nothing.
+    #[default]
+    None,
+    /// Let it through without inspection.
+    Pass,
+    /// Drop what follows.
+    Drop,
+}
+
+/// The rules' memory of a flow. First decision wins: a flow that is passed is not dropped later.
+#[derive(Clone, Debug, Default)]
+pub struct FlowRules {
+    bits: Vec<u32>,
+    ints: Vec<(u32, u32)>,
+    /// Decision for the flow.
+    pub action: FlowAction,
+    /// Per direction: whether signatures on addresses alone were tested.
+    pub(super) addresses_done: [bool; 2],
+    /// Per direction: whether signatures on the protocol alone were tested since it became known.
+    pub(super) protocol_done: [bool; 2],
+    /// Generation of the engine that wrote this; another generation starts afresh.
+    pub(super) generation: u32,
+    /// Changes refused because of the bounds.
+    pub refused: u32,
+}
+
+impl FlowRules {
+    /// Flowbits a flow keeps.
+    pub const BITS_MAX: usize = 256;
+    /// Flowints a flow keeps.
+    pub const INTS_MAX: usize = 64;
+
+    /// Whether a flowbit is set.
+    pub fn bit(&self, bit: u32) -> bool {
+        self.bits.contains(&bit)
+    }
+
+    /// The flowbits that are set, by id of `RuleSet::bit_names`, in the order of setting.
+    pub fn bits(&self) -> &[u32] {
+        &self.bits
+    }
+
+    /// The flowints with their values, by id of `RuleSet::int_names`.
+    pub fn ints(&self) -> &[(u32, u32)] {
+        &self.ints
+    }
+
+    /// Sets a flowbit.
+    pub fn set_bit(&mut self, bit: u32) {
+        if self.bit(bit) {
+            return;
+        }
+        if self.bits.len() >= Self::BITS_MAX {
+            self.refused = self.refused.saturating_add(1);
+            return;
+        }
+        self.bits.push(bit);
+    }
+
+    /// Clears a flowbit.
+    pub fn unset_bit(&mut self, bit: u32) {
+        self.bits.retain(|b| *b != bit);
+    }
+
+    /// Inverts a flowbit.
+    pub fn toggle_bit(&mut self, bit: u32) {
+        if self.bit(bit) {
+            self.unset_bit(bit);
+        } else {
+            self.set_bit(bit);
+        }
+    }
+
+    /// Value of a flowint, when it was set.
+    pub fn int(&self, variable: u32) -> Option<u32> {
+        self.ints
+            .iter()
+            .find(|(v, _)| *v == variable)
+            .map(|(_, value)| *value)
+    }
+
+    /// Sets a flowint.
+    pub fn set_int(&mut self, variable: u32, value: u32) {
+        if let Some(slot) = self.ints.iter_mut().find(|(v, _)| *v == variable) {
+            slot.1 = value;
+        } else if self.ints.len() < Self::INTS_MAX {
+            self.ints.push((variable, value));
+        } else {
+            self.refused = self.refused.saturating_add(1);
+        }
+    }
+
+    /// The protocol changed or became known: signatures on it alone are due again.
+    pub fn protocol_changed(&mut self) {
+        self.protocol_done = [false; 2];
+    }
+
+    /// Forgets what another engine's rules wrote (their ids mean other names), except the decision for the flow.
+    pub(super) fn adopt(&mut self, generation: u32) {
+        if self.generation != generation {
+            self.bits.clear();
+            self.ints.clear();
+            self.addresses_done = [false; 2];
+            self.protocol_done = [false; 2];
+            self.generation = generation;
+        }
+    }
+
+    /// Notes a decision; the first one stays.
+    pub(super) fn decide(&mut self, action: FlowAction) {
+        if self.action == FlowAction::None {
+            self.action = action;
+        }
+    }
+
+    /// Whether signatures on addresses alone were tested in `direction`.
+    pub(super) fn addresses_were_tested(&self, direction: Direction) -> bool {
+        self.addresses_done
+            .get(direction.index())
+            .copied()
+            .unwrap_or(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_set_once_and_toggle() {
+        let mut flow = FlowRules::default();
+        flow.set_bit(7);
+        flow.set_bit(7);
+        assert_eq!(flow.bits(), [7]);
+        flow.toggle_bit(7);
+        flow.toggle_bit(9);
+        assert_eq!(flow.bits(), [9]);
+    }
+
+    #[test]
+    fn bounds_refuse_and_count() {
+        let mut flow = FlowRules::default();
+        for i in 0..300 {
+            flow.set_bit(i);
+            flow.set_int(i, i);
+        }
+        assert_eq!(flow.bits().len(), FlowRules::BITS_MAX);
+        assert_eq!(flow.ints().len(), FlowRules::INTS_MAX);
+        assert_eq!(flow.refused, 300 - 256 + 300 - 64);
+        flow.set_int(3, 9);
+        assert_eq!(flow.int(3), Some(9));
+    }
+
+    #[test]
+    fn first_decision_stays() {
+        let mut flow = FlowRules::default();
+        flow.decide(FlowAction::Pass);
+        flow.decide(FlowAction::Drop);
+        assert_eq!(flow.action, FlowAction::Pass);
+    }
+}

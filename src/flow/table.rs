@@ -1,16 +1,147 @@
-//! The flow table.
+//! The flow table: finds the flow of a packet, makes new ones, ends old ones.
+//!
+//! - **Keyed.** Open addressing over a seeded hash: nobody outside can aim at a bucket. The entries are a slab; a flow
+//!   itself lives in a box that is recycled, so that nothing is allocated per packet once the table has grown.
+//! - **Bounded and ranked.** At most [`FlowSettings::flows_max`] flows. A full table gives up half-open TCP
+//!   connections first (oldest first; they have a small class of their own, so that a SYN flood only ever competes
+//!   with itself), then closed ones, then one-sided ones; an established flow goes only after
+//!   [`FlowSettings::idle_secs`] without a packet. When nothing may go, the newcomer is refused and counted.
+//! - **The same for any number of workers.** Space is divided into [`SHARDS`] by the hash that also chooses the worker,
+//!   ids and the order of ended flows come from packet numbers, and time from the capture ([`FlowTable::tick`]).
+//!
+//! What it does not do: TCP's state machine ([`crate::stream`] drives it); it only asks it whether a SYN reuses a flow.
 
-use super::Flow;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+
+use super::key::{Belongs, TableKey, is_icmp_error};
+use super::wheel::{NONE, Wheel, WheelLink, WheelSlab};
+use super::{EndReason, Flow, FlowEvents, FlowState, TcpState};
+use crate::packet::{Direction, Packet, Timestamp, Transport};
+use crate::stats::MemoryBound;
+
+/// Parts of the table with space of their own. Worker counts that divide it share nothing.
+pub const SHARDS: usize = 16;
+
+/// Seconds without a packet after which a flow ends, by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One direction seen (TCP: handshake not complete).
+    pub new_secs: u32,
+    /// Both directions seen.
+    pub established_secs: u32,
+    /// Closed (TCP).
+    pub closed_secs: u32,
+    /// Bypassed.
+    pub bypassed_secs: u32,
+}
 
 /// Settings of flow tracking.
 #[derive(Clone, Debug)]
 pub struct FlowSettings {
     /// Most flows tracked at a time, over all workers.
     pub flows_max: u32,
+    /// Of these, most half-open TCP connections (SYN seen, nothing else).
+    pub pending_max: u32,
+    /// How many workers share `flows_max`.
+    pub workers: u32,
+    /// Keys the hash. Random for live traffic; fixed for replay, where a full table must behave the same every time.
+    pub seed: u64,
+    /// TCP.
+    pub tcp: Timeouts,
+    /// UDP.
+    pub udp: Timeouts,
+    /// ICMP and ICMPv6.
+    pub icmp: Timeouts,
+    /// Everything else.
+    pub other: Timeouts,
+    /// Seconds of silence after which an established flow may make room for a new one.
+    pub idle_secs: u32,
+    /// Whether a SYN-ACK may begin a session (`stream.midstream` or `stream.async-oneside`): it may then also reuse a flow.
+    pub midstream: bool,
+}
+
+impl Default for FlowSettings {
+    fn default() -> Self {
+        let other = Timeouts {
+            new_secs: 30,
+            established_secs: 300,
+            closed_secs: 0,
+            bypassed_secs: 100,
+        };
+        Self {
+            flows_max: 1 << 18,
+            pending_max: 1 << 16,
+            workers: 1,
+            seed: 0x5ee_d0f_f10_0d5,
+            tcp: Timeouts {
+                new_secs: 60,
+                established_secs: 600,
+                closed_secs: 60,
+                bypassed_secs: 100,
+            },
+            udp: other,
+            icmp: other,
+            other,
+            idle_secs: 30,
+            midstream: false,
+        }
+    }
+}
+
+impl FlowSettings {
+    /// The deadline of a flow: the time at which it has been silent for too long.
+    fn deadline(&self, flow: &Flow) -> Timestamp {
+        let timeouts = match flow.key.proto {
+            6 => &self.tcp,
+            17 => &self.udp,
+            1 | 58 => &self.icmp,
+            _ => &self.other,
+        };
+        let secs = match flow.state {
+            FlowState::New => timeouts.new_secs,
+            FlowState::Established => timeouts.established_secs,
+            FlowState::Closed => timeouts.closed_secs,
+            FlowState::Bypassed => timeouts.bypassed_secs,
+        };
+        flow.last.plus_nanos(u64::from(secs) * 1_000_000_000)
+    }
+}
+
+/// What the table counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Flows made, by protocol: TCP, UDP, ICMP, ICMPv6, other.
+    pub opened: [u64; 5],
+    /// Flows ended by silence.
+    pub timed_out: u64,
+    /// Flows ended because the same addresses and ports began a new connection.
+    pub tcp_reuse: u64,
+    /// Half-open connections given up for others.
+    pub evicted_pending: u64,
+    /// Closed flows given up for new ones.
+    pub evicted_closed: u64,
+    /// One-sided flows given up for new ones.
+    pub evicted_new: u64,
+    /// Silent established flows given up for new ones.
+    pub evicted_established: u64,
+    /// Packets that should have opened a flow for which there was no room.
+    pub refused: u64,
+}
+
+/// What a worker attaches to flows must be able to become empty again, keeping its buffers.
+pub trait Recycle: Default {
+    /// Forgets the flow it belonged to.
+    fn recycle(&mut self);
+}
+
+impl Recycle for () {
+    fn recycle(&mut self) {}
 }
 
 /// A flow with what later stages attach to it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Slot<X> {
     /// The flow.
     pub flow: Flow,
@@ -18,20 +149,887 @@ pub struct Slot<X> {
     pub ext: X,
 }
 
+/// A live flow of one table. Valid until the flow ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowHandle(u32);
+
+/// What [`FlowTable::lookup`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The flow.
+    pub handle: FlowHandle,
+    /// Which way the packet goes in it.
+    pub direction: Direction,
+    /// Whether this packet opened it.
+    pub opened: bool,
+    /// Whether it is the first in its direction.
+    pub first: bool,
+    /// Whether the flow is established as far as `flow:established` is concerned, this packet included.
+    pub established: bool,
+}
+
+/// What a full table gives up first: the lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Pending,
+    Closed,
+    New,
+    Established,
+}
+
+const CLASSES: usize = 4;
+
+/// Flows tried before a full class is taken to hold only active ones: bounds the work of one eviction.
+const EVICTION_TRIES: usize = 8;
+
+impl Class {
+    fn of(flow: &Flow) -> Self {
+        match flow.state {
+            FlowState::Closed | FlowState::Bypassed => Self::Closed,
+            FlowState::Established => Self::Established,
+            FlowState::New if flow.key.proto != 6 => Self::New,
+            FlowState::New => match flow.tcp.as_ref().map(|tcp| tcp.state) {
+                None | Some(TcpState::None | TcpState::SynSent) => Self::Pending,
+                Some(_) => Self::New,
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry<X> {
+    key: TableKey,
+    hash: u64,
+    slot: Option<Box<Slot<X>>>,
+    wheel: WheelLink,
+    /// The second the wheel will look at it.
+    armed_secs: u64,
+    class: Class,
+    shard: u8,
+    next: u32,
+    prev: u32,
+}
+
+/// First and last entry of a class in a shard: the oldest and the newest in it.
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: u32,
+    tail: u32,
+    len: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            head: NONE,
+            tail: NONE,
+            len: 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slab<X>(Vec<Entry<X>>);
+
+impl<X> WheelSlab for Slab<X> {
+    fn link(&mut self, index: u32) -> Option<&mut WheelLink> {
+        self.0.get_mut(index as usize).map(|entry| &mut entry.wheel)
+    }
+}
+
 /// Flows by key.
 #[derive(Debug)]
 pub struct FlowTable<X> {
-    slots: Vec<Slot<X>>,
+    settings: FlowSettings,
+    hasher: FixedState,
+    slab: Slab<X>,
+    free: Vec<u32>,
+    /// Open addressing, linear probing: low half an entry's index plus one (0: empty), high half of its hash.
+    index: Vec<u64>,
+    mask: usize,
+    lists: [[List; CLASSES]; SHARDS],
+    wheel: Wheel,
+    len: u32,
+    capacity: u32,
+    spare: Vec<Box<Slot<X>>>,
+    due: Vec<u32>,
+    ended: std::collections::VecDeque<Box<Slot<X>>>,
+    stats: FlowStats,
 }
 
-impl<X> FlowTable<X> {
+impl<X: Recycle> FlowTable<X> {
+    /// An empty table. Reserves addresses for all it may hold; memory is taken as flows come.
+    pub fn new(settings: FlowSettings) -> Self {
+        let capacity = settings
+            .flows_max
+            .div_ceil(settings.workers.max(1))
+            .clamp(SHARDS as u32, 1 << 26);
+        let buckets = (capacity as usize * 2).next_power_of_two();
+        Self {
+            hasher: FixedState::with_seed(settings.seed),
+            slab: Slab(Vec::with_capacity(capacity as usize)),
+            free: Vec::new(),
+            index: vec![0; buckets],
+            mask: buckets - 1,
+            lists: [[List::default(); CLASSES]; SHARDS],
+            wheel: Wheel::new(),
+            len: 0,
+            capacity,
+            spare: Vec::new(),
+            due: Vec::new(),
+            ended: std::collections::VecDeque::new(),
+            stats: FlowStats::default(),
+            settings,
+        }
+    }
+
     /// Number of live flows.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.len as usize
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len == 0
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &FlowStats {
+        &self.stats
+    }
+
+    /// Settings.
+    pub fn settings(&self) -> &FlowSettings {
+        &self.settings
+    }
+
+    /// The most memory the table takes, without what attachments allocate themselves.
+    pub fn bound(&self) -> MemoryBound {
+        let flow =
+            size_of::<Entry<X>>() + size_of::<Slot<X>>() + size_of::<super::TcpSession>() + 16;
+        let bytes = self.capacity as usize * flow + self.index.len() * 8;
+        MemoryBound {
+            what: "flow table",
+            bytes: bytes as u64,
+        }
+    }
+
+    /// A live flow.
+    pub fn get(&self, handle: FlowHandle) -> Option<&Slot<X>> {
+        self.slab.0.get(handle.0 as usize)?.slot.as_deref()
+    }
+
+    /// A live flow.
+    pub fn get_mut(&mut self, handle: FlowHandle) -> Option<&mut Slot<X>> {
+        self.slab.0.get_mut(handle.0 as usize)?.slot.as_deref_mut()
+    }
+
+    /// Finds the flow of a packet, or opens one, and counts the packet in it.
+    ///
+    /// `None`: the packet has no flow (no transport, an ICMP error about nothing known, no room). A flow that the packet
+    /// shows to be over (silent for too long, reused) moves to [`Self::take_ended`]; take these after the packet.
+    pub fn lookup(&mut self, packet: &Packet<'_>) -> Option<Found> {
+        let (key, opens) = match Belongs::of(packet) {
+            Belongs::Nowhere => return None,
+            Belongs::Opens(key) => (key, true),
+            Belongs::Joins(key) => (key, false),
+        };
+        let hash = self.hasher.hash_one(key);
+        if let Some(index) = self.find(&key, hash) {
+            let over = self.over(index, packet);
+            if over == EndReason::None {
+                return self.touch(index, packet, false);
+            }
+            self.end(index, over);
+        }
+        if !opens || !self.make_room(packet) {
+            return None;
+        }
+        let index = self.open(key, hash, packet);
+        self.touch(index, packet, true)
+    }
+
+    /// Files the flow anew after its packet was processed: its state may have changed. Cheap when it has not.
+    pub fn settle(&mut self, handle: FlowHandle) {
+        let Some(entry) = self.slab.0.get_mut(handle.0 as usize) else {
+            return;
+        };
+        let Some(slot) = entry.slot.as_deref() else {
+            return;
+        };
+        let (old, class) = (entry.class, Class::of(&slot.flow));
+        let deadline = self.settings.deadline(&slot.flow).secs().saturating_add(1);
+        // A later deadline is found out when the wheel comes to the earlier one.
+        let sooner = deadline < entry.armed_secs;
+        if sooner {
+            entry.armed_secs = deadline;
+        }
+        if old != class {
+            self.unlink(handle.0);
+            if let Some(entry) = self.slab.0.get_mut(handle.0 as usize) {
+                entry.class = class;
+            }
+            self.link(handle.0);
+        }
+        if sooner {
+            self.wheel.arm(&mut self.slab, handle.0, deadline);
+        }
+    }
+
+    /// Ends the flows that have been silent for too long at `now`. To be called at the borders of batches.
+    ///
+    /// `now` must be the same for all workers. They are then given by [`Self::take_ended`], ordered by their first packet.
+    pub fn tick(&mut self, now: Timestamp) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.turn(&mut self.slab, now.secs(), &mut due);
+        let from = self.ended.len();
+        for index in due.drain(..) {
+            let Some(slot) = self
+                .slab
+                .0
+                .get(index as usize)
+                .and_then(|entry| entry.slot.as_deref())
+            else {
+                continue;
+            };
+            let deadline = self.settings.deadline(&slot.flow);
+            if deadline <= now {
+                self.end(index, EndReason::Timeout);
+            } else {
+                self.arm(index, deadline);
+            }
+        }
+        self.due = due;
+        self.order_ended(from);
+    }
+
+    /// Ends every flow.
+    pub fn expire_all(&mut self, reason: EndReason) {
+        let from = self.ended.len();
+        for index in 0..u32::try_from(self.slab.0.len()).unwrap_or(u32::MAX) {
+            self.end(index, reason);
+        }
+        self.order_ended(from);
+    }
+
+    /// The next flow that ended. Give it back with [`Self::recycle`].
+    pub fn take_ended(&mut self) -> Option<Box<Slot<X>>> {
+        self.ended.pop_front()
+    }
+
+    /// Takes back the memory of a flow that ended.
+    pub fn recycle(&mut self, mut slot: Box<Slot<X>>) {
+        if self.spare.len() < SPARE_MAX {
+            let spare_tcp = slot.flow.tcp.take().or(slot.flow.spare_tcp.take());
+            slot.flow = Flow {
+                spare_tcp,
+                ..Flow::default()
+            };
+            slot.ext.recycle();
+            self.spare.push(slot);
+        }
+    }
+
+    fn order_ended(&mut self, from: usize) {
+        if let Some(new) = self.ended.make_contiguous().get_mut(from..) {
+            new.sort_unstable_by_key(|slot| (slot.flow.first_number, slot.flow.id));
+        }
+    }
+
+    /// Whether the packet shows that the flow filed under its key is over.
+    fn over(&self, index: u32, packet: &Packet<'_>) -> EndReason {
+        let Some(slot) = self
+            .slab
+            .0
+            .get(index as usize)
+            .and_then(|entry| entry.slot.as_deref())
+        else {
+            return EndReason::None;
+        };
+        if self.settings.deadline(&slot.flow) <= packet.ts {
+            EndReason::Timeout
+        } else if packet.transport == Transport::Tcp
+            && super::tcp::reuses(&slot.flow, packet, self.settings.midstream)
+        {
+            EndReason::TcpReuse
+        } else {
+            EndReason::None
+        }
+    }
+
+    fn touch(&mut self, index: u32, packet: &Packet<'_>, opened: bool) -> Option<Found> {
+        let flow = &mut self
+            .slab
+            .0
+            .get_mut(index as usize)?
+            .slot
+            .as_deref_mut()?
+            .flow;
+        let direction = flow.direction_of(&packet.key());
+        let seen = flow.seen;
+        flow.happened = FlowEvents(if opened { FlowEvents::OPENED } else { 0 });
+        flow.count(packet, direction);
+        if is_icmp_error(packet) && flow.key.proto != packet.ip_proto {
+            flow.happened.add(FlowEvents::REFUSED);
+        }
+        let first = seen != flow.seen;
+        Some(Found {
+            handle: FlowHandle(index),
+            direction,
+            opened,
+            first,
+            established: flow.is_established(),
+        })
+    }
+
+    fn open(&mut self, key: TableKey, hash: u64, packet: &Packet<'_>) -> u32 {
+        let mut slot = self.spare.pop().unwrap_or_default();
+        slot.flow.id = flow_id(packet);
+        slot.flow.first_number = packet.number;
+        slot.flow.key = packet.key();
+        slot.flow.vlan_count = packet.vlan_count;
+        slot.flow.interface = packet.interface;
+        slot.flow.first = packet.ts;
+        slot.flow.last = packet.ts;
+        let class = if packet.transport == Transport::Tcp {
+            Class::Pending
+        } else {
+            Class::New
+        };
+        let deadline = self.settings.deadline(&slot.flow);
+        let entry = Entry {
+            key,
+            hash,
+            slot: Some(slot),
+            wheel: WheelLink::default(),
+            armed_secs: 0,
+            class,
+            shard: (packet.hash % SHARDS as u64) as u8,
+            next: NONE,
+            prev: NONE,
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                if let Some(place) = self.slab.0.get_mut(index as usize) {
+                    *place = entry;
+                }
+                index
+            }
+            None => {
+                self.slab.0.push(entry);
+                self.slab.0.len() as u32 - 1
+            }
+        };
+        self.len += 1;
+        self.insert(index, hash);
+        self.link(index);
+        self.arm(index, deadline);
+        let kind = match packet.transport {
+            Transport::Tcp => 0,
+            Transport::Udp => 1,
+            Transport::Icmp => 2,
+            Transport::Icmpv6 => 3,
+            _ => 4,
+        };
+        if let Some(counter) = self.stats.opened.get_mut(kind) {
+            *counter += 1;
+        }
+        index
+    }
+
+    fn arm(&mut self, index: u32, deadline: Timestamp) {
+        let secs = deadline.secs().saturating_add(1);
+        if let Some(entry) = self.slab.0.get_mut(index as usize) {
+            entry.armed_secs = secs;
+        }
+        self.wheel.arm(&mut self.slab, index, secs);
+    }
+
+    /// Takes a flow out of the table and hands it to `ended`.
+    fn end(&mut self, index: u32, reason: EndReason) {
+        let Some(entry) = self.slab.0.get_mut(index as usize) else {
+            return;
+        };
+        let Some(mut slot) = entry.slot.take() else {
+            return;
+        };
+        let hash = entry.hash;
+        self.wheel.disarm(&mut self.slab, index);
+        self.unlink(index);
+        self.remove(index, hash);
+        self.free.push(index);
+        self.len -= 1;
+        match reason {
+            EndReason::Timeout => self.stats.timed_out += 1,
+            EndReason::TcpReuse => self.stats.tcp_reuse += 1,
+            _ => {}
+        }
+        let flow = &mut slot.flow;
+        flow.reason = reason;
+        let unanswered = if flow.key.proto == 6 {
+            flow.state == FlowState::New
+        } else {
+            flow.seen != [true; 2]
+        };
+        flow.happened = FlowEvents(
+            FlowEvents::CLOSED
+                | if unanswered {
+                    FlowEvents::UNANSWERED
+                } else {
+                    0
+                },
+        );
+        self.ended.push_back(slot);
+    }
+
+    /// Makes sure that there is room for one more flow of the packet's kind.
+    fn make_room(&mut self, packet: &Packet<'_>) -> bool {
+        let shard = (packet.hash % SHARDS as u64) as usize;
+        let pending = packet.transport == Transport::Tcp;
+        let shard_max = (self.settings.flows_max / SHARDS as u32).max(1);
+        let pending_max = (self.settings.pending_max / SHARDS as u32).max(1);
+        let Some(lists) = self.lists.get(shard) else {
+            return false;
+        };
+        if pending && lists[Class::Pending as usize].len >= pending_max {
+            return self.evict(shard, Class::Pending, packet.ts);
+        }
+        let live: u32 = lists.iter().map(|list| list.len).sum();
+        if live < shard_max && self.len < self.capacity {
+            return true;
+        }
+        let made = [
+            Class::Pending,
+            Class::Closed,
+            Class::New,
+            Class::Established,
+        ]
+        .into_iter()
+        .any(|class| self.evict(shard, class, packet.ts));
+        if !made {
+            self.stats.refused += 1;
+        }
+        made
+    }
+
+    /// Gives up the oldest flow of a class. An active established flow is passed over and goes to the end of its list.
+    fn evict(&mut self, shard: usize, class: Class, now: Timestamp) -> bool {
+        for _ in 0..EVICTION_TRIES {
+            let Some(index) = self
+                .lists
+                .get(shard)
+                .map(|lists| lists[class as usize].head)
+            else {
+                return false;
+            };
+            let Some(slot) = self
+                .slab
+                .0
+                .get(index as usize)
+                .and_then(|entry| entry.slot.as_deref())
+            else {
+                return false;
+            };
+            if class == Class::Established
+                && now.secs_since(slot.flow.last) < u64::from(self.settings.idle_secs)
+            {
+                self.unlink(index);
+                self.link(index);
+                continue;
+            }
+            self.end(index, EndReason::Forced);
+            match class {
+                Class::Pending => self.stats.evicted_pending += 1,
+                Class::Closed => self.stats.evicted_closed += 1,
+                Class::New => self.stats.evicted_new += 1,
+                Class::Established => self.stats.evicted_established += 1,
+            }
+            return true;
+        }
+        false
+    }
+
+    fn find(&self, key: &TableKey, hash: u64) -> Option<u32> {
+        let mut at = hash as usize & self.mask;
+        loop {
+            let word = *self.index.get(at)?;
+            if word == 0 {
+                return None;
+            }
+            if word >> 32 == hash >> 32 {
+                let index = word as u32 - 1;
+                if self
+                    .slab
+                    .0
+                    .get(index as usize)
+                    .is_some_and(|entry| entry.key == *key)
+                {
+                    return Some(index);
+                }
+            }
+            at = (at + 1) & self.mask;
+        }
+    }
+
+    fn insert(&mut self, index: u32, hash: u64) {
+        let mut at = hash as usize & self.mask;
+        // The index has twice as many places as there may be flows: an empty one is always found.
+        while let Some(word) = self.index.get_mut(at) {
+            if *word == 0 {
+                *word = hash >> 32 << 32 | u64::from(index + 1);
+                return;
+            }
+            at = (at + 1) & self.mask;
+        }
+    }
+
+    /// Removes from the index, moving back what probing had pushed behind (no tombstones, so it never degrades).
+    fn remove(&mut self, index: u32, hash: u64) {
+        let mut at = hash as usize & self.mask;
+        while self
+            .index
+            .get(at)
+            .is_some_and(|word| *word != 0 && *word as u32 != index + 1)
+        {
+            at = (at + 1) & self.mask;
+        }
+        let mut hole = at;
+        loop {
+            at = (at + 1) & self.mask;
+            let Some(&word) = self.index.get(at) else {
+                return;
+            };
+            if word == 0 {
+                break;
+            }
+            let Some(entry) = self.slab.0.get((word as u32 - 1) as usize) else {
+                break;
+            };
+            let home = entry.hash as usize & self.mask;
+            // It may move into the hole unless its home lies between the hole and where it is.
+            if (at.wrapping_sub(home) & self.mask) >= (at.wrapping_sub(hole) & self.mask) {
+                if let Some(place) = self.index.get_mut(hole) {
+                    *place = word;
+                }
+                hole = at;
+            }
+        }
+        if let Some(place) = self.index.get_mut(hole) {
+            *place = 0;
+        }
+    }
+
+    fn list(&mut self, shard: u8, class: Class) -> Option<&mut List> {
+        self.lists
+            .get_mut(usize::from(shard))?
+            .get_mut(class as usize)
+    }
+
+    /// Appends an entry to the list of its class.
+    fn link(&mut self, index: u32) {
+        let Some(entry) = self.slab.0.get(index as usize) else {
+            return;
+        };
+        let (shard, class) = (entry.shard, entry.class);
+        let Some(list) = self.list(shard, class) else {
+            return;
+        };
+        let prev = std::mem::replace(&mut list.tail, index);
+        list.len += 1;
+        if prev == NONE {
+            list.head = index;
+        }
+        if let Some(last) = self.slab.0.get_mut(prev as usize) {
+            last.next = index;
+        }
+        if let Some(entry) = self.slab.0.get_mut(index as usize) {
+            (entry.prev, entry.next) = (prev, NONE);
+        }
+    }
+
+    /// Takes an entry out of the list of its class.
+    fn unlink(&mut self, index: u32) {
+        let Some(entry) = self.slab.0.get(index as usize) else {
+            return;
+        };
+        let (shard, class, prev, next) = (entry.shard, entry.class, entry.prev, entry.next);
+        if let Some(before) = self.slab.0.get_mut(prev as usize) {
+            before.next = next;
+        }
+        if let Some(after) = self.slab.0.get_mut(next as usize) {
+            after.prev = prev;
+        }
+        let Some(list) = self.list(shard, class) else {
+            return;
+        };
+        list.len = list.len.saturating_sub(1);
+        if prev == NONE {
+            list.head = next;
+        }
+        if next == NONE {
+            list.tail = prev;
+        }
+    }
+}
+
+/// Boxes kept for new flows.
+const SPARE_MAX: usize = 4096;
+
+/// A flow's id: a mix of number, time and key of its first packet. Not zero, below 2^53 (safe in JavaScript).
+fn flow_id(packet: &Packet<'_>) -> u64 {
+    // Not the keyed hasher: the id must be the same in every run.
+    let id =
+        FixedState::with_seed(0).hash_one((packet.number, packet.ts, packet.depth, packet.key()))
+            >> 11;
+    id.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Layers, Net, TcpFlags};
+
+    fn layers(number: u64, secs: u64, src: [u8; 4], sport: u16, transport: Transport) -> Layers {
+        let ip_proto = match transport {
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+            _ => 1,
+        };
+        let mut layers = Layers {
+            number,
+            ts: Timestamp::new(secs, 0),
+            net: Net::V4,
+            src: src.into(),
+            dst: [10, 0, 0, 1].into(),
+            sport,
+            dport: 80,
+            ip_proto,
+            transport,
+            ..Layers::default()
+        };
+        if transport == Transport::Icmp {
+            (layers.sport, layers.dport) = (8, 0);
+        }
+        layers.hash = FixedState::with_seed(7).hash_one(src);
+        layers
+    }
+
+    fn reply(of: &Layers) -> Layers {
+        let mut back = of.clone();
+        std::mem::swap(&mut back.src, &mut back.dst);
+        std::mem::swap(&mut back.sport, &mut back.dport);
+        back
+    }
+
+    fn look(table: &mut FlowTable<()>, layers: &Layers) -> Option<Found> {
+        let found = table.lookup(&Packet {
+            frame: &[0; 60],
+            layers,
+        });
+        if let Some(found) = found {
+            table.settle(found.handle);
+        }
+        found
+    }
+
+    fn ended(table: &mut FlowTable<()>) -> Vec<(u64, EndReason)> {
+        std::iter::from_fn(|| {
+            let slot = table.take_ended()?;
+            let result = (slot.flow.first_number, slot.flow.reason);
+            table.recycle(slot);
+            Some(result)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn both_directions_share_a_flow_that_ends_when_silent() {
+        let mut table = FlowTable::new(FlowSettings::default());
+        let ask = layers(1, 100, [10, 0, 0, 9], 4000, Transport::Udp);
+        let first = look(&mut table, &ask).expect("a flow");
+        assert!(first.opened && first.first && !first.established);
+        let answer = look(&mut table, &reply(&ask)).expect("the same flow");
+        assert_eq!(
+            (answer.handle, answer.direction, answer.opened),
+            (first.handle, Direction::ToClient, false)
+        );
+        assert!(answer.established);
+        let slot = table.get(first.handle).expect("alive");
+        assert_eq!(
+            (slot.flow.packets, slot.flow.bytes, slot.flow.state),
+            ([1, 1], [60, 60], FlowState::Established)
+        );
+        assert!(slot.flow.id > 0 && slot.flow.id < 1 << 53);
+        table.tick(Timestamp::new(399, 0));
+        assert!(ended(&mut table).is_empty());
+        table.tick(Timestamp::new(402, 0));
+        assert_eq!(ended(&mut table), [(1, EndReason::Timeout)]);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_packet_after_the_timeout_opens_a_new_flow() {
+        let mut table = FlowTable::new(FlowSettings::default());
+        look(
+            &mut table,
+            &layers(1, 100, [10, 0, 0, 9], 4000, Transport::Udp),
+        );
+        let again = look(
+            &mut table,
+            &layers(2, 130, [10, 0, 0, 9], 4000, Transport::Udp),
+        )
+        .expect("a flow");
+        assert!(again.opened);
+        assert_eq!(ended(&mut table), [(1, EndReason::Timeout)]);
+    }
+
+    #[test]
+    fn ping_and_its_reply_share_a_flow_and_errors_join_the_flow_they_quote() {
+        let mut table = FlowTable::new(FlowSettings::default());
+        let mut ping = layers(1, 100, [10, 0, 0, 9], 0, Transport::Icmp);
+        let opened = look(&mut table, &ping).expect("a flow");
+        let mut pong = ping.clone();
+        std::mem::swap(&mut pong.src, &mut pong.dst);
+        pong.sport = 0;
+        assert_eq!(
+            look(&mut table, &pong).map(|found| found.handle),
+            Some(opened.handle)
+        );
+        let query = layers(2, 100, [10, 0, 0, 9], 4000, Transport::Udp);
+        let flow = look(&mut table, &query).expect("a flow");
+        ping.sport = 3;
+        ping.embedded = Some(Box::new(query.key()));
+        let error = look(&mut table, &ping).expect("joins");
+        assert_eq!(error.handle, flow.handle);
+        let happened = table.get(flow.handle).expect("alive").flow.happened;
+        assert!(happened.has(FlowEvents::REFUSED));
+        ping.embedded = None;
+        assert_eq!(look(&mut table, &ping), None);
+    }
+
+    #[test]
+    fn a_syn_flood_competes_with_itself_only() {
+        let settings = FlowSettings {
+            flows_max: 1024,
+            pending_max: 256,
+            ..FlowSettings::default()
+        };
+        let mut table = FlowTable::new(settings);
+        let mut number = 0;
+        let mut good = Vec::new();
+        for i in 0..256u16 {
+            number += 1;
+            let packet = layers(
+                number,
+                100,
+                [192, 168, (i >> 8) as u8, i as u8],
+                5000 + i,
+                Transport::Tcp,
+            );
+            let found = table
+                .lookup(&Packet {
+                    frame: &[],
+                    layers: &packet,
+                })
+                .expect("room");
+            let flow = &mut table.get_mut(found.handle).expect("alive").flow;
+            flow.open_session().state = TcpState::Established;
+            flow.state = FlowState::Established;
+            table.settle(found.handle);
+            good.push(packet);
+        }
+        for i in 0..50_000u32 {
+            number += 1;
+            look(
+                &mut table,
+                &layers(number, 101, i.to_be_bytes(), 1, Transport::Tcp),
+            )
+            .expect("room");
+            while let Some(slot) = table.take_ended() {
+                assert_eq!(slot.flow.reason, EndReason::Forced);
+                assert!(slot.flow.first_number > 256);
+                table.recycle(slot);
+            }
+            assert!(table.len() <= 512);
+        }
+        for packet in &good {
+            assert!(!look(&mut table, packet).expect("still there").opened);
+        }
+        assert!(table.stats().evicted_pending > 49_000);
+        assert_eq!(table.stats().evicted_established, 0);
+    }
+
+    #[test]
+    fn a_full_table_refuses_rather_than_give_up_active_flows() {
+        let settings = FlowSettings {
+            flows_max: 64,
+            pending_max: 16,
+            ..FlowSettings::default()
+        };
+        let mut table = FlowTable::new(settings);
+        let mut number = 0;
+        for i in 0..4000u16 {
+            number += 1;
+            let ask = layers(
+                number,
+                100,
+                [10, 1, (i >> 8) as u8, i as u8],
+                53,
+                Transport::Udp,
+            );
+            if look(&mut table, &ask).is_some() {
+                look(&mut table, &reply(&ask));
+            }
+            ended(&mut table);
+        }
+        assert_eq!((table.len(), table.stats().evicted_established), (64, 0));
+        assert!(table.stats().refused > 0);
+        let late = layers(number + 1, 200, [10, 9, 9, 9], 53, Transport::Udp);
+        assert!(
+            look(&mut table, &late)
+                .expect("silent ones give way")
+                .opened
+        );
+        assert_eq!(table.stats().evicted_established, 1);
+    }
+
+    #[test]
+    fn flows_end_in_the_order_of_their_first_packets() {
+        let mut table = FlowTable::new(FlowSettings::default());
+        for i in 1..=200u64 {
+            look(
+                &mut table,
+                &layers(i, 100 + i % 7, [10, 3, 0, i as u8], 99, Transport::Udp),
+            );
+        }
+        table.tick(Timestamp::new(4_000_000_000, 0));
+        let numbers: Vec<u64> = ended(&mut table)
+            .into_iter()
+            .map(|(number, _)| number)
+            .collect();
+        assert_eq!(numbers, (1..=200).collect::<Vec<_>>());
+        look(
+            &mut table,
+            &layers(201, 50, [10, 3, 0, 1], 99, Transport::Udp),
+        );
+        table.expire_all(EndReason::Shutdown);
+        assert_eq!(ended(&mut table), [(201, EndReason::Shutdown)]);
+    }
+
+    #[test]
+    fn a_closed_connection_gives_way_to_a_new_syn() {
+        let mut table = FlowTable::new(FlowSettings::default());
+        let mut syn = layers(1, 100, [10, 0, 0, 9], 4000, Transport::Tcp);
+        syn.tcp.flags = TcpFlags(TcpFlags::SYN);
+        let found = look(&mut table, &syn).expect("a flow");
+        let flow = &mut table.get_mut(found.handle).expect("alive").flow;
+        let session = flow.open_session();
+        session.state = TcpState::Closed;
+        session.side_mut(Direction::ToServer).isn = 77;
+        flow.state = FlowState::Closed;
+        table.settle(found.handle);
+        syn.number = 2;
+        assert!(look(&mut table, &syn).expect("a flow").opened);
+        assert_eq!(ended(&mut table), [(1, EndReason::TcpReuse)]);
     }
 }

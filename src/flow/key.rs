@@ -1,0 +1,154 @@
+//! Which packets belong together: the key a flow is filed under.
+//!
+//! Symmetric: both directions of a flow give the same key. ICMP pairs a query with its reply by type; an ICMPv4
+//! "destination unreachable" belongs to the flow of the packet it quotes. Addresses, ports (or types), protocol,
+//! VLAN ids and tunnel depth count; the input interface does not.
+
+use std::net::IpAddr;
+
+use crate::packet::{FlowKey, Packet, Transport, VLAN_MAX};
+
+/// A flow's name, written the same for both directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TableKey {
+    low: ([u8; 16], u16),
+    high: ([u8; 16], u16),
+    vlan: [u16; VLAN_MAX],
+    proto: u8,
+    depth: u8,
+    v6: bool,
+}
+
+/// How a packet relates to flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belongs {
+    /// To no flow (fragments, ARP, broken or unknown transport).
+    Nowhere,
+    /// To this one, which it opens when it does not exist.
+    Opens(TableKey),
+    /// To this one, if it exists.
+    Joins(TableKey),
+}
+
+impl Belongs {
+    /// Of a packet.
+    pub(super) fn of(packet: &Packet<'_>) -> Self {
+        if packet.invalid || packet.fragment || !packet.is_ip() {
+            return Self::Nowhere;
+        }
+        let key = packet.key();
+        let of = |key: &FlowKey, sport, dport| TableKey::new(key, packet.depth, sport, dport);
+        match packet.transport {
+            Transport::Tcp | Transport::Udp | Transport::Sctp => {
+                Self::Opens(of(&key, key.sport, key.dport))
+            }
+            Transport::Icmp => {
+                let kind = packet.sport as u8;
+                if let (3, Some(embedded)) = (kind, packet.embedded.as_deref()) {
+                    return Self::Joins(of(embedded, embedded.sport, embedded.dport));
+                }
+                let counterpart = u16::from(icmp_counterpart(kind));
+                let table_key = of(&key, u16::from(kind), counterpart);
+                if is_icmp_error(packet) {
+                    Self::Joins(table_key)
+                } else {
+                    Self::Opens(table_key)
+                }
+            }
+            Transport::Icmpv6 => {
+                let (kind, code) = (packet.sport as u8, packet.dport & 0xff);
+                let counterpart = u16::from(icmpv6_counterpart(kind)) << 8;
+                Self::Opens(of(&key, u16::from(kind) << 8 | code, counterpart))
+            }
+            Transport::Other(_) | Transport::None => {
+                // IP in IP (4, 41) and ESP (50, told apart by its SPI, which decoding puts into the ports) make flows;
+                // GRE, IGMP and whatever is not known do not.
+                let opens = matches!(packet.ip_proto, 4 | 41 | 50);
+                if opens {
+                    Self::Opens(of(&key, key.sport, key.dport))
+                } else {
+                    Self::Nowhere
+                }
+            }
+        }
+    }
+}
+
+impl TableKey {
+    fn new(key: &FlowKey, depth: u8, sport: u16, dport: u16) -> Self {
+        let (source, v6) = octets(key.src);
+        let (destination, _) = octets(key.dst);
+        let (a, b) = ((source, sport), (destination, dport));
+        let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        Self {
+            low,
+            high,
+            vlan: key.vlan,
+            proto: key.proto,
+            depth,
+            v6,
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> ([u8; 16], bool) {
+    match address {
+        IpAddr::V4(v4) => {
+            let mut out = [0; 16];
+            for (to, from) in out.iter_mut().zip(v4.octets()) {
+                *to = from;
+            }
+            (out, false)
+        }
+        IpAddr::V6(v6) => (v6.octets(), true),
+    }
+}
+
+/// Whether it is an ICMPv4 error message (RFC 1122 §3.2.2): those never open a flow and never count as an answer.
+pub(super) fn is_icmp_error(packet: &Packet<'_>) -> bool {
+    packet.transport == Transport::Icmp && matches!(packet.sport, 3 | 4 | 5 | 11 | 12)
+}
+
+/// The type that answers a query, or that it answers (RFC 792, RFC 950, RFC 1256); 0 for none.
+fn icmp_counterpart(kind: u8) -> u8 {
+    match kind {
+        8 => 0,
+        0 => 8,
+        13 => 14,
+        14 => 13,
+        15 => 16,
+        16 => 15,
+        10 => 9,
+        9 => 10,
+        17 => 18,
+        18 => 17,
+        _ => 0,
+    }
+}
+
+/// The same for ICMPv6 (IANA's ICMPv6 type numbers).
+fn icmpv6_counterpart(kind: u8) -> u8 {
+    match kind {
+        128 => 129,
+        129 => 128,
+        135 => 136,
+        136 => 135,
+        133 => 134,
+        134 => 133,
+        130 => 131,
+        131 => 130,
+        139 => 140,
+        140 => 139,
+        144 => 145,
+        145 => 144,
+        146 => 147,
+        147 => 146,
+        148 => 149,
+        149 => 148,
+        151 => 152,
+        152 => 151,
+        157 => 158,
+        158 => 157,
+        _ => 0,
+    }
+}

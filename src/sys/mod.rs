@@ -4,7 +4,9 @@
     reason = "system calls and C libraries; each use names its invariants"
 )]
 
+pub mod hs;
 mod memory;
+pub mod pcre;
 mod process;
 
 pub use memory::{map_file, release_mapped};

@@ -28,25 +28,27 @@ pub struct Alert<'a> {
     /// The rule's priority (EVE `alert.severity`).
     pub severity: u8,
     /// Metadata pairs as written in the rule.
-    pub metadata: &'a [(String, String)],
+    pub metadata: Vec<(&'a str, &'a str)>,
     /// Name of the behavioural detector; empty for signatures.
     pub detector: &'a str,
     /// How much it matters.
     pub level: Level,
     /// The arithmetic, for people: `O: base O; -1 failed (HTTP 404)`.
     pub why: String,
+    /// How bad its author says it is.
+    pub severity_word: &'static str,
     /// What kind of thing happened.
     pub phenomenon: Phenomenon,
     /// What it threatens.
-    pub threats: &'a [Threat],
+    pub threats: Vec<Threat>,
     /// Whether it worked.
     pub efficacy: Efficacy,
     /// 0..=1.
     pub confidence: f32,
     /// Name of the segment.
-    pub segment: &'a str,
+    pub segment: String,
     /// ATT&CK techniques.
-    pub techniques: Vec<&'a str>,
+    pub techniques: Vec<String>,
     /// Whether something was blocked.
     pub blocked: bool,
     /// Who attacks and who is attacked.

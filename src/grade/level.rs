@@ -48,6 +48,28 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// From its name; anything else is major.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "informational" => Self::Informational,
+            "minor" => Self::Minor,
+            "critical" => Self::Critical,
+            _ => Self::Major,
+        }
+    }
+}
+
 /// All that the level depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Grounds<'a> {

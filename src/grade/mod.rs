@@ -1,5 +1,362 @@
-//! From findings to graded alerts: thresholds, outcome, level.
+//! From findings to graded alerts: xbits and thresholds settled in packet order, the outcome awaited, the level worked out.
+//!
+//! [`Grader`] receives the outboxes of all workers, batch by batch, merges them by packet number, and gives finished log
+//! lines and [`Alert`]s to a receiver in that order. What it gives does not depend on the number of workers.
+//! An alert whose request has not been answered yet waits for the answer, at most [`GradeSettings::outcome_wait_ms`] of
+//! packet time, because a refused attack and one that worked are not the same alert.
 
 pub mod level;
+mod profile;
+mod segment;
 pub mod threshold;
 pub mod xbit;
+
+pub use level::{Role, Severity};
+pub use profile::Profile;
+pub use segment::{Asset, RuleChanges, Segment, Segments, Subnet};
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::alert::{Alert, Efficacy, Finding, FindingSource, Level, Outbox, OutcomeNote};
+use crate::detect::anomaly::{DETECTORS, GID};
+use crate::packet::Timestamp;
+use crate::rules::{RuleSet, Target};
+
+/// Settings of grading.
+#[derive(Clone, Debug)]
+pub struct GradeSettings {
+    /// How long, in milliseconds of packet time, an alert waits for the outcome of what it is about.
+    pub outcome_wait_ms: u64,
+    /// Segments and assets.
+    pub segments: Segments,
+}
+
+impl Default for GradeSettings {
+    fn default() -> Self {
+        Self { outcome_wait_ms: 2_000, segments: Segments::default() }
+    }
+}
+
+/// Alerts that may wait for their outcome at a time.
+const PENDING_MAX: usize = 4_096;
+
+/// What grading gives out.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A finished EVE line that is not an alert.
+    Line {
+        /// Its `event_type`.
+        kind: &'static str,
+        /// Without the newline.
+        line: &'a [u8],
+    },
+    /// A graded alert.
+    Alert(&'a Alert<'a>),
+}
+
+/// How many alerts of each level were given out, and what was held back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GradeCounts {
+    /// By level, GREEN first.
+    pub levels: [u64; 4],
+    /// Findings that a threshold removed.
+    pub thresholded: u64,
+    /// Findings whose xbits did not hold.
+    pub unsettled: u64,
+    /// Findings disabled in their segment.
+    pub disabled: u64,
+    /// Alerts given out before their outcome because too many were waiting.
+    pub hurried: u64,
+}
+
+struct Pending {
+    finding: Finding,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    code: u32,
+}
+
+/// The stage.
+pub struct Grader {
+    rules: Arc<RuleSet>,
+    settings: GradeSettings,
+    thresholds: threshold::Thresholds,
+    xbits: xbit::Xbits,
+    profiles: Vec<Option<Arc<Profile>>>,
+    pending: VecDeque<Pending>,
+    order: Vec<(u64, u64, u32, u32)>,
+    /// Counters.
+    pub counts: GradeCounts,
+}
+
+impl std::fmt::Debug for Grader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Grader({} waiting)", self.pending.len())
+    }
+}
+
+impl Grader {
+    /// For a rule set.
+    pub fn new(rules: Arc<RuleSet>, settings: GradeSettings) -> Self {
+        let profiles = rules.signatures.iter().map(|_| None).collect();
+        Self {
+            rules,
+            settings,
+            thresholds: threshold::Thresholds::default(),
+            xbits: xbit::Xbits::default(),
+            profiles,
+            pending: VecDeque::new(),
+            order: Vec::new(),
+            counts: GradeCounts::default(),
+        }
+    }
+
+    /// Takes what every worker said about one batch, and gives out what is ready.
+    pub fn batch(&mut self, outboxes: &[&Outbox], receive: &mut dyn FnMut(Event<'_>)) {
+        let now = outboxes.iter().map(|o| o.now).max().unwrap_or_default();
+        let last = outboxes.iter().any(|o| o.last);
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        for (box_at, outbox) in outboxes.iter().enumerate() {
+            let records = outbox.records.iter().enumerate().map(|(i, r)| (r.number, r.order, box_at as u32, i as u32));
+            let findings =
+                outbox.findings.iter().enumerate().map(|(i, f)| (f.number, f.order, box_at as u32, FINDING | i as u32));
+            order.extend(records);
+            order.extend(findings);
+        }
+        order.sort_unstable();
+        for &(.., box_at, at) in &order {
+            let Some(outbox) = outboxes.get(box_at as usize) else { continue };
+            if at & FINDING == 0 {
+                if let Some(record) = outbox.records.get(at as usize) {
+                    receive(Event::Line { kind: record.kind, line: outbox.slice(record.line) });
+                }
+            } else if let Some(finding) = outbox.findings.get((at & !FINDING) as usize) {
+                self.finding(outbox, finding, receive);
+            }
+        }
+        self.order = order;
+        for outbox in outboxes {
+            for note in &outbox.outcomes {
+                self.outcome(note);
+            }
+        }
+        self.release(now, last, receive);
+    }
+
+    fn finding(&mut self, outbox: &Outbox, finding: &Finding, receive: &mut dyn FnMut(Event<'_>)) {
+        if let FindingSource::Signature(index) = finding.source {
+            if !finding.xbits.is_empty() && !self.xbits.settle(&finding.xbits, &finding.key, finding.ts) {
+                self.counts.unsettled += 1;
+                return;
+            }
+            let Some(signature) = self.rules.signatures.get(index as usize) else { return };
+            if finding.silent {
+                return;
+            }
+            let changes = self.segment(finding).map(|s| &s.changes);
+            if changes.is_some_and(|c| c.disabled.contains(&signature.sid.0)) {
+                self.counts.disabled += 1;
+                return;
+            }
+            let threshold = changes.and_then(|c| c.thresholds.get(&signature.sid.0)).or(signature.threshold.as_ref());
+            if let Some(threshold) = threshold.copied() {
+                if !self.thresholds.passes(index, &threshold, &finding.key, finding.flow_id, finding.ts) {
+                    self.counts.thresholded += 1;
+                    return;
+                }
+            }
+        }
+        let waits = finding.open && finding.efficacy < Efficacy::Likely && self.settings.outcome_wait_ms > 0;
+        if waits {
+            if self.pending.len() >= PENDING_MAX {
+                self.counts.hurried += 1;
+                if let Some(oldest) = self.pending.pop_front() {
+                    self.give(&oldest.finding, (&oldest.head, &oldest.tail), oldest.code, &[], receive);
+                }
+            }
+            self.pending.push_back(Pending {
+                finding: finding.clone(),
+                head: outbox.slice(finding.head).to_vec(),
+                tail: outbox.slice(finding.tail).to_vec(),
+                code: 0,
+            });
+        } else {
+            let parts = (outbox.slice(finding.head), outbox.slice(finding.tail));
+            self.give(finding, parts, 0, outbox.slice(finding.evidence), receive);
+        }
+    }
+
+    fn outcome(&mut self, note: &OutcomeNote) {
+        for pending in self.pending.iter_mut().filter(|p| p.finding.flow_id == note.flow_id) {
+            let finding = &mut pending.finding;
+            let mine = note.tx.is_none() || note.tx == finding.tx;
+            if !mine || !finding.open {
+                continue;
+            }
+            finding.open = false;
+            if note.efficacy > finding.efficacy {
+                finding.efficacy = note.efficacy;
+                finding.efficacy_reason = note.reason;
+                pending.code = note.code;
+            }
+        }
+    }
+
+    fn release(&mut self, now: Timestamp, all: bool, receive: &mut dyn FnMut(Event<'_>)) {
+        let wait = self.settings.outcome_wait_ms.saturating_mul(1_000_000);
+        let mut at = 0;
+        while let Some(pending) = self.pending.get(at) {
+            if all || !pending.finding.open || now.since(pending.finding.ts) >= wait {
+                if let Some(p) = self.pending.remove(at) {
+                    self.give(&p.finding, (&p.head, &p.tail), p.code, &[], receive);
+                }
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn segment(&self, finding: &Finding) -> Option<&Segment> {
+        let segments = &self.settings.segments;
+        segments.of(finding.interface, finding.key.vlan[0], finding.key.dst, finding.key.src)
+    }
+
+    fn give(
+        &mut self,
+        finding: &Finding,
+        (head, tail): (&[u8], &[u8]),
+        code: u32,
+        evidence: &[u8],
+        receive: &mut dyn FnMut(Event<'_>),
+    ) {
+        let rules = Arc::clone(&self.rules);
+        let mut alert = match finding.source {
+            FindingSource::Signature(index) => {
+                let Some(signature) = rules.signatures.get(index as usize) else { return };
+                let class = signature.class.and_then(|c| rules.classes.get(usize::from(c)));
+                let Some(slot) = self.profiles.get_mut(index as usize) else { return };
+                let profile = slot.get_or_insert_with(|| {
+                    let name = class.map_or("", |c| c.name.as_str());
+                    Arc::new(Profile::new(name, signature.priority, signature.metadata.iter()))
+                });
+                let profile = Arc::clone(profile);
+                let (attacker, victim) = match signature.target {
+                    Some(Target::Source) => (finding.key.dst, finding.key.src),
+                    _ => (finding.key.src, finding.key.dst),
+                };
+                Alert {
+                    gid: signature.gid,
+                    sid: signature.sid.0,
+                    rev: signature.rev,
+                    message: &signature.msg,
+                    category: class.map_or("", |c| c.description.as_str()),
+                    severity: signature.priority,
+                    metadata: signature.metadata.iter().collect(),
+                    detector: "",
+                    ..self.draft(finding, (head, tail), evidence, (attacker, victim), &profile)
+                }
+            }
+            FindingSource::Detector(index) => {
+                let Some(detector) = DETECTORS.get(usize::from(index)) else { return };
+                let profile = Profile {
+                    phenomenon: detector.phenomenon,
+                    threats: detector.threats.to_vec(),
+                    severity: Severity::Major,
+                    confidence: finding.confidence,
+                    techniques: detector.techniques.iter().map(|t| (*t).to_owned()).collect(),
+                };
+                Alert {
+                    gid: GID,
+                    sid: detector.sid,
+                    rev: 1,
+                    message: detector.message,
+                    category: detector.category,
+                    severity: 2,
+                    metadata: Vec::new(),
+                    detector: detector.name,
+                    ..self.draft(finding, (head, tail), evidence, (finding.key.src, finding.key.dst), &profile)
+                }
+            }
+        };
+        self.level(finding, code, &mut alert);
+        if alert.gid == GID {
+            // What consumers colour by follows the level: RED 1 … GREEN 4.
+            alert.severity = 4 - alert.level as u8;
+        }
+        if let Some(count) = self.counts.levels.get_mut(alert.level as usize) {
+            *count += 1;
+        }
+        receive(Event::Alert(&alert));
+    }
+
+    /// The members that do not depend on the kind of source.
+    fn draft<'a>(
+        &self,
+        finding: &'a Finding,
+        (head, tail): (&'a [u8], &'a [u8]),
+        evidence: &'a [u8],
+        (attacker, victim): (std::net::IpAddr, std::net::IpAddr),
+        profile: &Profile,
+    ) -> Alert<'a> {
+        Alert {
+            finding,
+            head,
+            tail,
+            evidence,
+            gid: 1,
+            sid: 0,
+            rev: 0,
+            message: "",
+            category: "",
+            severity: 3,
+            metadata: Vec::new(),
+            detector: "",
+            level: Level::Green,
+            why: String::new(),
+            phenomenon: profile.phenomenon,
+            threats: profile.threats.clone(),
+            efficacy: finding.efficacy,
+            confidence: profile.confidence,
+            severity_word: profile.severity.as_str(),
+            segment: String::new(),
+            techniques: profile.techniques.clone(),
+            blocked: finding.verdict > crate::alert::Verdict::Accept,
+            attacker: finding.attacker.unwrap_or(attacker),
+            victim,
+        }
+    }
+
+    fn level(&self, finding: &Finding, code: u32, alert: &mut Alert<'_>) {
+        let segments = &self.settings.segments;
+        let segment = segments.of(finding.interface, finding.key.vlan[0], alert.victim, alert.attacker);
+        let severity = Severity::from_name(alert.severity_word);
+        let grounds = level::Grounds {
+            phenomenon: alert.phenomenon,
+            threats: &alert.threats,
+            severity,
+            role: segment.map_or(Role::Dmz, |s| s.role),
+            internal_source: segment.is_some_and(|s| s.is_home(alert.attacker)),
+            critical_asset: segments.is_critical(alert.victim),
+            blocked: alert.blocked,
+            efficacy: alert.efficacy,
+            efficacy_reason: finding.efficacy_reason,
+            efficacy_code: code,
+            confidence: alert.confidence,
+        };
+        let severity = if finding.state == "close" { Severity::Informational } else { severity };
+        let grounds = level::Grounds { severity, ..grounds };
+        (alert.level, alert.why) = level::grade(&grounds);
+        if let Some(segment) = segment {
+            alert.segment = segment.name.clone();
+            if let Some(fixed) = segment.changes.levels.get(&alert.sid) {
+                alert.level = *fixed;
+                alert.why = format!("{}: set for sid {} in segment {}", fixed.as_str(), alert.sid, segment.name);
+            }
+        }
+    }
+}
+
+/// Marks a finding among the ordered items of a batch.
+const FINDING: u32 = 1 << 31;

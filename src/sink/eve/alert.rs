@@ -2,7 +2,7 @@
 
 use super::record::{app_proto, direction_name, file_members, flow_members};
 use super::{EveSettings, Facing, Subject, address, head};
-use crate::alert::{Json, Outbox, TextRange};
+use crate::alert::{Alert, Json, Outbox, TextRange};
 use crate::app::{AppLayer, registry};
 use crate::packet::{Direction, Transport};
 
@@ -144,4 +144,98 @@ fn printable(json: &mut Json<'_>, bytes: &[u8]) {
         })
         .collect();
     json.text(text);
+}
+
+/// Writes the whole line of a graded alert (without the newline): the worker's parts around the graded middle.
+pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
+    out.push(b'{');
+    out.extend_from_slice(alert.head);
+    let mut json = Json::resume(out);
+    json.object("alert").str("action", if alert.blocked { "blocked" } else { "allowed" });
+    json.num("gid", alert.gid).num("signature_id", alert.sid).num("rev", alert.rev);
+    json.str("signature", alert.message).str("category", alert.category).num("severity", alert.severity);
+    metadata(&mut json, alert);
+    json.end();
+    if !settings.strict {
+        ours(&mut json, alert);
+    }
+    out.extend_from_slice(alert.tail);
+    out.push(b'}');
+}
+
+/// The rule's metadata as lists of strings, as Suricata writes it, with the level among them.
+fn metadata(json: &mut Json<'_>, alert: &Alert<'_>) {
+    json.object("metadata");
+    for (at, (key, value)) in alert.metadata.iter().enumerate() {
+        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        let first = !alert.metadata.iter().take(at).any(|(k, _)| k == key);
+        if !is_key || !first || value.is_empty() {
+            continue;
+        }
+        json.array(key).text(value);
+        for (_, more) in alert.metadata.iter().skip(at + 1).filter(|(k, _)| k == key) {
+            json.text(more);
+        }
+        json.end_array();
+    }
+    json.array("sekisho_level").text(alert.level.as_str()).end_array().end();
+}
+
+fn ours(json: &mut Json<'_>, alert: &Alert<'_>) {
+    json.object("sekisho").str("level", alert.level.as_str()).str("segment", &alert.segment);
+    json.str("phenomenon", alert.phenomenon.as_str()).array("threat");
+    for threat in &alert.threats {
+        json.text(threat.as_str());
+    }
+    json.end_array().str("efficacy", alert.efficacy.as_str());
+    json.float("confidence", f64::from((alert.confidence * 100.0).round()) / 100.0).str("why", &alert.why);
+    if !alert.detector.is_empty() {
+        json.str("detector", alert.detector).str("state", alert.finding.state);
+        json.str("incident", format!("{:016x}", alert.finding.incident));
+    }
+    if !alert.techniques.is_empty() {
+        json.array("attack");
+        for technique in &alert.techniques {
+            json.text(technique);
+        }
+        json.end_array();
+    }
+    if !alert.evidence.is_empty() {
+        json.key("evidence");
+        let mut object = Vec::with_capacity(alert.evidence.len() + 2);
+        object.push(b'{');
+        object.extend_from_slice(alert.evidence);
+        object.push(b'}');
+        json.raw(&object);
+    }
+    json.end();
+}
+
+/// Members before `"alert"` for an alert that no packet in hand shows (behavioural detectors).
+pub fn detector_head(
+    out: &mut Outbox,
+    settings: &EveSettings,
+    (number, ts): (u64, crate::packet::Timestamp),
+    key: &crate::packet::FlowKey,
+) -> TextRange {
+    let start = out.text.len();
+    let mut json = Json::new(&mut out.text);
+    json.str("timestamp", ts.eve());
+    if number != 0 {
+        json.num("pcap_cnt", number);
+    }
+    json.str("event_type", "alert");
+    super::vlan(&mut json, &key.vlan, u8::from(key.vlan[0] != 0));
+    let known = |address: std::net::IpAddr| !address.is_unspecified();
+    if known(key.src) {
+        address(&mut json, settings, "src_ip", key.src);
+    }
+    if known(key.dst) {
+        address(&mut json, settings, "dest_ip", key.dst);
+    }
+    if key.dport != 0 {
+        json.num("dest_port", key.dport);
+    }
+    super::protocol(&mut json, key.proto);
+    out.since(start)
 }

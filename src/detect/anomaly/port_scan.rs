@@ -1,0 +1,323 @@
+//! Port scans (detectors.md D8): a sequential test over first contacts (threshold random walk, Jung et al. 2004).
+//!
+//! Each first contact of a source with a (host, port) moves its score: +ln 4 when it fails (refused, unanswered), −ln 4
+//! when it succeeds (θ0 = 0.8, θ1 = 0.2). Alarm at ln(β/α) with α = 1e-5, β = 0.999, and at least so many distinct
+//! targets. Successes cannot hide a scan by mixing (Mell & Harang 2013): the score never falls below −1 step, and a
+//! success counts once per (host, port).
+//! FIN, NULL, Xmas and ACK probes, which no client sends, count by distinct ports.
+//!
+//! What is *not* scan evidence: failures towards a service that is being flooded; answers to nobody (backscatter); one
+//! dead service that is retried; failures towards one port of one host.
+//! Memory: fixed, one record per source, the lowest score gives way.
+
+use std::net::IpAddr;
+
+use super::PORT_SCAN;
+use super::engine::{Report, endpoint_hash, evidence, incident};
+use super::record::{HostRecord, RecordKind};
+use super::syn_flood::SynFlood;
+use super::table::{Bitmap256, SetTable, Worth};
+use crate::alert::Efficacy;
+use crate::packet::{TcpFlags, Timestamp};
+
+/// Settings.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PortScanSettings {
+    /// Expected rate of false alarms per tested source; sets the score at which a source is a scanner.
+    pub alpha: f64,
+    /// Distinct (host, port) targets that failed, at least.
+    pub targets_min: u32,
+    /// Distinct ports of stealth probes (FIN, NULL, Xmas …).
+    pub stealth_ports_min: u32,
+    /// Half-life of a score, in seconds.
+    pub half_life_secs: u32,
+    /// Sources watched.
+    pub sources: usize,
+    /// Quiet seconds after which an incident closes.
+    pub off_secs: u32,
+}
+
+impl Default for PortScanSettings {
+    fn default() -> Self {
+        Self { alpha: 1e-5, targets_min: 15, stealth_ports_min: 5, half_life_secs: 900, sources: 65_536, off_secs: 3600 }
+    }
+}
+
+/// ln((1 − θ1)/(1 − θ0)) with θ0 = 0.8, θ1 = 0.2: what a failure adds and a success takes.
+const STEP: f32 = 1.386;
+
+#[derive(Clone, Debug)]
+struct Source {
+    score: f32,
+    contacts: Bitmap256,
+    failed: Bitmap256,
+    ports: Bitmap256,
+    hosts: Bitmap256,
+    stealth: Bitmap256,
+    successes: u32,
+    fails: u32,
+    open_ports: [u16; 8],
+    open_count: u8,
+    since: Timestamp,
+    last: Timestamp,
+    alarmed: bool,
+    next_update: u32,
+    interface: u16,
+}
+
+impl Worth for Source {
+    fn worth(&self) -> u64 {
+        let score = (self.score.max(0.0) * 16.0) as u64;
+        u64::from(self.alarmed) << 60 | score << 40 | (self.last.secs() & 0xff_ffff_ffff)
+    }
+}
+
+/// State of the detector.
+#[derive(Debug)]
+pub struct PortScan {
+    settings: PortScanSettings,
+    threshold: f32,
+    sources: SetTable<IpAddr, Source>,
+    open: Vec<IpAddr>,
+}
+
+impl PortScan {
+    /// Takes its memory.
+    pub fn new(settings: PortScanSettings) -> Self {
+        let alpha = settings.alpha.clamp(1e-12, 0.5);
+        let threshold = (0.999 / alpha).ln() as f32;
+        Self { sources: SetTable::new(settings.sources), threshold, settings, open: Vec::new() }
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        self.sources.bytes()
+    }
+
+    /// Takes one record.
+    pub fn record(&mut self, record: &HostRecord, floods: &SynFlood, reports: &mut Vec<Report>) {
+        enum Outcome {
+            Success,
+            Failure,
+            Stealth,
+        }
+        let outcome = match record.kind {
+            RecordKind::Established => Outcome::Success,
+            RecordKind::Refused | RecordKind::Unanswered if !floods.is_flooded(record.key.dst, record.key.dport) => Outcome::Failure,
+            RecordKind::Stray if is_stealth_probe(record.detail) => Outcome::Stealth,
+            _ => return,
+        };
+        let key = record.key;
+        // A UDP datagram that gets no answer proves nothing; only a refusal does.
+        if key.proto != 6 && matches!(outcome, Outcome::Failure) && record.kind != RecordKind::Refused {
+            return;
+        }
+        let Some(source) = self.sources.entry(key.src, || Source::new(record)) else { return };
+        source.decay(record.ts, self.settings.half_life_secs);
+        let target = endpoint_hash(key.dst, key.dport);
+        match outcome {
+            Outcome::Stealth => {
+                source.stealth.insert(target);
+                source.ports.insert(endpoint_hash(key.dst, key.dport));
+            }
+            Outcome::Success => {
+                if source.contacts.insert(target) {
+                    source.successes += 1;
+                    source.score = (source.score - STEP).max(-STEP);
+                    if let Some(slot) = source.open_ports.get_mut(usize::from(source.open_count)) {
+                        *slot = key.dport;
+                        source.open_count += 1;
+                    }
+                }
+                return;
+            }
+            Outcome::Failure => {
+                if !source.contacts.insert(target) {
+                    return;
+                }
+                source.failed.insert(target);
+                source.fails += 1;
+                source.ports.insert(endpoint_hash(IpAddr::from([0; 4]), key.dport));
+                source.hosts.insert(endpoint_hash(key.dst, 0));
+                source.score += STEP;
+            }
+        }
+        source.weigh(self.threshold, &self.settings, record, &mut self.open, reports);
+    }
+
+    /// The time at the end of a batch: closes incidents that went quiet.
+    pub fn tick(&mut self, now: Timestamp, reports: &mut Vec<Report>) {
+        let quiet = u64::from(self.settings.off_secs);
+        let sources = &mut self.sources;
+        self.open.retain(|address| {
+            let Some(source) = sources.entry(*address, || Source::empty(now)) else { return false };
+            if source.alarmed && now.secs_since(source.last) >= quiet {
+                source.alarmed = false;
+                source.score = 0.0;
+                reports.push(source.report("close", *address, None, now));
+            }
+            source.alarmed
+        });
+    }
+}
+
+/// Flag combinations that only probes have: none, FIN alone, FIN with PSH and URG, SYN with FIN.
+fn is_stealth_probe(flags: u32) -> bool {
+    let flags = flags as u8 & !(TcpFlags::ECE | TcpFlags::CWR);
+    matches!(flags, 0 | TcpFlags::FIN) || flags & (TcpFlags::SYN | TcpFlags::FIN) == TcpFlags::SYN | TcpFlags::FIN || flags == TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG
+}
+
+impl Source {
+    fn empty(now: Timestamp) -> Self {
+        Self {
+            score: 0.0,
+            contacts: Bitmap256::default(),
+            failed: Bitmap256::default(),
+            ports: Bitmap256::default(),
+            hosts: Bitmap256::default(),
+            stealth: Bitmap256::default(),
+            successes: 0,
+            fails: 0,
+            open_ports: [0; 8],
+            open_count: 0,
+            since: now,
+            last: now,
+            alarmed: false,
+            next_update: 0,
+            interface: 0,
+        }
+    }
+
+    fn new(record: &HostRecord) -> Self {
+        Self { interface: record.interface, ..Self::empty(record.ts) }
+    }
+
+    /// Halves the score for each half-life that passed; after eight, everything is forgotten.
+    fn decay(&mut self, now: Timestamp, half_life_secs: u32) {
+        let passed = now.secs_since(self.last);
+        let half_life = u64::from(half_life_secs.max(1));
+        if passed > half_life * 8 && !self.alarmed {
+            *self = Self { interface: self.interface, ..Self::empty(now) };
+        } else if passed > 0 {
+            self.score *= 0.5f32.powf(passed as f32 / half_life as f32);
+        }
+        self.last = self.last.max(now);
+    }
+
+    fn weigh(
+        &mut self,
+        threshold: f32,
+        settings: &PortScanSettings,
+        record: &HostRecord,
+        open: &mut Vec<IpAddr>,
+        reports: &mut Vec<Report>,
+    ) {
+        const OPEN_MAX: usize = 4096;
+        let walked = self.score >= threshold && self.failed.estimate() >= settings.targets_min;
+        let stealth = self.stealth.estimate() >= settings.stealth_ports_min;
+        if !walked && !stealth {
+            return;
+        }
+        let size = self.fails.max(self.stealth.estimate());
+        if !self.alarmed && open.len() < OPEN_MAX {
+            self.alarmed = true;
+            self.since = record.ts;
+            self.next_update = size.saturating_mul(10);
+            open.push(record.key.src);
+            reports.push(self.report("open", record.key.src, Some(record), record.ts));
+        } else if self.alarmed && size >= self.next_update {
+            self.next_update = size.saturating_mul(10);
+            reports.push(self.report("update", record.key.src, Some(record), record.ts));
+        }
+    }
+
+    fn report(&self, state: &'static str, address: IpAddr, record: Option<&HostRecord>, now: Timestamp) -> Report {
+        let (ports, hosts) = (self.ports.estimate(), self.hosts.estimate());
+        let geometry = match (ports, hosts) {
+            (p, h) if p > 4 && h > 4 => "block",
+            (_, h) if h > 4 => "horizontal",
+            _ => "vertical",
+        };
+        let evidence = evidence(|json| {
+            json.str("geometry", geometry).num("failed_targets", self.fails).num("ports", ports).num("hosts", hosts);
+            json.num("stealth_probes", self.stealth.estimate()).num("answered", self.successes);
+            json.float("score", f64::from((self.score * 10.0).round() / 10.0));
+            json.array("open_ports");
+            for port in self.open_ports.iter().take(usize::from(self.open_count)) {
+                json.number(*port);
+            }
+            json.end_array();
+        });
+        let mut key = record.map(|r| r.key).unwrap_or_default();
+        key.src = address;
+        Report {
+            detector: PORT_SCAN,
+            state,
+            number: record.map_or(0, |r| r.number),
+            ts: now,
+            key,
+            interface: self.interface,
+            confidence: 0.95,
+            efficacy: if self.open_count > 0 { Efficacy::Reached } else { Efficacy::Unknown },
+            reason: if self.open_count > 0 { "open services found" } else { "" },
+            source_verified: self.successes > 0,
+            incident: incident(PORT_SCAN, address, 0, self.since),
+            evidence,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::syn_flood::SynFloodSettings;
+    use super::*;
+    use crate::packet::FlowKey;
+
+    fn run(contacts: impl Iterator<Item = (RecordKind, u8, u16, u32)>) -> Vec<Report> {
+        let floods = SynFlood::new(SynFloodSettings::default());
+        let mut detector = PortScan::new(PortScanSettings::default());
+        let mut reports = Vec::new();
+        for (i, (kind, host, port, detail)) in contacts.enumerate() {
+            let key = FlowKey {
+                src: IpAddr::from([203, 0, 113, 9]),
+                dst: IpAddr::from([10, 0, 0, host]),
+                dport: port,
+                proto: 6,
+                ..FlowKey::default()
+            };
+            let ts = Timestamp::new(1_000 + i as u64, 0);
+            let record = HostRecord { number: i as u64, order: 0, ts, key, interface: 0, kind, detail, value: 0, flow_id: 1 };
+            detector.record(&record, &floods, &mut reports);
+        }
+        reports
+    }
+
+    #[test]
+    fn a_vertical_scan_is_one_incident_with_its_geometry_and_updates() {
+        let reports = run((1..=200).map(|p| (RecordKind::Refused, 1, p, 0)));
+        assert_eq!(reports.iter().filter(|r| r.state == "open").count(), 1);
+        assert!(reports[0].number <= 20, "{}", reports[0].number);
+        assert!(String::from_utf8_lossy(&reports[0].evidence).contains("vertical"));
+    }
+
+    #[test]
+    fn a_dead_service_that_is_retried_is_not_a_scan() {
+        assert!(run((0..500).map(|_| (RecordKind::Unanswered, 1, 443, 0))).is_empty());
+    }
+
+    #[test]
+    fn successes_cannot_hide_a_scan_for_long() {
+        let mixed = (1..=400u16).map(|p| (if p % 3 == 0 { RecordKind::Established } else { RecordKind::Refused }, 1, p, 0));
+        assert_eq!(run(mixed).iter().filter(|r| r.state == "open").count(), 1);
+        let benign = (1..=100u16).map(|p| (if p % 5 == 0 { RecordKind::Refused } else { RecordKind::Established }, p as u8, 80, 0));
+        assert!(run(benign).is_empty());
+    }
+
+    #[test]
+    fn stealth_probes_count_by_distinct_ports() {
+        assert_eq!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x29))).len(), 1);
+        assert!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x10))).is_empty());
+        assert!(run((1..=9).map(|_| (RecordKind::Stray, 1, 80, 0x01))).is_empty());
+    }
+}

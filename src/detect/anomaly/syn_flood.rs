@@ -1,0 +1,354 @@
+//! SYN floods (detectors.md D1): a ratio CUSUM over the handshakes towards each service.
+//!
+//! Per (server, port) and bin of 250 ms: `s` SYNs, of which `x` were not completed by the client. With the learned share
+//! `p` of incomplete handshakes, `z = (x − (1.5 p + 0.02) s − 0.5) / sqrt(max(3 s p, 1))` and `g = max(0, g + min(z, 20) − 0.5)`;
+//! alarm when `g > 12` and the incomplete SYNs of the last second are over the floor. Not the rate of SYNs, but the ratio
+//! of incompletion decides: a flash crowd completes its handshakes.
+//! A destination as a whole is watched the same way, for floods that spray ports, and then many sources are required,
+//! because one source that sprays ports is a scan.
+//!
+//! What is *not* a flood: SYNs that are refused (RST) leave no half-open session. A server that answers nothing to nobody
+//! (no SYN-ACK, few sources, retries) is trouble of the device.
+//! Memory: fixed, one record per service.
+
+use std::net::IpAddr;
+
+use super::engine::{Report, evidence, incident};
+use super::record::{HostRecord, RecordKind};
+use super::table::{Bitmap256, SetTable, Worth};
+use super::SYN_FLOOD;
+use crate::alert::Efficacy;
+use crate::packet::{FlowKey, Timestamp};
+
+/// Settings.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SynFloodSettings {
+    /// Incomplete SYNs per second towards one destination below which there is never an alarm.
+    /// detectors.md D1 gives 1000 at the edge, 200 in a DMZ, 50 inside.
+    pub floor_per_sec: u32,
+    /// Distinct services and destinations watched.
+    pub services: usize,
+    /// Quiet seconds after which an incident closes.
+    pub off_secs: u32,
+}
+
+impl Default for SynFloodSettings {
+    fn default() -> Self {
+        Self { floor_per_sec: 200, services: 16_384, off_secs: 60 }
+    }
+}
+
+/// Length of a bin, in nanoseconds.
+const BIN: u64 = 250_000_000;
+/// Bins of the sliding second.
+const BINS: usize = 4;
+/// Alarm threshold of `g`.
+const ALARM: f64 = 12.0;
+/// Distinct sources without which a spray over ports is a scan, not a flood.
+const SPRAY_SOURCES: u32 = 50;
+
+#[derive(Clone, Debug)]
+struct Service {
+    bin: u64,
+    syns: [u32; BINS],
+    done: [u32; BINS],
+    g: f64,
+    share: f64,
+    sources: Bitmap256,
+    ttls: Bitmap256,
+    retries: u32,
+    syn_acks: u32,
+    total: u64,
+    since: Timestamp,
+    last_alarm: Timestamp,
+    open: bool,
+    next_update: u64,
+    interface: u16,
+    number: u64,
+}
+
+impl Worth for Service {
+    fn worth(&self) -> u64 {
+        // Open incidents stay; then what has been seen most.
+        u64::from(self.open) << 40 | self.total.min(1 << 39)
+    }
+}
+
+/// State of the detector.
+#[derive(Debug)]
+pub struct SynFlood {
+    settings: SynFloodSettings,
+    /// Port 0 stands for the destination as a whole.
+    services: SetTable<(IpAddr, u16), Service>,
+    open: Vec<(IpAddr, u16)>,
+}
+
+impl SynFlood {
+    /// Takes its memory.
+    pub fn new(settings: SynFloodSettings) -> Self {
+        Self { services: SetTable::new(settings.services), settings, open: Vec::new() }
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        self.services.bytes()
+    }
+
+    /// Whether a service is being flooded: failures towards it are then nobody's scan.
+    pub fn is_flooded(&self, address: IpAddr, port: u16) -> bool {
+        !self.open.is_empty() && (self.open.contains(&(address, port)) || self.open.contains(&(address, 0)))
+    }
+
+    /// Takes one record.
+    pub fn record(&mut self, record: &HostRecord, reports: &mut Vec<Report>) {
+        if record.key.proto != 6 {
+            return;
+        }
+        let counts = matches!(
+            record.kind,
+            RecordKind::Opened | RecordKind::Established | RecordKind::Refused | RecordKind::SynRetry | RecordKind::SynAck
+        );
+        if !counts {
+            return;
+        }
+        for port in [record.key.dport, 0] {
+            let fresh = || Service::new(record);
+            let Some(service) = self.services.entry((record.key.dst, port), fresh) else { continue };
+            service.roll(record.ts);
+            service.number = record.number;
+            match record.kind {
+                RecordKind::Opened => service.syn(record),
+                RecordKind::Established | RecordKind::Refused => service.done[BINS - 1] += 1,
+                RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
+                _ => service.syn_acks = service.syn_acks.saturating_add(1),
+            }
+            // Looked at each time another floor's worth of SYNs is in the bin: an alarm does not wait for the bin to end,
+            // nor for time to move at all.
+            let floor = self.settings.floor_per_sec.max(1);
+            if record.kind == RecordKind::Opened && service.syns[BINS - 1].is_multiple_of(floor) {
+                service.weigh(&self.settings, (record.key.dst, port), record.ts, &mut self.open, reports);
+            }
+        }
+    }
+
+    /// The time at the end of a batch: closes incidents that went quiet.
+    pub fn tick(&mut self, now: Timestamp, last: bool, reports: &mut Vec<Report>) {
+        let quiet = u64::from(self.settings.off_secs);
+        let mut closed = Vec::new();
+        for &(address, port) in &self.open {
+            let Some(service) = self.services.entry((address, port), || Service::empty(now)) else { continue };
+            if service.open && !last && now.secs_since(service.last_alarm) >= quiet {
+                service.open = false;
+                service.g = 0.0;
+                reports.push(service.report("close", (address, port), now));
+                closed.push((address, port));
+            }
+        }
+        self.open.retain(|key| !closed.contains(key));
+    }
+}
+
+impl Service {
+    fn empty(now: Timestamp) -> Self {
+        Self {
+            bin: now.0 / BIN,
+            syns: [0; BINS],
+            done: [0; BINS],
+            g: 0.0,
+            share: 0.03,
+            sources: Bitmap256::default(),
+            ttls: Bitmap256::default(),
+            retries: 0,
+            syn_acks: 0,
+            total: 0,
+            since: now,
+            last_alarm: Timestamp(0),
+            open: false,
+            next_update: 0,
+            interface: 0,
+            number: 0,
+        }
+    }
+
+    fn new(record: &HostRecord) -> Self {
+        Self { interface: record.interface, ..Self::empty(record.ts) }
+    }
+
+    fn syn(&mut self, record: &HostRecord) {
+        self.syns[BINS - 1] += 1;
+        self.total += 1;
+        self.sources.insert(super::engine::endpoint_hash(record.key.src, 0));
+        self.ttls.insert(super::engine::endpoint_hash(record.key.dst, record.detail as u16));
+    }
+
+    /// Moves the bins on to `ts`; each bin that ends adds to `g` and to the learned share.
+    fn roll(&mut self, ts: Timestamp) {
+        let bin = ts.0 / BIN;
+        // Time that jumps back stays in the current bin; a long pause empties all bins.
+        let steps = bin.saturating_sub(self.bin).min(BINS as u64 * 2);
+        for _ in 0..steps {
+            let (s, done) = (f64::from(self.syns[BINS - 1]), f64::from(self.done[BINS - 1]));
+            self.g = self.next_g(s, done);
+            // The baseline does not learn from an attack.
+            if !self.open && self.g == 0.0 && s > 0.0 {
+                self.share = (0.95 * self.share + 0.05 * ((s - done).max(0.0) / s)).clamp(0.01, 0.3);
+            }
+            self.syns.rotate_left(1);
+            self.done.rotate_left(1);
+            self.syns[BINS - 1] = 0;
+            self.done[BINS - 1] = 0;
+        }
+        if bin.saturating_sub(self.bin) > 240 {
+            self.sources = Bitmap256::default();
+            self.ttls = Bitmap256::default();
+        }
+        self.bin = self.bin.max(bin);
+    }
+
+    fn next_g(&self, s: f64, done: f64) -> f64 {
+        let x = (s - done).max(0.0);
+        let z = (x - (1.5 * self.share + 0.02) * s - 0.5) / (3.0 * s * self.share).max(1.0).sqrt();
+        (self.g + z.min(20.0) - 0.5).max(0.0)
+    }
+
+    fn incomplete_last_second(&self) -> u32 {
+        let s: u32 = self.syns.iter().sum();
+        let done: u32 = self.done.iter().sum();
+        s.saturating_sub(done)
+    }
+
+    fn weigh(
+        &mut self,
+        settings: &SynFloodSettings,
+        key: (IpAddr, u16),
+        now: Timestamp,
+        open: &mut Vec<(IpAddr, u16)>,
+        reports: &mut Vec<Report>,
+    ) {
+        const OPEN_MAX: usize = 1024;
+        let g = self.next_g(f64::from(self.syns[BINS - 1]), f64::from(self.done[BINS - 1]));
+        let sources = self.sources.estimate();
+        let spray = key.1 == 0;
+        // The service itself is reported first; the destination as a whole only when no single service shows it.
+        let covered = spray && open.iter().any(|(address, port)| *address == key.0 && *port != 0);
+        let flood = g > ALARM
+            && self.incomplete_last_second() >= settings.floor_per_sec
+            && (!spray || (sources >= SPRAY_SOURCES && !covered));
+        if !flood {
+            return;
+        }
+        self.last_alarm = now;
+        if !self.open && open.len() < OPEN_MAX {
+            self.open = true;
+            self.since = now;
+            self.next_update = self.total.saturating_mul(10);
+            open.push(key);
+            reports.push(self.report("open", key, now));
+        } else if self.open && self.total >= self.next_update {
+            self.next_update = self.total.saturating_mul(10);
+            reports.push(self.report("update", key, now));
+        }
+    }
+
+    fn report(&self, state: &'static str, (address, port): (IpAddr, u16), now: Timestamp) -> Report {
+        let sources = self.sources.estimate();
+        let spoofed = sources >= SPRAY_SOURCES;
+        let evidence = evidence(|json| {
+            json.num("incomplete_per_sec", self.incomplete_last_second()).num("syns", self.total);
+            json.num("sources", sources).num("ttl_kinds", self.ttls.estimate());
+            json.num("syn_acks", self.syn_acks).num("syn_retries", self.retries);
+            json.float("g", (self.g * 10.0).round() / 10.0).float("learned_incomplete_share", self.share);
+            json.bool("sources_look_spoofed", spoofed);
+        });
+        Report {
+            detector: SYN_FLOOD,
+            state,
+            number: self.number,
+            ts: now,
+            key: FlowKey { dst: address, dport: port, proto: 6, ..FlowKey::default() },
+            interface: self.interface,
+            confidence: 0.9,
+            efficacy: if self.syn_acks > 0 { Efficacy::Reached } else { Efficacy::Unknown },
+            reason: if self.syn_acks > 0 { "the service answers the flood" } else { "" },
+            source_verified: false,
+            incident: incident(SYN_FLOOD, address, port, self.since),
+            evidence,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: RecordKind, src: u32, at_us: u64, number: u64) -> HostRecord {
+        HostRecord {
+            number,
+            order: 0,
+            ts: Timestamp(at_us * 1000),
+            key: FlowKey {
+                src: IpAddr::from(src.to_be_bytes()),
+                dst: IpAddr::from([10, 0, 0, 1]),
+                sport: (src % 60_000) as u16,
+                dport: 80,
+                proto: 6,
+                ..FlowKey::default()
+            },
+            interface: 0,
+            kind,
+            detail: 64,
+            value: 0,
+            flow_id: number,
+        }
+    }
+
+    fn run(records: &[HostRecord]) -> Vec<Report> {
+        let mut detector = SynFlood::new(SynFloodSettings::default());
+        let mut reports = Vec::new();
+        for r in records {
+            detector.record(r, &mut reports);
+        }
+        detector.tick(records.last().map_or(Timestamp(0), |r| r.ts), true, &mut reports);
+        reports
+    }
+
+    #[test]
+    fn a_spoofed_flood_opens_one_incident_within_a_second() {
+        let records: Vec<_> = (0..5_000).map(|i| record(RecordKind::Opened, i * 7919, u64::from(i) * 1000, 1 + u64::from(i))).collect();
+        let reports = run(&records);
+        assert_eq!(reports.iter().filter(|r| r.state == "open").count(), 1);
+        assert!(reports[0].ts.0 < 1_000_000_000, "{:?}", reports[0].ts);
+        assert_eq!(reports[0].key.dport, 80);
+    }
+
+    #[test]
+    fn a_flash_crowd_that_completes_its_handshakes_is_silent() {
+        let mut records = Vec::new();
+        for i in 0..5_000u32 {
+            records.push(record(RecordKind::Opened, i * 7919, u64::from(i) * 300, u64::from(i) * 2));
+            if i >= 20 {
+                records.push(record(RecordKind::Established, (i - 20) * 7919, u64::from(i) * 300 + 10, u64::from(i) * 2 + 1));
+            }
+        }
+        assert!(run(&records).is_empty());
+    }
+
+    #[test]
+    fn one_timestamp_for_all_packets_does_not_blind_it() {
+        let records: Vec<_> = (0..1_000).map(|i| record(RecordKind::Opened, i * 7919, 5, u64::from(i))).collect();
+        assert_eq!(run(&records).len(), 1);
+    }
+
+    #[test]
+    fn one_source_over_many_ports_is_not_a_flood() {
+        let records: Vec<_> = (0..3_000u32)
+            .map(|i| {
+                let mut r = record(RecordKind::Opened, 9, u64::from(i) * 100, u64::from(i));
+                r.key.dport = (i % 3_000) as u16 + 1;
+                r
+            })
+            .collect();
+        assert!(run(&records).is_empty());
+    }
+}

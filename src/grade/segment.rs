@@ -1,0 +1,174 @@
+//! Segments: where on the network something happens, and what that changes.
+//!
+//! A segment is chosen by interface, VLAN and subnet; its role, variables, rule changes and assets apply to what happens
+//! in it. The first segment of the configuration that fits is taken; [`Segments::DEFAULT`] when none does.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::level::Role;
+use crate::alert::Level;
+use crate::rules::Threshold;
+
+/// An address range written as `10.0.0.0/8`, `2001:db8::/32` or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Subnet {
+    /// Reads it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let address: IpAddr = address.trim().parse().map_err(|_| format!("'{text}' is not an address or subnet"))?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            None => most,
+            Some(bits) => bits.trim().parse().ok().filter(|b| *b <= most).ok_or_else(|| format!("'{text}': prefix must be 0 to {most}"))?,
+        };
+        Ok(Self { address, bits })
+    }
+
+    /// Whether it holds `address`.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(net), IpAddr::V4(a)) => {
+                let shift = 32 - u32::from(self.bits);
+                u32::from(net).checked_shr(shift).unwrap_or(0) == u32::from(a).checked_shr(shift).unwrap_or(0)
+            }
+            (IpAddr::V6(net), IpAddr::V6(a)) => {
+                let shift = 128 - u32::from(self.bits);
+                u128::from(net).checked_shr(shift).unwrap_or(0) == u128::from(a).checked_shr(shift).unwrap_or(0)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What a segment changes about rules.
+#[derive(Clone, Debug, Default)]
+pub struct RuleChanges {
+    /// Signatures that do not alert here.
+    pub disabled: Vec<u32>,
+    /// Level given to a signature whatever the arithmetic says.
+    pub levels: HashMap<u32, Level>,
+    /// Threshold given to a signature.
+    pub thresholds: HashMap<u32, Threshold>,
+}
+
+/// A segment.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// Interfaces by name; empty: any.
+    pub interfaces: Vec<String>,
+    /// VLAN ids; empty: any.
+    pub vlans: Vec<u16>,
+    /// Subnets that are inside it; empty: any address belongs.
+    pub subnets: Vec<Subnet>,
+    /// Networks whose hosts are ours.
+    pub home: Vec<Subnet>,
+    /// Rule changes.
+    pub changes: RuleChanges,
+}
+
+impl Segment {
+    /// Whether an address is one of ours.
+    pub fn is_home(&self, address: IpAddr) -> bool {
+        self.home.iter().any(|net| net.contains(address))
+    }
+}
+
+/// A host or network with what is known of it.
+#[derive(Clone, Debug)]
+pub struct Asset {
+    /// Whom it is about.
+    pub subnet: Subnet,
+    /// Whether an incident there is worse than elsewhere.
+    pub critical: bool,
+}
+
+/// All segments and assets.
+#[derive(Clone, Debug)]
+pub struct Segments {
+    /// In the order of the configuration; the last one is the default.
+    pub list: Vec<Segment>,
+    /// Assets.
+    pub assets: Vec<Asset>,
+    /// Names of the source's interfaces, by number.
+    pub interfaces: Vec<String>,
+}
+
+impl Default for Segments {
+    fn default() -> Self {
+        Self { list: vec![Segment::default()], assets: Vec::new(), interfaces: Vec::new() }
+    }
+}
+
+impl Default for Segment {
+    /// Suricata's default HOME_NET, role dmz: neither outside nor inside is assumed.
+    fn default() -> Self {
+        let home = ["192.168.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "fc00::/7"];
+        Self {
+            name: "default".to_owned(),
+            role: Role::Dmz,
+            interfaces: Vec::new(),
+            vlans: Vec::new(),
+            subnets: Vec::new(),
+            home: home.iter().filter_map(|net| Subnet::parse(net).ok()).collect(),
+            changes: RuleChanges::default(),
+        }
+    }
+}
+
+impl Segments {
+    /// The segment of something between `victim` and `attacker` on an interface and VLAN.
+    pub fn of(&self, interface: u16, vlan: u16, victim: IpAddr, attacker: IpAddr) -> Option<&Segment> {
+        let name = self.interfaces.get(usize::from(interface)).map(String::as_str);
+        let placed = |s: &&Segment| {
+            (s.interfaces.is_empty() || name.is_some_and(|n| s.interfaces.iter().any(|i| i == n)))
+                && (s.vlans.is_empty() || s.vlans.contains(&vlan))
+        };
+        let holds = |s: &Segment, a: IpAddr| s.subnets.iter().any(|net| net.contains(a));
+        let mut placed_segments = self.list.iter().filter(placed);
+        placed_segments
+            .clone()
+            .find(|s| holds(s, victim))
+            .or_else(|| placed_segments.clone().find(|s| holds(s, attacker)))
+            .or_else(|| placed_segments.find(|s| s.subnets.is_empty()))
+            .or_else(|| self.list.last())
+    }
+
+    /// Whether an address is a critical asset.
+    pub fn is_critical(&self, address: IpAddr) -> bool {
+        self.assets.iter().any(|asset| asset.critical && asset.subnet.contains(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_victims_subnet_decides_before_the_attackers() {
+        let segment = |name: &str, net: &str| Segment {
+            name: name.to_owned(),
+            subnets: vec![Subnet::parse(net).expect("net")],
+            ..Segment::default()
+        };
+        let segments = Segments {
+            list: vec![segment("lan", "10.1.0.0/16"), segment("dmz", "10.2.0.0/16"), Segment::default()],
+            ..Segments::default()
+        };
+        let of = |v: [u8; 4], a: [u8; 4]| segments.of(0, 0, IpAddr::from(v), IpAddr::from(a)).map(|s| s.name.clone());
+        assert_eq!(of([10, 2, 0, 1], [10, 1, 0, 1]).as_deref(), Some("dmz"));
+        assert_eq!(of([8, 8, 8, 8], [10, 1, 0, 1]).as_deref(), Some("lan"));
+        assert_eq!(of([8, 8, 8, 8], [9, 9, 9, 9]).as_deref(), Some("default"));
+        assert!(Subnet::parse("10.0.0.0/33").is_err());
+        assert!(Subnet::parse("0.0.0.0/0").is_ok_and(|n| n.contains(IpAddr::from([1, 2, 3, 4]))));
+    }
+}

@@ -9,7 +9,8 @@ mod outbox;
 pub use graded::Alert;
 pub use json::Json;
 pub use outbox::{
-    EventKind, Finding, FindingSource, Outbox, OutcomeNote, Record, TextRange, XbitCondition, XbitOperation, XbitTrack,
+    EventKind, Finding, FindingSource, Outbox, OutcomeNote, Record, TextRange, XbitCondition,
+    XbitOperation, XbitTrack,
 };
 
 /// How much it matters: the SOC's own promise of response.

@@ -34,7 +34,10 @@ pub struct GradeSettings {
 
 impl Default for GradeSettings {
     fn default() -> Self {
-        Self { outcome_wait_ms: 2_000, segments: Segments::default() }
+        Self {
+            outcome_wait_ms: 2_000,
+            segments: Segments::default(),
+        }
     }
 }
 
@@ -119,18 +122,30 @@ impl Grader {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
         for (box_at, outbox) in outboxes.iter().enumerate() {
-            let records = outbox.records.iter().enumerate().map(|(i, r)| (r.number, r.order, box_at as u32, i as u32));
-            let findings =
-                outbox.findings.iter().enumerate().map(|(i, f)| (f.number, f.order, box_at as u32, FINDING | i as u32));
+            let records = outbox
+                .records
+                .iter()
+                .enumerate()
+                .map(|(i, r)| (r.number, r.order, box_at as u32, i as u32));
+            let findings = outbox
+                .findings
+                .iter()
+                .enumerate()
+                .map(|(i, f)| (f.number, f.order, box_at as u32, FINDING | i as u32));
             order.extend(records);
             order.extend(findings);
         }
         order.sort_unstable();
         for &(.., box_at, at) in &order {
-            let Some(outbox) = outboxes.get(box_at as usize) else { continue };
+            let Some(outbox) = outboxes.get(box_at as usize) else {
+                continue;
+            };
             if at & FINDING == 0 {
                 if let Some(record) = outbox.records.get(at as usize) {
-                    receive(Event::Line { kind: record.kind, line: outbox.slice(record.line) });
+                    receive(Event::Line {
+                        kind: record.kind,
+                        line: outbox.slice(record.line),
+                    });
                 }
             } else if let Some(finding) = outbox.findings.get((at & !FINDING) as usize) {
                 self.finding(outbox, finding, receive);
@@ -147,11 +162,15 @@ impl Grader {
 
     fn finding(&mut self, outbox: &Outbox, finding: &Finding, receive: &mut dyn FnMut(Event<'_>)) {
         if let FindingSource::Signature(index) = finding.source {
-            if !finding.xbits.is_empty() && !self.xbits.settle(&finding.xbits, &finding.key, finding.ts) {
+            if !finding.xbits.is_empty()
+                && !self.xbits.settle(&finding.xbits, &finding.key, finding.ts)
+            {
                 self.counts.unsettled += 1;
                 return;
             }
-            let Some(signature) = self.rules.signatures.get(index as usize) else { return };
+            let Some(signature) = self.rules.signatures.get(index as usize) else {
+                return;
+            };
             if finding.silent {
                 return;
             }
@@ -160,20 +179,36 @@ impl Grader {
                 self.counts.disabled += 1;
                 return;
             }
-            let threshold = changes.and_then(|c| c.thresholds.get(&signature.sid.0)).or(signature.threshold.as_ref());
+            let threshold = changes
+                .and_then(|c| c.thresholds.get(&signature.sid.0))
+                .or(signature.threshold.as_ref());
             if let Some(threshold) = threshold.copied() {
-                if !self.thresholds.passes(index, &threshold, &finding.key, finding.flow_id, finding.ts) {
+                if !self.thresholds.passes(
+                    index,
+                    &threshold,
+                    &finding.key,
+                    finding.flow_id,
+                    finding.ts,
+                ) {
                     self.counts.thresholded += 1;
                     return;
                 }
             }
         }
-        let waits = finding.open && finding.efficacy < Efficacy::Likely && self.settings.outcome_wait_ms > 0;
+        let waits = finding.open
+            && finding.efficacy < Efficacy::Likely
+            && self.settings.outcome_wait_ms > 0;
         if waits {
             if self.pending.len() >= PENDING_MAX {
                 self.counts.hurried += 1;
                 if let Some(oldest) = self.pending.pop_front() {
-                    self.give(&oldest.finding, (&oldest.head, &oldest.tail), oldest.code, &[], receive);
+                    self.give(
+                        &oldest.finding,
+                        (&oldest.head, &oldest.tail),
+                        oldest.code,
+                        &[],
+                        receive,
+                    );
                 }
             }
             self.pending.push_back(Pending {
@@ -189,7 +224,11 @@ impl Grader {
     }
 
     fn outcome(&mut self, note: &OutcomeNote) {
-        for pending in self.pending.iter_mut().filter(|p| p.finding.flow_id == note.flow_id) {
+        for pending in self
+            .pending
+            .iter_mut()
+            .filter(|p| p.finding.flow_id == note.flow_id)
+        {
             let finding = &mut pending.finding;
             let mine = note.tx.is_none() || note.tx == finding.tx;
             if !mine || !finding.open {
@@ -220,7 +259,12 @@ impl Grader {
 
     fn segment(&self, finding: &Finding) -> Option<&Segment> {
         let segments = &self.settings.segments;
-        segments.of(finding.interface, finding.key.vlan[0], finding.key.dst, finding.key.src)
+        segments.of(
+            finding.interface,
+            finding.key.vlan[0],
+            finding.key.dst,
+            finding.key.src,
+        )
     }
 
     fn give(
@@ -234,12 +278,22 @@ impl Grader {
         let rules = Arc::clone(&self.rules);
         let mut alert = match finding.source {
             FindingSource::Signature(index) => {
-                let Some(signature) = rules.signatures.get(index as usize) else { return };
-                let class = signature.class.and_then(|c| rules.classes.get(usize::from(c)));
-                let Some(slot) = self.profiles.get_mut(index as usize) else { return };
+                let Some(signature) = rules.signatures.get(index as usize) else {
+                    return;
+                };
+                let class = signature
+                    .class
+                    .and_then(|c| rules.classes.get(usize::from(c)));
+                let Some(slot) = self.profiles.get_mut(index as usize) else {
+                    return;
+                };
                 let profile = slot.get_or_insert_with(|| {
                     let name = class.map_or("", |c| c.name.as_str());
-                    Arc::new(Profile::new(name, signature.priority, signature.metadata.iter()))
+                    Arc::new(Profile::new(
+                        name,
+                        signature.priority,
+                        signature.metadata.iter(),
+                    ))
                 });
                 let profile = Arc::clone(profile);
                 let (attacker, victim) = match signature.target {
@@ -255,17 +309,29 @@ impl Grader {
                     severity: signature.priority,
                     metadata: signature.metadata.iter().collect(),
                     detector: "",
-                    ..self.draft(finding, (head, tail), evidence, (attacker, victim), &profile)
+                    ..self.draft(
+                        finding,
+                        (head, tail),
+                        evidence,
+                        (attacker, victim),
+                        &profile,
+                    )
                 }
             }
             FindingSource::Detector(index) => {
-                let Some(detector) = DETECTORS.get(usize::from(index)) else { return };
+                let Some(detector) = DETECTORS.get(usize::from(index)) else {
+                    return;
+                };
                 let profile = Profile {
                     phenomenon: detector.phenomenon,
                     threats: detector.threats.to_vec(),
                     severity: Severity::Major,
                     confidence: finding.confidence,
-                    techniques: detector.techniques.iter().map(|t| (*t).to_owned()).collect(),
+                    techniques: detector
+                        .techniques
+                        .iter()
+                        .map(|t| (*t).to_owned())
+                        .collect(),
                 };
                 Alert {
                     gid: GID,
@@ -276,7 +342,13 @@ impl Grader {
                     severity: 2,
                     metadata: Vec::new(),
                     detector: detector.name,
-                    ..self.draft(finding, (head, tail), evidence, (finding.key.src, finding.key.dst), &profile)
+                    ..self.draft(
+                        finding,
+                        (head, tail),
+                        evidence,
+                        (finding.key.src, finding.key.dst),
+                        &profile,
+                    )
                 }
             }
         };
@@ -330,7 +402,12 @@ impl Grader {
 
     fn level(&self, finding: &Finding, code: u32, alert: &mut Alert<'_>) {
         let segments = &self.settings.segments;
-        let segment = segments.of(finding.interface, finding.key.vlan[0], alert.victim, alert.attacker);
+        let segment = segments.of(
+            finding.interface,
+            finding.key.vlan[0],
+            alert.victim,
+            alert.attacker,
+        );
         let severity = Severity::from_name(alert.severity_word);
         let grounds = level::Grounds {
             phenomenon: alert.phenomenon,
@@ -345,14 +422,26 @@ impl Grader {
             efficacy_code: code,
             confidence: alert.confidence,
         };
-        let severity = if finding.state == "close" { Severity::Informational } else { severity };
-        let grounds = level::Grounds { severity, ..grounds };
+        let severity = if finding.state == "close" {
+            Severity::Informational
+        } else {
+            severity
+        };
+        let grounds = level::Grounds {
+            severity,
+            ..grounds
+        };
         (alert.level, alert.why) = level::grade(&grounds);
         if let Some(segment) = segment {
             alert.segment = segment.name.clone();
             if let Some(fixed) = segment.changes.levels.get(&alert.sid) {
                 alert.level = *fixed;
-                alert.why = format!("{}: set for sid {} in segment {}", fixed.as_str(), alert.sid, segment.name);
+                alert.why = format!(
+                    "{}: set for sid {} in segment {}",
+                    fixed.as_str(),
+                    alert.sid,
+                    segment.name
+                );
             }
         }
     }

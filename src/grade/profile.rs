@@ -30,7 +30,11 @@ const CLASSES: &[(&str, Phenomenon, Threat)] = &[
     ("successful-admin", UnauthorizedAccess, InformationLeak),
     ("successful-user", UnauthorizedAccess, InformationLeak),
     ("shellcode-detect", UnauthorizedAccess, InformationLeak),
-    ("web-application-attack", UnauthorizedAccess, InformationLeak),
+    (
+        "web-application-attack",
+        UnauthorizedAccess,
+        InformationLeak,
+    ),
     ("misc-attack", UnauthorizedAccess, InformationLeak),
     ("trojan-activity", UnauthorizedAccess, InformationLeak),
     ("command-and-control", UnauthorizedAccess, InformationLeak),
@@ -51,15 +55,35 @@ const CLASSES: &[(&str, Phenomenon, Threat)] = &[
     ("pup-activity", PolicyViolation, MoralsCollapse),
     ("external-ip-check", SuspiciousAccess, MoralsCollapse),
     ("sdf", PolicyViolation, InformationLeak),
-    ("successful-recon-limited", SuspiciousAccess, InformationLeak),
-    ("successful-recon-largescale", SuspiciousAccess, InformationLeak),
+    (
+        "successful-recon-limited",
+        SuspiciousAccess,
+        InformationLeak,
+    ),
+    (
+        "successful-recon-largescale",
+        SuspiciousAccess,
+        InformationLeak,
+    ),
     ("attempted-recon", SuspiciousAccess, InformationLeak),
     ("network-scan", SuspiciousAccess, InformationLeak),
-    ("web-application-activity", SuspiciousAccess, InformationLeak),
+    (
+        "web-application-activity",
+        SuspiciousAccess,
+        InformationLeak,
+    ),
     ("rpc-portmap-decode", SuspiciousAccess, InformationLeak),
-    ("suspicious-filename-detect", SuspiciousAccess, InformationLeak),
+    (
+        "suspicious-filename-detect",
+        SuspiciousAccess,
+        InformationLeak,
+    ),
     ("system-call-detect", SuspiciousAccess, InformationLeak),
-    ("unusual-client-port-connection", SuspiciousAccess, InformationLeak),
+    (
+        "unusual-client-port-connection",
+        SuspiciousAccess,
+        InformationLeak,
+    ),
     ("bad-unknown", SuspiciousAccess, InformationLeak),
     ("non-standard-protocol", SuspiciousAccess, InformationLeak),
 ];
@@ -67,7 +91,11 @@ const CLASSES: &[(&str, Phenomenon, Threat)] = &[
 impl Profile {
     /// From a class name, a priority (1 worst) and metadata pairs. `sekisho_phenomenon`, `sekisho_threat`,
     /// `signature_severity`, `confidence` and `mitre_technique_id` are read; what is missing comes from the class.
-    pub fn new<'a>(class: &str, priority: u8, metadata: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn new<'a>(
+        class: &str,
+        priority: u8,
+        metadata: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let by_class = CLASSES.iter().find(|(name, ..)| *name == class);
         let mut profile = Self {
             phenomenon: by_class.map_or(SuspiciousAccess, |c| c.1),
@@ -82,16 +110,24 @@ impl Profile {
         };
         for (key, value) in metadata {
             match key {
-                "sekisho_phenomenon" => profile.phenomenon = Phenomenon::from_name(value).unwrap_or(profile.phenomenon),
+                "sekisho_phenomenon" => {
+                    profile.phenomenon = Phenomenon::from_name(value).unwrap_or(profile.phenomenon)
+                }
                 "sekisho_threat" => profile.threats.extend(Threat::from_name(value)),
-                "signature_severity" => profile.severity = severity(value).unwrap_or(profile.severity),
-                "confidence" => profile.confidence = confidence(value).unwrap_or(profile.confidence),
+                "signature_severity" => {
+                    profile.severity = severity(value).unwrap_or(profile.severity)
+                }
+                "confidence" => {
+                    profile.confidence = confidence(value).unwrap_or(profile.confidence)
+                }
                 "mitre_technique_id" => profile.techniques.push(value.to_owned()),
                 _ => {}
             }
         }
         if profile.threats.is_empty() {
-            profile.threats.push(by_class.map_or(MoralsCollapse, |c| c.2));
+            profile
+                .threats
+                .push(by_class.map_or(MoralsCollapse, |c| c.2));
         }
         profile
     }
@@ -122,11 +158,21 @@ mod tests {
 
     #[test]
     fn metadata_outweighs_the_class() {
-        let pairs = [("signature_severity", "Critical"), ("confidence", "High"), ("sekisho_threat", "business_stoppage")];
+        let pairs = [
+            ("signature_severity", "Critical"),
+            ("confidence", "High"),
+            ("sekisho_threat", "business_stoppage"),
+        ];
         let profile = Profile::new("bad-unknown", 3, pairs.into_iter());
-        assert_eq!((profile.severity, profile.threats.as_slice()), (Severity::Critical, &[BusinessStoppage][..]));
+        assert_eq!(
+            (profile.severity, profile.threats.as_slice()),
+            (Severity::Critical, &[BusinessStoppage][..])
+        );
         assert!(profile.confidence > 0.9);
         let plain = Profile::new("trojan-activity", 1, std::iter::empty());
-        assert_eq!((plain.phenomenon, plain.threats[0]), (UnauthorizedAccess, InformationLeak));
+        assert_eq!(
+            (plain.phenomenon, plain.threats[0]),
+            (UnauthorizedAccess, InformationLeak)
+        );
     }
 }

@@ -20,12 +20,22 @@ pub struct Subnet {
 impl Subnet {
     /// Reads it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let address: IpAddr = address.trim().parse().map_err(|_| format!("'{text}' is not an address or subnet"))?;
+        let (address, bits) = text
+            .split_once('/')
+            .map_or((text, None), |(a, b)| (a, Some(b)));
+        let address: IpAddr = address
+            .trim()
+            .parse()
+            .map_err(|_| format!("'{text}' is not an address or subnet"))?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => most,
-            Some(bits) => bits.trim().parse().ok().filter(|b| *b <= most).ok_or_else(|| format!("'{text}': prefix must be 0 to {most}"))?,
+            Some(bits) => bits
+                .trim()
+                .parse()
+                .ok()
+                .filter(|b| *b <= most)
+                .ok_or_else(|| format!("'{text}': prefix must be 0 to {most}"))?,
         };
         Ok(Self { address, bits })
     }
@@ -35,11 +45,13 @@ impl Subnet {
         match (self.address, address) {
             (IpAddr::V4(net), IpAddr::V4(a)) => {
                 let shift = 32 - u32::from(self.bits);
-                u32::from(net).checked_shr(shift).unwrap_or(0) == u32::from(a).checked_shr(shift).unwrap_or(0)
+                u32::from(net).checked_shr(shift).unwrap_or(0)
+                    == u32::from(a).checked_shr(shift).unwrap_or(0)
             }
             (IpAddr::V6(net), IpAddr::V6(a)) => {
                 let shift = 128 - u32::from(self.bits);
-                u128::from(net).checked_shr(shift).unwrap_or(0) == u128::from(a).checked_shr(shift).unwrap_or(0)
+                u128::from(net).checked_shr(shift).unwrap_or(0)
+                    == u128::from(a).checked_shr(shift).unwrap_or(0)
             }
             _ => false,
         }
@@ -105,7 +117,11 @@ pub struct Segments {
 
 impl Default for Segments {
     fn default() -> Self {
-        Self { list: vec![Segment::default()], assets: Vec::new(), interfaces: Vec::new() }
+        Self {
+            list: vec![Segment::default()],
+            assets: Vec::new(),
+            interfaces: Vec::new(),
+        }
     }
 }
 
@@ -119,7 +135,10 @@ impl Default for Segment {
             interfaces: Vec::new(),
             vlans: Vec::new(),
             subnets: Vec::new(),
-            home: home.iter().filter_map(|net| Subnet::parse(net).ok()).collect(),
+            home: home
+                .iter()
+                .filter_map(|net| Subnet::parse(net).ok())
+                .collect(),
             changes: RuleChanges::default(),
         }
     }
@@ -127,8 +146,17 @@ impl Default for Segment {
 
 impl Segments {
     /// The segment of something between `victim` and `attacker` on an interface and VLAN.
-    pub fn of(&self, interface: u16, vlan: u16, victim: IpAddr, attacker: IpAddr) -> Option<&Segment> {
-        let name = self.interfaces.get(usize::from(interface)).map(String::as_str);
+    pub fn of(
+        &self,
+        interface: u16,
+        vlan: u16,
+        victim: IpAddr,
+        attacker: IpAddr,
+    ) -> Option<&Segment> {
+        let name = self
+            .interfaces
+            .get(usize::from(interface))
+            .map(String::as_str);
         let placed = |s: &&Segment| {
             (s.interfaces.is_empty() || name.is_some_and(|n| s.interfaces.iter().any(|i| i == n)))
                 && (s.vlans.is_empty() || s.vlans.contains(&vlan))
@@ -145,7 +173,9 @@ impl Segments {
 
     /// Whether an address is a critical asset.
     pub fn is_critical(&self, address: IpAddr) -> bool {
-        self.assets.iter().any(|asset| asset.critical && asset.subnet.contains(address))
+        self.assets
+            .iter()
+            .any(|asset| asset.critical && asset.subnet.contains(address))
     }
 }
 
@@ -161,10 +191,18 @@ mod tests {
             ..Segment::default()
         };
         let segments = Segments {
-            list: vec![segment("lan", "10.1.0.0/16"), segment("dmz", "10.2.0.0/16"), Segment::default()],
+            list: vec![
+                segment("lan", "10.1.0.0/16"),
+                segment("dmz", "10.2.0.0/16"),
+                Segment::default(),
+            ],
             ..Segments::default()
         };
-        let of = |v: [u8; 4], a: [u8; 4]| segments.of(0, 0, IpAddr::from(v), IpAddr::from(a)).map(|s| s.name.clone());
+        let of = |v: [u8; 4], a: [u8; 4]| {
+            segments
+                .of(0, 0, IpAddr::from(v), IpAddr::from(a))
+                .map(|s| s.name.clone())
+        };
         assert_eq!(of([10, 2, 0, 1], [10, 1, 0, 1]).as_deref(), Some("dmz"));
         assert_eq!(of([8, 8, 8, 8], [10, 1, 0, 1]).as_deref(), Some("lan"));
         assert_eq!(of([8, 8, 8, 8], [9, 9, 9, 9]).as_deref(), Some("default"));

@@ -67,7 +67,11 @@ impl Console {
                 first: alert.finding.ts.to_string(),
                 attacker: alert.attacker,
                 victim: alert.victim,
-                port: if alert.victim == alert.finding.key.dst { alert.finding.key.dport } else { alert.finding.key.sport },
+                port: if alert.victim == alert.finding.key.dst {
+                    alert.finding.key.dport
+                } else {
+                    alert.finding.key.sport
+                },
                 attackers: 0,
             },
         );
@@ -76,31 +80,72 @@ impl Console {
     /// Prints the summary: RED first; `most` groups of each level.
     pub fn print(&self, out: &mut dyn Write, most: usize, colour: bool) -> std::io::Result<()> {
         let mut groups: Vec<(&(u32, u32, Level), &Group)> = self.groups.iter().collect();
-        groups.sort_by(|(ka, a), (kb, b)| b.level.cmp(&a.level).then(b.count.cmp(&a.count)).then((ka.0, ka.1).cmp(&(kb.0, kb.1))));
+        groups.sort_by(|(ka, a), (kb, b)| {
+            b.level
+                .cmp(&a.level)
+                .then(b.count.cmp(&a.count))
+                .then((ka.0, ka.1).cmp(&(kb.0, kb.1)))
+        });
         for level in [Level::Red, Level::Orange, Level::Yellow, Level::Green] {
             let of_level: Vec<_> = groups.iter().filter(|(_, g)| g.level == level).collect();
             let total = self.levels.get(level as usize).copied().unwrap_or(0);
-            let (on, off) = if colour { (paint(level), "\x1b[0m") } else { ("", "") };
-            writeln!(out, "{on}{:<6}{off} {total} alert{}", level.as_str(), if total == 1 { "" } else { "s" })?;
+            let (on, off) = if colour {
+                (paint(level), "\x1b[0m")
+            } else {
+                ("", "")
+            };
+            writeln!(
+                out,
+                "{on}{:<6}{off} {total} alert{}",
+                level.as_str(),
+                if total == 1 { "" } else { "s" }
+            )?;
             for ((gid, sid, _), g) in of_level.iter().take(most) {
                 writeln!(out, "  {:>5}x [{gid}:{sid}] {}", g.count, g.message)?;
-                let port = if g.port == 0 { String::new() } else { format!(" port {}", g.port) };
+                let port = if g.port == 0 {
+                    String::new()
+                } else {
+                    format!(" port {}", g.port)
+                };
                 let others = if g.attackers > 0 { " (and others)" } else { "" };
-                let blocked = if g.blocked > 0 { format!(", {} blocked", g.blocked) } else { String::new() };
-                let attacker = if g.attacker.is_unspecified() { "many".to_owned() } else { g.attacker.to_string() };
-                writeln!(out, "         {attacker}{others} -> {}{port}, segment {}, first {}{blocked}", g.victim, g.segment, g.first)?;
+                let blocked = if g.blocked > 0 {
+                    format!(", {} blocked", g.blocked)
+                } else {
+                    String::new()
+                };
+                let attacker = if g.attacker.is_unspecified() {
+                    "many".to_owned()
+                } else {
+                    g.attacker.to_string()
+                };
+                writeln!(
+                    out,
+                    "         {attacker}{others} -> {}{port}, segment {}, first {}{blocked}",
+                    g.victim, g.segment, g.first
+                )?;
                 writeln!(out, "         {}", g.why)?;
             }
             if of_level.len() > most {
-                writeln!(out, "         and {} more kinds (in eve.json)", of_level.len() - most)?;
+                writeln!(
+                    out,
+                    "         and {} more kinds (in eve.json)",
+                    of_level.len() - most
+                )?;
             }
         }
         if self.unlisted > 0 {
-            writeln!(out, "and {} alerts of further kinds (in eve.json)", self.unlisted)?;
+            writeln!(
+                out,
+                "and {} alerts of further kinds (in eve.json)",
+                self.unlisted
+            )?;
         }
         let mut kinds: Vec<_> = self.lines.iter().collect();
         kinds.sort();
-        let kinds: Vec<String> = kinds.into_iter().map(|(kind, n)| format!("{kind} {n}")).collect();
+        let kinds: Vec<String> = kinds
+            .into_iter()
+            .map(|(kind, n)| format!("{kind} {n}"))
+            .collect();
         if !kinds.is_empty() {
             writeln!(out, "events: {}", kinds.join(" · "))?;
         }
@@ -131,7 +176,15 @@ fn paint(level: Level) -> &'static str {
 
 /// Control characters become `\x..`.
 fn harmless(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![c]
+            }
+        })
+        .collect()
 }
 
 impl Sink for Console {

@@ -29,7 +29,15 @@ impl EveFile {
         std::fs::create_dir_all(folder)?;
         let path = folder.join("eve.json");
         let file = File::create(&path)?;
-        Ok(Self { path, file, buffer: Vec::with_capacity(BUFFER_BYTES + 16 * 1024), settings, lost: 0, pending: 0, error: None })
+        Ok(Self {
+            path,
+            file,
+            buffer: Vec::with_capacity(BUFFER_BYTES + 16 * 1024),
+            settings,
+            lost: 0,
+            pending: 0,
+            error: None,
+        })
     }
 
     fn write_out(&mut self) {
@@ -66,7 +74,11 @@ impl Sink for EveFile {
         self.write_out();
         match self.error.take() {
             None => Ok(()),
-            Some(error) => Err(SinkError { sink: self.path.display().to_string(), lost: self.lost, error }),
+            Some(error) => Err(SinkError {
+                sink: self.path.display().to_string(),
+                lost: self.lost,
+                error,
+            }),
         }
     }
 }

@@ -35,7 +35,11 @@ pub struct SinkError {
 
 impl std::fmt::Display for SinkError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} ({} events lost)", self.sink, self.error, self.lost)
+        write!(
+            f,
+            "{}: {} ({} events lost)",
+            self.sink, self.error, self.lost
+        )
     }
 }
 

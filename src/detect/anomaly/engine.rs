@@ -23,7 +23,11 @@ pub struct AnomalySettings {
 
 impl Default for AnomalySettings {
     fn default() -> Self {
-        Self { enabled: true, syn_flood: SynFloodSettings::default(), port_scan: PortScanSettings::default() }
+        Self {
+            enabled: true,
+            syn_flood: SynFloodSettings::default(),
+            port_scan: PortScanSettings::default(),
+        }
     }
 }
 
@@ -66,19 +70,34 @@ pub struct AnomalyEngine {
 impl AnomalyEngine {
     /// Takes all the memory it will ever use.
     pub fn new(settings: &AnomalySettings) -> Self {
-        Self { syn_flood: SynFlood::new(settings.syn_flood.clone()), port_scan: PortScan::new(settings.port_scan.clone()) }
+        Self {
+            syn_flood: SynFlood::new(settings.syn_flood.clone()),
+            port_scan: PortScan::new(settings.port_scan.clone()),
+        }
     }
 
     /// Bounds of its tables.
     pub fn bounds(&self) -> Vec<MemoryBound> {
         vec![
-            MemoryBound { what: "syn_flood services", bytes: self.syn_flood.bytes() },
-            MemoryBound { what: "port_scan sources", bytes: self.port_scan.bytes() },
+            MemoryBound {
+                what: "syn_flood services",
+                bytes: self.syn_flood.bytes(),
+            },
+            MemoryBound {
+                what: "port_scan sources",
+                bytes: self.port_scan.bytes(),
+            },
         ]
     }
 
     /// Takes the records of one batch, in packet order, and the time at its end; `last` when the capture ends with it.
-    pub fn batch(&mut self, records: &[HostRecord], now: Timestamp, last: bool, reports: &mut Vec<Report>) {
+    pub fn batch(
+        &mut self,
+        records: &[HostRecord],
+        now: Timestamp,
+        last: bool,
+        reports: &mut Vec<Report>,
+    ) {
         for record in records {
             self.syn_flood.record(record, reports);
             self.port_scan.record(record, &self.syn_flood, reports);

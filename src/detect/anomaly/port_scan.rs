@@ -40,7 +40,14 @@ pub struct PortScanSettings {
 
 impl Default for PortScanSettings {
     fn default() -> Self {
-        Self { alpha: 1e-5, targets_min: 15, stealth_ports_min: 5, half_life_secs: 900, sources: 65_536, off_secs: 3600 }
+        Self {
+            alpha: 1e-5,
+            targets_min: 15,
+            stealth_ports_min: 5,
+            half_life_secs: 900,
+            sources: 65_536,
+            off_secs: 3600,
+        }
     }
 }
 
@@ -87,7 +94,12 @@ impl PortScan {
     pub fn new(settings: PortScanSettings) -> Self {
         let alpha = settings.alpha.clamp(1e-12, 0.5);
         let threshold = (0.999 / alpha).ln() as f32;
-        Self { sources: SetTable::new(settings.sources), threshold, settings, open: Vec::new() }
+        Self {
+            sources: SetTable::new(settings.sources),
+            threshold,
+            settings,
+            open: Vec::new(),
+        }
     }
 
     /// Bytes it takes.
@@ -104,16 +116,25 @@ impl PortScan {
         }
         let outcome = match record.kind {
             RecordKind::Established => Outcome::Success,
-            RecordKind::Refused | RecordKind::Unanswered if !floods.is_flooded(record.key.dst, record.key.dport) => Outcome::Failure,
+            RecordKind::Refused | RecordKind::Unanswered
+                if !floods.is_flooded(record.key.dst, record.key.dport) =>
+            {
+                Outcome::Failure
+            }
             RecordKind::Stray if is_stealth_probe(record.detail) => Outcome::Stealth,
             _ => return,
         };
         let key = record.key;
         // A UDP datagram that gets no answer proves nothing; only a refusal does.
-        if key.proto != 6 && matches!(outcome, Outcome::Failure) && record.kind != RecordKind::Refused {
+        if key.proto != 6
+            && matches!(outcome, Outcome::Failure)
+            && record.kind != RecordKind::Refused
+        {
             return;
         }
-        let Some(source) = self.sources.entry(key.src, || Source::new(record)) else { return };
+        let Some(source) = self.sources.entry(key.src, || Source::new(record)) else {
+            return;
+        };
         source.decay(record.ts, self.settings.half_life_secs);
         let target = endpoint_hash(key.dst, key.dport);
         match outcome {
@@ -138,12 +159,20 @@ impl PortScan {
                 }
                 source.failed.insert(target);
                 source.fails += 1;
-                source.ports.insert(endpoint_hash(IpAddr::from([0; 4]), key.dport));
+                source
+                    .ports
+                    .insert(endpoint_hash(IpAddr::from([0; 4]), key.dport));
                 source.hosts.insert(endpoint_hash(key.dst, 0));
                 source.score += STEP;
             }
         }
-        source.weigh(self.threshold, &self.settings, record, &mut self.open, reports);
+        source.weigh(
+            self.threshold,
+            &self.settings,
+            record,
+            &mut self.open,
+            reports,
+        );
     }
 
     /// The time at the end of a batch: closes incidents that went quiet.
@@ -151,7 +180,9 @@ impl PortScan {
         let quiet = u64::from(self.settings.off_secs);
         let sources = &mut self.sources;
         self.open.retain(|address| {
-            let Some(source) = sources.entry(*address, || Source::empty(now)) else { return false };
+            let Some(source) = sources.entry(*address, || Source::empty(now)) else {
+                return false;
+            };
             if source.alarmed && now.secs_since(source.last) >= quiet {
                 source.alarmed = false;
                 source.score = 0.0;
@@ -165,7 +196,9 @@ impl PortScan {
 /// Flag combinations that only probes have: none, FIN alone, FIN with PSH and URG, SYN with FIN.
 fn is_stealth_probe(flags: u32) -> bool {
     let flags = flags as u8 & !(TcpFlags::ECE | TcpFlags::CWR);
-    matches!(flags, 0 | TcpFlags::FIN) || flags & (TcpFlags::SYN | TcpFlags::FIN) == TcpFlags::SYN | TcpFlags::FIN || flags == TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG
+    matches!(flags, 0 | TcpFlags::FIN)
+        || flags & (TcpFlags::SYN | TcpFlags::FIN) == TcpFlags::SYN | TcpFlags::FIN
+        || flags == TcpFlags::FIN | TcpFlags::PSH | TcpFlags::URG
 }
 
 impl Source {
@@ -190,7 +223,10 @@ impl Source {
     }
 
     fn new(record: &HostRecord) -> Self {
-        Self { interface: record.interface, ..Self::empty(record.ts) }
+        Self {
+            interface: record.interface,
+            ..Self::empty(record.ts)
+        }
     }
 
     /// Halves the score for each half-life that passed; after eight, everything is forgotten.
@@ -198,7 +234,10 @@ impl Source {
         let passed = now.secs_since(self.last);
         let half_life = u64::from(half_life_secs.max(1));
         if passed > half_life * 8 && !self.alarmed {
-            *self = Self { interface: self.interface, ..Self::empty(now) };
+            *self = Self {
+                interface: self.interface,
+                ..Self::empty(now)
+            };
         } else if passed > 0 {
             self.score *= 0.5f32.powf(passed as f32 / half_life as f32);
         }
@@ -232,7 +271,13 @@ impl Source {
         }
     }
 
-    fn report(&self, state: &'static str, address: IpAddr, record: Option<&HostRecord>, now: Timestamp) -> Report {
+    fn report(
+        &self,
+        state: &'static str,
+        address: IpAddr,
+        record: Option<&HostRecord>,
+        now: Timestamp,
+    ) -> Report {
         let (ports, hosts) = (self.ports.estimate(), self.hosts.estimate());
         let geometry = match (ports, hosts) {
             (p, h) if p > 4 && h > 4 => "block",
@@ -240,8 +285,12 @@ impl Source {
             _ => "vertical",
         };
         let evidence = evidence(|json| {
-            json.str("geometry", geometry).num("failed_targets", self.fails).num("ports", ports).num("hosts", hosts);
-            json.num("stealth_probes", self.stealth.estimate()).num("answered", self.successes);
+            json.str("geometry", geometry)
+                .num("failed_targets", self.fails)
+                .num("ports", ports)
+                .num("hosts", hosts);
+            json.num("stealth_probes", self.stealth.estimate())
+                .num("answered", self.successes);
             json.float("score", f64::from((self.score * 10.0).round() / 10.0));
             json.array("open_ports");
             for port in self.open_ports.iter().take(usize::from(self.open_count)) {
@@ -259,8 +308,16 @@ impl Source {
             key,
             interface: self.interface,
             confidence: 0.95,
-            efficacy: if self.open_count > 0 { Efficacy::Reached } else { Efficacy::Unknown },
-            reason: if self.open_count > 0 { "open services found" } else { "" },
+            efficacy: if self.open_count > 0 {
+                Efficacy::Reached
+            } else {
+                Efficacy::Unknown
+            },
+            reason: if self.open_count > 0 {
+                "open services found"
+            } else {
+                ""
+            },
             source_verified: self.successes > 0,
             incident: incident(PORT_SCAN, address, 0, self.since),
             evidence,
@@ -287,7 +344,17 @@ mod tests {
                 ..FlowKey::default()
             };
             let ts = Timestamp::new(1_000 + i as u64, 0);
-            let record = HostRecord { number: i as u64, order: 0, ts, key, interface: 0, kind, detail, value: 0, flow_id: 1 };
+            let record = HostRecord {
+                number: i as u64,
+                order: 0,
+                ts,
+                key,
+                interface: 0,
+                kind,
+                detail,
+                value: 0,
+                flow_id: 1,
+            };
             detector.record(&record, &floods, &mut reports);
         }
         reports
@@ -308,15 +375,40 @@ mod tests {
 
     #[test]
     fn successes_cannot_hide_a_scan_for_long() {
-        let mixed = (1..=400u16).map(|p| (if p % 3 == 0 { RecordKind::Established } else { RecordKind::Refused }, 1, p, 0));
+        let mixed = (1..=400u16).map(|p| {
+            (
+                if p % 3 == 0 {
+                    RecordKind::Established
+                } else {
+                    RecordKind::Refused
+                },
+                1,
+                p,
+                0,
+            )
+        });
         assert_eq!(run(mixed).iter().filter(|r| r.state == "open").count(), 1);
-        let benign = (1..=100u16).map(|p| (if p % 5 == 0 { RecordKind::Refused } else { RecordKind::Established }, p as u8, 80, 0));
+        let benign = (1..=100u16).map(|p| {
+            (
+                if p % 5 == 0 {
+                    RecordKind::Refused
+                } else {
+                    RecordKind::Established
+                },
+                p as u8,
+                80,
+                0,
+            )
+        });
         assert!(run(benign).is_empty());
     }
 
     #[test]
     fn stealth_probes_count_by_distinct_ports() {
-        assert_eq!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x29))).len(), 1);
+        assert_eq!(
+            run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x29))).len(),
+            1
+        );
         assert!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x10))).is_empty());
         assert!(run((1..=9).map(|_| (RecordKind::Stray, 1, 80, 0x01))).is_empty());
     }

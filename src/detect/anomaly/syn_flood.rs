@@ -13,10 +13,10 @@
 
 use std::net::IpAddr;
 
+use super::SYN_FLOOD;
 use super::engine::{Report, evidence, incident};
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
-use super::SYN_FLOOD;
 use crate::alert::Efficacy;
 use crate::packet::{FlowKey, Timestamp};
 
@@ -35,7 +35,11 @@ pub struct SynFloodSettings {
 
 impl Default for SynFloodSettings {
     fn default() -> Self {
-        Self { floor_per_sec: 200, services: 16_384, off_secs: 60 }
+        Self {
+            floor_per_sec: 200,
+            services: 16_384,
+            off_secs: 60,
+        }
     }
 }
 
@@ -87,7 +91,11 @@ pub struct SynFlood {
 impl SynFlood {
     /// Takes its memory.
     pub fn new(settings: SynFloodSettings) -> Self {
-        Self { services: SetTable::new(settings.services), settings, open: Vec::new() }
+        Self {
+            services: SetTable::new(settings.services),
+            settings,
+            open: Vec::new(),
+        }
     }
 
     /// Bytes it takes.
@@ -97,7 +105,8 @@ impl SynFlood {
 
     /// Whether a service is being flooded: failures towards it are then nobody's scan.
     pub fn is_flooded(&self, address: IpAddr, port: u16) -> bool {
-        !self.open.is_empty() && (self.open.contains(&(address, port)) || self.open.contains(&(address, 0)))
+        !self.open.is_empty()
+            && (self.open.contains(&(address, port)) || self.open.contains(&(address, 0)))
     }
 
     /// Takes one record.
@@ -107,14 +116,20 @@ impl SynFlood {
         }
         let counts = matches!(
             record.kind,
-            RecordKind::Opened | RecordKind::Established | RecordKind::Refused | RecordKind::SynRetry | RecordKind::SynAck
+            RecordKind::Opened
+                | RecordKind::Established
+                | RecordKind::Refused
+                | RecordKind::SynRetry
+                | RecordKind::SynAck
         );
         if !counts {
             return;
         }
         for port in [record.key.dport, 0] {
             let fresh = || Service::new(record);
-            let Some(service) = self.services.entry((record.key.dst, port), fresh) else { continue };
+            let Some(service) = self.services.entry((record.key.dst, port), fresh) else {
+                continue;
+            };
             service.roll(record.ts);
             service.number = record.number;
             match record.kind {
@@ -127,7 +142,13 @@ impl SynFlood {
             // nor for time to move at all.
             let floor = self.settings.floor_per_sec.max(1);
             if record.kind == RecordKind::Opened && service.syns[BINS - 1].is_multiple_of(floor) {
-                service.weigh(&self.settings, (record.key.dst, port), record.ts, &mut self.open, reports);
+                service.weigh(
+                    &self.settings,
+                    (record.key.dst, port),
+                    record.ts,
+                    &mut self.open,
+                    reports,
+                );
             }
         }
     }
@@ -137,7 +158,9 @@ impl SynFlood {
         let quiet = u64::from(self.settings.off_secs);
         let mut closed = Vec::new();
         for &(address, port) in &self.open {
-            let Some(service) = self.services.entry((address, port), || Service::empty(now)) else { continue };
+            let Some(service) = self.services.entry((address, port), || Service::empty(now)) else {
+                continue;
+            };
             if service.open && !last && now.secs_since(service.last_alarm) >= quiet {
                 service.open = false;
                 service.g = 0.0;
@@ -172,14 +195,21 @@ impl Service {
     }
 
     fn new(record: &HostRecord) -> Self {
-        Self { interface: record.interface, ..Self::empty(record.ts) }
+        Self {
+            interface: record.interface,
+            ..Self::empty(record.ts)
+        }
     }
 
     fn syn(&mut self, record: &HostRecord) {
         self.syns[BINS - 1] += 1;
         self.total += 1;
-        self.sources.insert(super::engine::endpoint_hash(record.key.src, 0));
-        self.ttls.insert(super::engine::endpoint_hash(record.key.dst, record.detail as u16));
+        self.sources
+            .insert(super::engine::endpoint_hash(record.key.src, 0));
+        self.ttls.insert(super::engine::endpoint_hash(
+            record.key.dst,
+            record.detail as u16,
+        ));
     }
 
     /// Moves the bins on to `ts`; each bin that ends adds to `g` and to the learned share.
@@ -188,11 +218,15 @@ impl Service {
         // Time that jumps back stays in the current bin; a long pause empties all bins.
         let steps = bin.saturating_sub(self.bin).min(BINS as u64 * 2);
         for _ in 0..steps {
-            let (s, done) = (f64::from(self.syns[BINS - 1]), f64::from(self.done[BINS - 1]));
+            let (s, done) = (
+                f64::from(self.syns[BINS - 1]),
+                f64::from(self.done[BINS - 1]),
+            );
             self.g = self.next_g(s, done);
             // The baseline does not learn from an attack.
             if !self.open && self.g == 0.0 && s > 0.0 {
-                self.share = (0.95 * self.share + 0.05 * ((s - done).max(0.0) / s)).clamp(0.01, 0.3);
+                self.share =
+                    (0.95 * self.share + 0.05 * ((s - done).max(0.0) / s)).clamp(0.01, 0.3);
             }
             self.syns.rotate_left(1);
             self.done.rotate_left(1);
@@ -227,11 +261,17 @@ impl Service {
         reports: &mut Vec<Report>,
     ) {
         const OPEN_MAX: usize = 1024;
-        let g = self.next_g(f64::from(self.syns[BINS - 1]), f64::from(self.done[BINS - 1]));
+        let g = self.next_g(
+            f64::from(self.syns[BINS - 1]),
+            f64::from(self.done[BINS - 1]),
+        );
         let sources = self.sources.estimate();
         let spray = key.1 == 0;
         // The service itself is reported first; the destination as a whole only when no single service shows it.
-        let covered = spray && open.iter().any(|(address, port)| *address == key.0 && *port != 0);
+        let covered = spray
+            && open
+                .iter()
+                .any(|(address, port)| *address == key.0 && *port != 0);
         let flood = g > ALARM
             && self.incomplete_last_second() >= settings.floor_per_sec
             && (!spray || (sources >= SPRAY_SOURCES && !covered));
@@ -251,14 +291,23 @@ impl Service {
         }
     }
 
-    fn report(&self, state: &'static str, (address, port): (IpAddr, u16), now: Timestamp) -> Report {
+    fn report(
+        &self,
+        state: &'static str,
+        (address, port): (IpAddr, u16),
+        now: Timestamp,
+    ) -> Report {
         let sources = self.sources.estimate();
         let spoofed = sources >= SPRAY_SOURCES;
         let evidence = evidence(|json| {
-            json.num("incomplete_per_sec", self.incomplete_last_second()).num("syns", self.total);
-            json.num("sources", sources).num("ttl_kinds", self.ttls.estimate());
-            json.num("syn_acks", self.syn_acks).num("syn_retries", self.retries);
-            json.float("g", (self.g * 10.0).round() / 10.0).float("learned_incomplete_share", self.share);
+            json.num("incomplete_per_sec", self.incomplete_last_second())
+                .num("syns", self.total);
+            json.num("sources", sources)
+                .num("ttl_kinds", self.ttls.estimate());
+            json.num("syn_acks", self.syn_acks)
+                .num("syn_retries", self.retries);
+            json.float("g", (self.g * 10.0).round() / 10.0)
+                .float("learned_incomplete_share", self.share);
             json.bool("sources_look_spoofed", spoofed);
         });
         Report {
@@ -266,11 +315,24 @@ impl Service {
             state,
             number: self.number,
             ts: now,
-            key: FlowKey { dst: address, dport: port, proto: 6, ..FlowKey::default() },
+            key: FlowKey {
+                dst: address,
+                dport: port,
+                proto: 6,
+                ..FlowKey::default()
+            },
             interface: self.interface,
             confidence: 0.9,
-            efficacy: if self.syn_acks > 0 { Efficacy::Reached } else { Efficacy::Unknown },
-            reason: if self.syn_acks > 0 { "the service answers the flood" } else { "" },
+            efficacy: if self.syn_acks > 0 {
+                Efficacy::Reached
+            } else {
+                Efficacy::Unknown
+            },
+            reason: if self.syn_acks > 0 {
+                "the service answers the flood"
+            } else {
+                ""
+            },
             source_verified: false,
             incident: incident(SYN_FLOOD, address, port, self.since),
             evidence,
@@ -309,13 +371,26 @@ mod tests {
         for r in records {
             detector.record(r, &mut reports);
         }
-        detector.tick(records.last().map_or(Timestamp(0), |r| r.ts), true, &mut reports);
+        detector.tick(
+            records.last().map_or(Timestamp(0), |r| r.ts),
+            true,
+            &mut reports,
+        );
         reports
     }
 
     #[test]
     fn a_spoofed_flood_opens_one_incident_within_a_second() {
-        let records: Vec<_> = (0..5_000).map(|i| record(RecordKind::Opened, i * 7919, u64::from(i) * 1000, 1 + u64::from(i))).collect();
+        let records: Vec<_> = (0..5_000)
+            .map(|i| {
+                record(
+                    RecordKind::Opened,
+                    i * 7919,
+                    u64::from(i) * 1000,
+                    1 + u64::from(i),
+                )
+            })
+            .collect();
         let reports = run(&records);
         assert_eq!(reports.iter().filter(|r| r.state == "open").count(), 1);
         assert!(reports[0].ts.0 < 1_000_000_000, "{:?}", reports[0].ts);
@@ -326,9 +401,19 @@ mod tests {
     fn a_flash_crowd_that_completes_its_handshakes_is_silent() {
         let mut records = Vec::new();
         for i in 0..5_000u32 {
-            records.push(record(RecordKind::Opened, i * 7919, u64::from(i) * 300, u64::from(i) * 2));
+            records.push(record(
+                RecordKind::Opened,
+                i * 7919,
+                u64::from(i) * 300,
+                u64::from(i) * 2,
+            ));
             if i >= 20 {
-                records.push(record(RecordKind::Established, (i - 20) * 7919, u64::from(i) * 300 + 10, u64::from(i) * 2 + 1));
+                records.push(record(
+                    RecordKind::Established,
+                    (i - 20) * 7919,
+                    u64::from(i) * 300 + 10,
+                    u64::from(i) * 2 + 1,
+                ));
             }
         }
         assert!(run(&records).is_empty());
@@ -336,7 +421,9 @@ mod tests {
 
     #[test]
     fn one_timestamp_for_all_packets_does_not_blind_it() {
-        let records: Vec<_> = (0..1_000).map(|i| record(RecordKind::Opened, i * 7919, 5, u64::from(i))).collect();
+        let records: Vec<_> = (0..1_000)
+            .map(|i| record(RecordKind::Opened, i * 7919, 5, u64::from(i)))
+            .collect();
         assert_eq!(run(&records).len(), 1);
     }
 

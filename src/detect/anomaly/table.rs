@@ -42,13 +42,18 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
     pub fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
         let first = (self.hasher.hash_one(key) as usize % self.sets) * WAYS;
         let set = self.slots.get_mut(first..first + WAYS)?;
-        let found = set.iter().position(|slot| slot.as_ref().is_some_and(|(k, _)| *k == key));
+        let found = set
+            .iter()
+            .position(|slot| slot.as_ref().is_some_and(|(k, _)| *k == key));
         let at = match found.or_else(|| set.iter().position(Option::is_none)) {
             Some(at) => at,
             None => {
                 self.evicted += 1;
                 let worth = |slot: &Option<(K, V)>| slot.as_ref().map_or(0, |(_, v)| v.worth());
-                set.iter().enumerate().min_by_key(|(_, slot)| worth(slot)).map(|(at, _)| at)?
+                set.iter()
+                    .enumerate()
+                    .min_by_key(|(_, slot)| worth(slot))
+                    .map(|(at, _)| at)?
             }
         };
         let slot = set.get_mut(at)?;

@@ -151,9 +151,14 @@ pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
     out.push(b'{');
     out.extend_from_slice(alert.head);
     let mut json = Json::resume(out);
-    json.object("alert").str("action", if alert.blocked { "blocked" } else { "allowed" });
-    json.num("gid", alert.gid).num("signature_id", alert.sid).num("rev", alert.rev);
-    json.str("signature", alert.message).str("category", alert.category).num("severity", alert.severity);
+    json.object("alert")
+        .str("action", if alert.blocked { "blocked" } else { "allowed" });
+    json.num("gid", alert.gid)
+        .num("signature_id", alert.sid)
+        .num("rev", alert.rev);
+    json.str("signature", alert.message)
+        .str("category", alert.category)
+        .num("severity", alert.severity);
     metadata(&mut json, alert);
     json.end();
     if !settings.strict {
@@ -167,7 +172,10 @@ pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
 fn metadata(json: &mut Json<'_>, alert: &Alert<'_>) {
     json.object("metadata");
     for (at, (key, value)) in alert.metadata.iter().enumerate() {
-        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+        let is_key = !key.is_empty()
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         let first = !alert.metadata.iter().take(at).any(|(k, _)| k == key);
         if !is_key || !first || value.is_empty() {
             continue;
@@ -178,19 +186,30 @@ fn metadata(json: &mut Json<'_>, alert: &Alert<'_>) {
         }
         json.end_array();
     }
-    json.array("sekisho_level").text(alert.level.as_str()).end_array().end();
+    json.array("sekisho_level")
+        .text(alert.level.as_str())
+        .end_array()
+        .end();
 }
 
 fn ours(json: &mut Json<'_>, alert: &Alert<'_>) {
-    json.object("sekisho").str("level", alert.level.as_str()).str("segment", &alert.segment);
-    json.str("phenomenon", alert.phenomenon.as_str()).array("threat");
+    json.object("sekisho")
+        .str("level", alert.level.as_str())
+        .str("segment", &alert.segment);
+    json.str("phenomenon", alert.phenomenon.as_str())
+        .array("threat");
     for threat in &alert.threats {
         json.text(threat.as_str());
     }
     json.end_array().str("efficacy", alert.efficacy.as_str());
-    json.float("confidence", f64::from((alert.confidence * 100.0).round()) / 100.0).str("why", &alert.why);
+    json.float(
+        "confidence",
+        f64::from((alert.confidence * 100.0).round()) / 100.0,
+    )
+    .str("why", &alert.why);
     if !alert.detector.is_empty() {
-        json.str("detector", alert.detector).str("state", alert.finding.state);
+        json.str("detector", alert.detector)
+            .str("state", alert.finding.state);
         json.str("incident", format!("{:016x}", alert.finding.incident));
     }
     if !alert.techniques.is_empty() {

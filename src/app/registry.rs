@@ -3,7 +3,12 @@
 use super::{AppProto, Protocol};
 
 /// Every protocol, in the order of their numbers. Files add themselves here.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&super::dns::DNS, &super::dns::MDNS, &super::dns::LLMNR];
+pub static PROTOCOLS: &[&dyn Protocol] = &[
+    &super::dns::DNS,
+    &super::dns::MDNS,
+    &super::dns::LLMNR,
+    &super::tls::TLS,
+];
 
 /// The protocol of a number.
 pub fn protocol(proto: AppProto) -> Option<&'static dyn Protocol> {

@@ -15,6 +15,7 @@ pub mod file;
 pub mod layer;
 pub mod reader;
 pub mod registry;
+pub mod ssh;
 pub mod tls;
 mod tx;
 

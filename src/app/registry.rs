@@ -8,6 +8,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::dns::MDNS,
     &super::dns::LLMNR,
     &super::tls::TLS,
+    &super::ssh::SSH,
 ];
 
 /// The protocol of a number.

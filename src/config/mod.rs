@@ -1,1 +1,342 @@
-//! config
+//! Configuration: one TOML file, `--set key=value`, and the defaults. Everything is checked, and every error is reported
+//! at once, before anything is opened.
+//!
+//! Every key stands once in [`keys::KEYS`] with its default, its unit and what it does; `config show` prints them with
+//! where each value came from. A key that does not exist is an error that names the nearest one.
+//! Segments and assets are lists of tables and are read by [`segments`].
+
+mod keys;
+mod segments;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::app::Limits;
+use crate::detect::anomaly::AnomalySettings;
+use crate::grade::GradeSettings;
+use crate::sink::eve::EveSettings;
+
+pub use keys::{KEYS, Key};
+
+/// All settings in force.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Rule files, in order.
+    pub rule_files: Vec<PathBuf>,
+    /// Variables of rules (`HOME_NET` …): addresses and ports by name.
+    pub variables: BTreeMap<String, String>,
+    /// classification.config; `None`: the bundled one.
+    pub classification_file: Option<PathBuf>,
+    /// reference.config; `None`: the bundled one.
+    pub reference_file: Option<PathBuf>,
+    /// Folder for logs.
+    pub log_dir: PathBuf,
+    /// Folder for compiled rule databases; `None`: the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+    /// Signature workers; 0: all stages in one thread (fused).
+    pub workers: u16,
+    /// Whether the sensor acts inline (`--simulate-ips`).
+    pub inline: bool,
+    /// Whether checksums are ignored (`-k none`).
+    pub ignore_checksums: bool,
+    /// `stream.midstream`.
+    pub midstream: bool,
+    /// `stream.midstream-policy`.
+    pub midstream_policy: String,
+    /// `stream.async-oneside`.
+    pub async_oneside: bool,
+    /// `stream.reassembly.depth`, in bytes; 0: no limit.
+    pub stream_depth_bytes: u64,
+    /// `stream.memcap`, bytes of stream data over all workers.
+    pub stream_memory_bytes: u64,
+    /// `flow.max`: flows over all workers.
+    pub flows_max: u32,
+    /// `app-layer.protocols.tls.encryption-handling`: track-only, bypass or full.
+    pub tls_encryption_handling: String,
+    /// Bounds of the application layer.
+    pub limits: Limits,
+    /// EVE output.
+    pub eve: EveSettings,
+    /// Behavioural detectors.
+    pub anomaly: AnomalySettings,
+    /// Grading and segments.
+    pub grade: GradeSettings,
+    /// Where each value came from, for those that are not defaults.
+    pub origins: BTreeMap<String, String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rule_files: Vec::new(),
+            variables: default_variables(),
+            classification_file: None,
+            reference_file: None,
+            log_dir: PathBuf::from("./sekisho-log"),
+            cache_dir: None,
+            workers: 0,
+            inline: false,
+            ignore_checksums: false,
+            midstream: false,
+            midstream_policy: "ignore".to_owned(),
+            async_oneside: false,
+            stream_depth_bytes: 1 << 20,
+            stream_memory_bytes: 256 << 20,
+            flows_max: 262_144,
+            tls_encryption_handling: "track-only".to_owned(),
+            limits: Limits::default(),
+            eve: EveSettings::default(),
+            anomaly: AnomalySettings::default(),
+            grade: GradeSettings::default(),
+            origins: BTreeMap::new(),
+        }
+    }
+}
+
+/// Suricata's default variables.
+fn default_variables() -> BTreeMap<String, String> {
+    [
+        ("HOME_NET", "[192.168.0.0/16,10.0.0.0/8,172.16.0.0/12]"),
+        ("EXTERNAL_NET", "!$HOME_NET"),
+        ("HTTP_SERVERS", "$HOME_NET"),
+        ("SMTP_SERVERS", "$HOME_NET"),
+        ("SQL_SERVERS", "$HOME_NET"),
+        ("DNS_SERVERS", "$HOME_NET"),
+        ("TELNET_SERVERS", "$HOME_NET"),
+        ("AIM_SERVERS", "$EXTERNAL_NET"),
+        ("DC_SERVERS", "$HOME_NET"),
+        ("DNP3_SERVER", "$HOME_NET"),
+        ("DNP3_CLIENT", "$HOME_NET"),
+        ("MODBUS_CLIENT", "$HOME_NET"),
+        ("MODBUS_SERVER", "$HOME_NET"),
+        ("ENIP_CLIENT", "$HOME_NET"),
+        ("ENIP_SERVER", "$HOME_NET"),
+        ("HTTP_PORTS", "80"),
+        ("SHELLCODE_PORTS", "!80"),
+        ("ORACLE_PORTS", "1521"),
+        ("SSH_PORTS", "22"),
+        ("DNP3_PORTS", "20000"),
+        ("MODBUS_PORTS", "502"),
+        ("FILE_DATA_PORTS", "[$HTTP_PORTS,110,143]"),
+        ("FTP_PORTS", "21"),
+        ("GENEVE_PORTS", "6081"),
+        ("VXLAN_PORTS", "4789"),
+        ("TEREDO_PORTS", "3544"),
+        ("SIP_PORTS", "[5060, 5061]"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// One thing wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// File and line, or `--set`.
+    pub place: String,
+    /// What.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+impl Config {
+    /// Reads a file (if any) and then `key=value` settings. All errors at once.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, Vec<ConfigError>> {
+        let mut config = Self::default();
+        let mut errors = Vec::new();
+        if let Some(path) = file {
+            match std::fs::read_to_string(path) {
+                Ok(text) => config.read(&path.display().to_string(), &text, &mut errors),
+                Err(error) => errors.push(ConfigError { place: path.display().to_string(), message: error.to_string() }),
+            }
+        }
+        for set in sets {
+            let place = format!("--set {set}");
+            match set.split_once('=') {
+                Some((key, value)) => config.set(&place, key.trim(), &toml::Value::String(value.trim().to_owned()), &mut errors),
+                None => errors.push(ConfigError { place, message: "wants KEY=VALUE".to_owned() }),
+            }
+        }
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// Takes the text of a file.
+    pub fn read(&mut self, name: &str, text: &str, errors: &mut Vec<ConfigError>) {
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                let error: toml::de::Error = error;
+                let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
+                errors.push(ConfigError { place: format!("{name}:{line}"), message: error.message().to_owned() });
+                return;
+            }
+        };
+        for (key, value) in &table {
+            self.take(name, text, key, value, errors);
+        }
+    }
+
+    fn take(&mut self, name: &str, text: &str, key: &str, value: &toml::Value, errors: &mut Vec<ConfigError>) {
+        let place = || format!("{name}:{}", line_of(text, key));
+        match (key, value) {
+            ("segment" | "asset", toml::Value::Array(list)) => {
+                let read = if key == "segment" { segments::segment } else { segments::asset };
+                for (at, item) in list.iter().enumerate() {
+                    if let Err(messages) = read(&mut self.grade.segments, item) {
+                        let place = format!("{} ([[{key}]] number {})", place(), at + 1);
+                        errors.extend(messages.into_iter().map(|message| ConfigError { place: place.clone(), message }));
+                    }
+                }
+            }
+            ("vars", toml::Value::Table(vars)) => {
+                for (variable, value) in vars {
+                    match value.as_str() {
+                        Some(value) => drop(self.variables.insert(variable.clone(), value.to_owned())),
+                        None => errors.push(ConfigError { place: place(), message: format!("vars.{variable}: wants a string") }),
+                    }
+                }
+            }
+            (_, toml::Value::Table(inner)) => {
+                for (name_in, value) in inner {
+                    self.take(name, text, &format!("{key}.{name_in}"), value, errors);
+                }
+            }
+            _ => self.set(&place(), key, value, errors),
+        }
+    }
+
+    /// Sets one key.
+    pub fn set(&mut self, place: &str, key: &str, value: &toml::Value, errors: &mut Vec<ConfigError>) {
+        if let Some(variable) = key.strip_prefix("vars.") {
+            match value.as_str() {
+                Some(value) => drop(self.variables.insert(variable.to_owned(), value.to_owned())),
+                None => errors.push(ConfigError { place: place.to_owned(), message: format!("{key}: wants a string") }),
+            }
+            return;
+        }
+        let wanted = key.replace('_', "-");
+        let Some(known) = KEYS.iter().find(|k| k.name == wanted) else {
+            let nearest = nearest(&wanted).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+            errors.push(ConfigError { place: place.to_owned(), message: format!("no such key '{key}'{nearest}") });
+            return;
+        };
+        match (known.set)(self, value) {
+            Ok(()) => drop(self.origins.insert(known.name.to_owned(), place.to_owned())),
+            Err(message) => errors.push(ConfigError { place: place.to_owned(), message: format!("{key}: {message}") }),
+        }
+    }
+
+    /// What is in force, one key a line, with where it came from.
+    pub fn show(&self) -> String {
+        let mut out = String::new();
+        for key in KEYS {
+            let origin = self.origins.get(key.name).map_or("default", String::as_str);
+            out.push_str(&format!("{} = {}  # {origin}; {}\n", key.name, (key.get)(self), key.doc));
+        }
+        for (name, value) in &self.variables {
+            out.push_str(&format!("vars.{name} = \"{value}\"\n"));
+        }
+        for segment in &self.grade.segments.list {
+            out.push_str(&format!("# segment {}: role {}\n", segment.name, segment.role.as_str()));
+        }
+        out
+    }
+}
+
+/// The line on which the last part of a dotted key stands, 1 when it is not found.
+fn line_of(text: &str, key: &str) -> usize {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    let named = |line: &str| {
+        let line = line.trim_start().trim_start_matches(['[', '"']);
+        line.strip_prefix(last).is_some_and(|rest| rest.trim_start_matches(['"', ' ', '\t']).starts_with(['=', ']', '.']))
+            || line.split(['.', ']', ' ', '=']).any(|part| part == last)
+    };
+    text.lines().position(named).map_or(1, |i| i + 1)
+}
+
+/// The known key that differs least, when it is near enough to be a slip.
+fn nearest(key: &str) -> Option<&'static str> {
+    KEYS.iter()
+        .map(|k| (distance(key, k.name), k.name))
+        .min()
+        .filter(|(d, name)| *d <= name.len() / 2)
+        .map(|(_, name)| name)
+}
+
+/// Levenshtein distance over bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (slot, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let next = (diagonal + usize::from(x != y)).min(left + 1).min(*slot + 1);
+            diagonal = *slot;
+            *slot = next;
+            left = next;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_reported_at_once_with_its_line() {
+        let mut config = Config::default();
+        let mut errors = Vec::new();
+        let text = "workers = 2\n[stream]\nmidstrem = true\n[stream.reassembly]\ndepth = \"many\"\n";
+        config.read("sensor.toml", text, &mut errors);
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("sensor.toml:3") && lines[0].contains("did you mean 'stream.midstream'"), "{lines:?}");
+        assert!(lines[1].contains("sensor.toml:5"), "{lines:?}");
+        assert_eq!(config.workers, 2);
+    }
+
+    #[test]
+    fn set_takes_suricatas_names_and_sizes() {
+        let sets = ["stream.midstream=yes", "stream.reassembly.depth=8kb", "vars.HOME_NET=[1.2.3.0/24]", "detectors.enabled=false"];
+        let config = Config::load(None, &sets.map(str::to_owned)).expect("loads");
+        assert!(config.midstream && !config.anomaly.enabled);
+        assert_eq!((config.stream_depth_bytes, config.variables["HOME_NET"].as_str()), (8192, "[1.2.3.0/24]"));
+        assert!(config.show().contains("stream.midstream = true  # --set stream.midstream=yes"));
+        assert!(Config::load(None, &["nonsense".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn segments_and_assets_are_read_with_their_rule_changes() {
+        let mut config = Config::default();
+        let mut errors = Vec::new();
+        let text = r#"
+[[segment]]
+name = "lan"
+role = "intranet"
+subnets = ["10.1.0.0/16"]
+disable = [2100498]
+[segment.level]
+1900001 = "RED"
+[[asset]]
+address = "10.1.0.5"
+critical = true
+"#;
+        config.read("sensor.toml", text, &mut errors);
+        assert_eq!(errors, []);
+        let lan = &config.grade.segments.list[0];
+        assert_eq!((lan.name.as_str(), lan.changes.disabled.as_slice()), ("lan", &[2_100_498][..]));
+        assert!(config.grade.segments.is_critical(std::net::IpAddr::from([10, 1, 0, 5])));
+        config.read("x", "[[segment]]\nrole = \"attic\"\nsubnets = [\"10.0.0.0/99\"]\n", &mut errors);
+        assert_eq!(errors.len(), 3, "{errors:?}");
+    }
+}

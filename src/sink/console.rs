@@ -17,7 +17,6 @@ const GROUPS_MAX: usize = 4_096;
 struct Group {
     level: Level,
     message: String,
-    detector: String,
     segment: String,
     why: String,
     count: u64,
@@ -59,7 +58,6 @@ impl Console {
             Group {
                 level: alert.level,
                 message: harmless(alert.message),
-                detector: alert.detector.to_owned(),
                 segment: harmless(&alert.segment),
                 why: harmless(&alert.why),
                 count: 1,

@@ -1,0 +1,150 @@
+//! `[[segment]]` and `[[asset]]` of the configuration.
+//!
+//! ```toml
+//! [[segment]]
+//! name = "dmz"
+//! role = "dmz"                     # edge, dmz or intranet
+//! interfaces = ["eth1"]            # any when left out
+//! vlans = [20]                     # any when left out
+//! subnets = ["192.0.2.0/24"]       # whose victims (or attackers) belong here
+//! home = ["192.0.2.0/24"]          # whose hosts are ours; default: subnets
+//! disable = [2100498]              # signatures that do not alert here
+//! [segment.level]
+//! 1900001 = "RED"                  # level whatever the arithmetic says
+//! [segment.threshold.1900002]
+//! type = "limit"                   # limit, threshold, both
+//! track = "by_src"                 # by_src, by_dst, by_both, by_rule
+//! count = 1
+//! seconds = 60
+//!
+//! [[asset]]
+//! address = "192.0.2.10"           # or a subnet
+//! critical = true
+//! ```
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::alert::Level;
+use crate::grade::{Asset, Role, RuleChanges, Segment, Segments, Subnet};
+use crate::rules::{Threshold, ThresholdKind, ThresholdTrack};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SegmentText {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    interfaces: Vec<String>,
+    #[serde(default)]
+    vlans: Vec<u16>,
+    #[serde(default)]
+    subnets: Vec<String>,
+    home: Option<Vec<String>>,
+    #[serde(default)]
+    disable: Vec<u32>,
+    #[serde(default)]
+    level: HashMap<String, String>,
+    #[serde(default)]
+    threshold: HashMap<String, ThresholdText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ThresholdText {
+    #[serde(rename = "type")]
+    kind: String,
+    track: String,
+    count: u32,
+    seconds: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AssetText {
+    address: String,
+    #[serde(default)]
+    critical: bool,
+}
+
+/// Adds a segment. All that is wrong with it at once.
+pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<String>> {
+    let text: SegmentText = value.clone().try_into().map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
+    let mut errors = Vec::new();
+    if text.name.is_empty() {
+        errors.push("name is missing".to_owned());
+    }
+    let role = match text.role.as_str() {
+        "edge" => Role::Edge,
+        "dmz" => Role::Dmz,
+        "intranet" => Role::Intranet,
+        other => {
+            errors.push(format!("role: wants edge, dmz or intranet, not '{other}'"));
+            Role::Dmz
+        }
+    };
+    let subnets = nets(&text.subnets, &mut errors);
+    let home = match &text.home {
+        Some(home) => nets(home, &mut errors),
+        None if subnets.is_empty() => Segment::default().home,
+        None => subnets.clone(),
+    };
+    let mut changes = RuleChanges { disabled: text.disable, ..RuleChanges::default() };
+    for (sid, level) in &text.level {
+        match (sid.parse(), Level::from_name(level)) {
+            (Ok(sid), Some(level)) => drop(changes.levels.insert(sid, level)),
+            _ => errors.push(format!("level.{sid}: wants a signature id and GREEN, YELLOW, ORANGE or RED, not '{level}'")),
+        }
+    }
+    for (sid, wanted) in &text.threshold {
+        match (sid.parse(), threshold(wanted)) {
+            (Ok(sid), Ok(threshold)) => drop(changes.thresholds.insert(sid, threshold)),
+            (Err(_), _) => errors.push(format!("threshold.{sid}: wants a signature id")),
+            (_, Err(message)) => errors.push(format!("threshold.{sid}: {message}")),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let at = segments.list.len().saturating_sub(1);
+    segments.list.insert(
+        at,
+        Segment { name: text.name, role, interfaces: text.interfaces, vlans: text.vlans, subnets, home, changes },
+    );
+    Ok(())
+}
+
+fn nets(texts: &[String], errors: &mut Vec<String>) -> Vec<Subnet> {
+    texts.iter().filter_map(|text| Subnet::parse(text).map_err(|e| errors.push(e)).ok()).collect()
+}
+
+fn threshold(text: &ThresholdText) -> Result<Threshold, String> {
+    let kind = match text.kind.as_str() {
+        "limit" => ThresholdKind::Limit,
+        "threshold" => ThresholdKind::Threshold,
+        "both" => ThresholdKind::Both,
+        other => return Err(format!("type: wants limit, threshold or both, not '{other}'")),
+    };
+    let track = match text.track.as_str() {
+        "by_src" => ThresholdTrack::Source,
+        "by_dst" => ThresholdTrack::Destination,
+        "by_both" => ThresholdTrack::Both,
+        "by_rule" => ThresholdTrack::Rule,
+        other => return Err(format!("track: wants by_src, by_dst, by_both or by_rule, not '{other}'")),
+    };
+    if text.count == 0 {
+        return Err("count: wants at least 1".to_owned());
+    }
+    Ok(Threshold { kind, track, count: text.count, seconds: text.seconds, multiplier: 1 })
+}
+
+/// Adds an asset.
+pub fn asset(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<String>> {
+    let text: AssetText = value.clone().try_into().map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
+    let subnet = Subnet::parse(&text.address).map_err(|e| vec![e])?;
+    segments.assets.push(Asset { subnet, critical: text.critical });
+    Ok(())
+}

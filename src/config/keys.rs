@@ -40,46 +40,216 @@ macro_rules! key {
 
 /// All keys, by topic.
 pub static KEYS: &[Key] = &[
-    key!("workers", "signature workers; 0 or \"fused\": all stages in one thread", workers, workers),
+    key!(
+        "workers",
+        "signature workers; 0 or \"fused\": all stages in one thread",
+        workers,
+        workers
+    ),
     key!("log-dir", "folder for eve.json", log_dir, path),
-    key!("cache-dir", "folder for compiled rules; default: the user's cache folder", cache_dir, some_path),
-    key!("rule-files", "rule files, folders and globs, in order", rule_files, paths),
-    key!("classification-file", "classification.config; default: the bundled one", classification_file, some_path),
-    key!("reference-config-file", "reference.config; default: the bundled one", reference_file, some_path),
-    key!("stream.midstream", "pick up TCP sessions without their handshake", midstream, boolean),
-    key!("stream.midstream-policy", "what to do with them: ignore, pass-flow, pass-packet, drop-flow, drop-packet, reject, bypass", midstream_policy, text),
-    key!("stream.async-oneside", "expect to see only one side of sessions", async_oneside, boolean),
-    key!("stream.reassembly.depth", "bytes of a direction that are reassembled; 0: all", stream_depth_bytes, size),
-    key!("stream.memcap", "bytes of stream data held, all workers together", stream_memory_bytes, size),
-    key!("flow.max", "flows tracked at a time, all workers together", flows_max, number),
-    key!("app-layer.protocols.tls.encryption-handling", "after the handshake: track-only, bypass or full", tls_encryption_handling, text),
-    key!("app-layer.transactions-max", "live transactions a flow keeps", limits.transactions, count),
-    key!("app-layer.protocols.http.request-body-limit", "bytes of a request body inspected", limits.request_body_bytes, number),
-    key!("app-layer.protocols.http.response-body-limit", "bytes of a response body inspected", limits.response_body_bytes, number),
-    key!("app-layer.protocols.http.response-body-decompress-layer-limit", "content encodings undone", limits.decompress_layers, small),
-    key!("app-layer.decompress-limit", "bytes one compressed body may unfold to", limits.decompress_bytes, number),
-    key!("eve.strict", "leave out what Suricata's schema does not know (the sekisho key)", eve.strict, boolean),
-    key!("eve.payload", "alerts carry the payload", eve.payload, boolean),
+    key!(
+        "cache-dir",
+        "folder for compiled rules; default: the user's cache folder",
+        cache_dir,
+        some_path
+    ),
+    key!(
+        "rule-files",
+        "rule files, folders and globs, in order",
+        rule_files,
+        paths
+    ),
+    key!(
+        "classification-file",
+        "classification.config; default: the bundled one",
+        classification_file,
+        some_path
+    ),
+    key!(
+        "reference-config-file",
+        "reference.config; default: the bundled one",
+        reference_file,
+        some_path
+    ),
+    key!(
+        "stream.midstream",
+        "pick up TCP sessions without their handshake",
+        midstream,
+        boolean
+    ),
+    key!(
+        "stream.midstream-policy",
+        "what to do with them: ignore, pass-flow, pass-packet, drop-flow, drop-packet, reject, bypass",
+        midstream_policy,
+        text
+    ),
+    key!(
+        "stream.async-oneside",
+        "expect to see only one side of sessions",
+        async_oneside,
+        boolean
+    ),
+    key!(
+        "stream.reassembly.depth",
+        "bytes of a direction that are reassembled; 0: all",
+        stream_depth_bytes,
+        size
+    ),
+    key!(
+        "stream.memcap",
+        "bytes of stream data held, all workers together",
+        stream_memory_bytes,
+        size
+    ),
+    key!(
+        "flow.max",
+        "flows tracked at a time, all workers together",
+        flows_max,
+        number
+    ),
+    key!(
+        "app-layer.protocols.tls.encryption-handling",
+        "after the handshake: track-only, bypass or full",
+        tls_encryption_handling,
+        text
+    ),
+    key!(
+        "app-layer.transactions-max",
+        "live transactions a flow keeps",
+        limits.transactions,
+        count
+    ),
+    key!(
+        "app-layer.protocols.http.request-body-limit",
+        "bytes of a request body inspected",
+        limits.request_body_bytes,
+        number
+    ),
+    key!(
+        "app-layer.protocols.http.response-body-limit",
+        "bytes of a response body inspected",
+        limits.response_body_bytes,
+        number
+    ),
+    key!(
+        "app-layer.protocols.http.response-body-decompress-layer-limit",
+        "content encodings undone",
+        limits.decompress_layers,
+        small
+    ),
+    key!(
+        "app-layer.decompress-limit",
+        "bytes one compressed body may unfold to",
+        limits.decompress_bytes,
+        number
+    ),
+    key!(
+        "eve.strict",
+        "leave out what Suricata's schema does not know (the sekisho key)",
+        eve.strict,
+        boolean
+    ),
+    key!(
+        "eve.payload",
+        "alerts carry the payload",
+        eve.payload,
+        boolean
+    ),
     key!("eve.packet", "alerts carry the packet", eve.packet, boolean),
-    key!("eve.metadata", "alerts carry the application layer's metadata", eve.metadata, boolean),
-    key!("eve.app", "write http, dns, tls, ... records", eve.app, boolean),
+    key!(
+        "eve.metadata",
+        "alerts carry the application layer's metadata",
+        eve.metadata,
+        boolean
+    ),
+    key!(
+        "eve.app",
+        "write http, dns, tls, ... records",
+        eve.app,
+        boolean
+    ),
     key!("eve.files", "write fileinfo records", eve.files, boolean),
     key!("eve.flow", "write flow records", eve.flow, boolean),
     key!("eve.anomaly", "write anomaly records", eve.anomaly, boolean),
     key!("eve.stats", "write stats records", eve.stats, boolean),
-    key!("eve.compress-ipv6", "IPv6 addresses in short form", eve.compress_ipv6, boolean),
-    key!("eve.payload-bytes", "most bytes of a payload or packet in an alert", eve.payload_bytes, count),
-    key!("grade.outcome-wait-ms", "milliseconds of packet time an alert waits for the answer to what it is about", grade.outcome_wait_ms, size),
-    key!("detectors.enabled", "watch the behaviour of hosts", anomaly.enabled, boolean),
-    key!("detectors.syn-flood.floor-per-sec", "incomplete SYNs per second towards a destination below which there is no alarm", anomaly.syn_flood.floor_per_sec, number),
-    key!("detectors.syn-flood.services", "services watched", anomaly.syn_flood.services, count),
-    key!("detectors.syn-flood.off-secs", "quiet seconds that close an incident", anomaly.syn_flood.off_secs, number),
-    key!("detectors.port-scan.alpha", "false alarms per tested source", anomaly.port_scan.alpha, share),
-    key!("detectors.port-scan.targets-min", "distinct failed targets, at least", anomaly.port_scan.targets_min, number),
-    key!("detectors.port-scan.stealth-ports-min", "distinct ports of stealth probes, at least", anomaly.port_scan.stealth_ports_min, number),
-    key!("detectors.port-scan.half-life-secs", "seconds in which a score halves", anomaly.port_scan.half_life_secs, number),
-    key!("detectors.port-scan.sources", "sources watched", anomaly.port_scan.sources, count),
-    key!("detectors.port-scan.off-secs", "quiet seconds that close an incident", anomaly.port_scan.off_secs, number),
+    key!(
+        "eve.compress-ipv6",
+        "IPv6 addresses in short form",
+        eve.compress_ipv6,
+        boolean
+    ),
+    key!(
+        "eve.payload-bytes",
+        "most bytes of a payload or packet in an alert",
+        eve.payload_bytes,
+        count
+    ),
+    key!(
+        "grade.outcome-wait-ms",
+        "milliseconds of packet time an alert waits for the answer to what it is about",
+        grade.outcome_wait_ms,
+        size
+    ),
+    key!(
+        "detectors.enabled",
+        "watch the behaviour of hosts",
+        anomaly.enabled,
+        boolean
+    ),
+    key!(
+        "detectors.syn-flood.floor-per-sec",
+        "incomplete SYNs per second towards a destination below which there is no alarm",
+        anomaly.syn_flood.floor_per_sec,
+        number
+    ),
+    key!(
+        "detectors.syn-flood.services",
+        "services watched",
+        anomaly.syn_flood.services,
+        count
+    ),
+    key!(
+        "detectors.syn-flood.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.syn_flood.off_secs,
+        number
+    ),
+    key!(
+        "detectors.port-scan.alpha",
+        "false alarms per tested source",
+        anomaly.port_scan.alpha,
+        share
+    ),
+    key!(
+        "detectors.port-scan.targets-min",
+        "distinct failed targets, at least",
+        anomaly.port_scan.targets_min,
+        number
+    ),
+    key!(
+        "detectors.port-scan.stealth-ports-min",
+        "distinct ports of stealth probes, at least",
+        anomaly.port_scan.stealth_ports_min,
+        number
+    ),
+    key!(
+        "detectors.port-scan.half-life-secs",
+        "seconds in which a score halves",
+        anomaly.port_scan.half_life_secs,
+        number
+    ),
+    key!(
+        "detectors.port-scan.sources",
+        "sources watched",
+        anomaly.port_scan.sources,
+        count
+    ),
+    key!(
+        "detectors.port-scan.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.port_scan.off_secs,
+        number
+    ),
 ];
 
 fn show<T: std::fmt::Debug>(value: &T) -> String {
@@ -101,7 +271,9 @@ fn boolean(value: &Value) -> Result<bool, String> {
 /// A whole number with an optional unit (b, kb, mb, gb, kib, mib, gib; all powers of 1024, as in Suricata).
 fn size(value: &Value) -> Result<u64, String> {
     let text = match value {
-        Value::Integer(n) => return u64::try_from(*n).map_err(|_| format!("wants a number of at least 0, not {n}")),
+        Value::Integer(n) => {
+            return u64::try_from(*n).map_err(|_| format!("wants a number of at least 0, not {n}"));
+        }
         Value::String(s) => s.trim().to_ascii_lowercase(),
         other => return Err(format!("wants a number, not {other}")),
     };
@@ -111,10 +283,18 @@ fn size(value: &Value) -> Result<u64, String> {
         "k" | "kb" | "kib" => 1 << 10,
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
-        _ => return Err(format!("wants a number, with kb, mb or gb if you like, not '{text}'")),
+        _ => {
+            return Err(format!(
+                "wants a number, with kb, mb or gb if you like, not '{text}'"
+            ));
+        }
     };
-    let number: u64 = digits.parse().map_err(|_| format!("wants a number, not '{text}'"))?;
-    number.checked_mul(factor).ok_or_else(|| format!("'{text}' is too large"))
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| format!("wants a number, not '{text}'"))?;
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| format!("'{text}' is too large"))
 }
 
 fn number(value: &Value) -> Result<u32, String> {
@@ -127,7 +307,11 @@ fn small(value: &Value) -> Result<u8, String> {
 
 fn count(value: &Value) -> Result<usize, String> {
     let wanted = number(value)? as usize;
-    if wanted == 0 { Err("wants at least 1".to_owned()) } else { Ok(wanted) }
+    if wanted == 0 {
+        Err("wants at least 1".to_owned())
+    } else {
+        Ok(wanted)
+    }
 }
 
 fn share(value: &Value) -> Result<f64, String> {
@@ -137,18 +321,26 @@ fn share(value: &Value) -> Result<f64, String> {
         Value::String(s) => s.parse().ok(),
         _ => None,
     };
-    number.filter(|n| (0.0..=1.0).contains(n)).ok_or_else(|| format!("wants a number from 0 to 1, not {value}"))
+    number
+        .filter(|n| (0.0..=1.0).contains(n))
+        .ok_or_else(|| format!("wants a number from 0 to 1, not {value}"))
 }
 
 fn workers(value: &Value) -> Result<u16, String> {
     if value.as_str() == Some("fused") {
         return Ok(0);
     }
-    u16::try_from(size(value)?).ok().filter(|n| *n <= 256).ok_or_else(|| "wants \"fused\" or 0 to 256".to_owned())
+    u16::try_from(size(value)?)
+        .ok()
+        .filter(|n| *n <= 256)
+        .ok_or_else(|| "wants \"fused\" or 0 to 256".to_owned())
 }
 
 fn text(value: &Value) -> Result<String, String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| format!("wants a string, not {value}"))
+    value
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("wants a string, not {value}"))
 }
 
 fn path(value: &Value) -> Result<PathBuf, String> {

@@ -153,17 +153,32 @@ impl Config {
         if let Some(path) = file {
             match std::fs::read_to_string(path) {
                 Ok(text) => config.read(&path.display().to_string(), &text, &mut errors),
-                Err(error) => errors.push(ConfigError { place: path.display().to_string(), message: error.to_string() }),
+                Err(error) => errors.push(ConfigError {
+                    place: path.display().to_string(),
+                    message: error.to_string(),
+                }),
             }
         }
         for set in sets {
             let place = format!("--set {set}");
             match set.split_once('=') {
-                Some((key, value)) => config.set(&place, key.trim(), &toml::Value::String(value.trim().to_owned()), &mut errors),
-                None => errors.push(ConfigError { place, message: "wants KEY=VALUE".to_owned() }),
+                Some((key, value)) => config.set(
+                    &place,
+                    key.trim(),
+                    &toml::Value::String(value.trim().to_owned()),
+                    &mut errors,
+                ),
+                None => errors.push(ConfigError {
+                    place,
+                    message: "wants KEY=VALUE".to_owned(),
+                }),
             }
         }
-        if errors.is_empty() { Ok(config) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Takes the text of a file.
@@ -172,8 +187,17 @@ impl Config {
             Ok(table) => table,
             Err(error) => {
                 let error: toml::de::Error = error;
-                let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
-                errors.push(ConfigError { place: format!("{name}:{line}"), message: error.message().to_owned() });
+                let line = error.span().map_or(0, |span| {
+                    text.get(..span.start)
+                        .unwrap_or_default()
+                        .lines()
+                        .count()
+                        .max(1)
+                });
+                errors.push(ConfigError {
+                    place: format!("{name}:{line}"),
+                    message: error.message().to_owned(),
+                });
                 return;
             }
         };
@@ -182,23 +206,42 @@ impl Config {
         }
     }
 
-    fn take(&mut self, name: &str, text: &str, key: &str, value: &toml::Value, errors: &mut Vec<ConfigError>) {
+    fn take(
+        &mut self,
+        name: &str,
+        text: &str,
+        key: &str,
+        value: &toml::Value,
+        errors: &mut Vec<ConfigError>,
+    ) {
         let place = || format!("{name}:{}", line_of(text, key));
         match (key, value) {
             ("segment" | "asset", toml::Value::Array(list)) => {
-                let read = if key == "segment" { segments::segment } else { segments::asset };
+                let read = if key == "segment" {
+                    segments::segment
+                } else {
+                    segments::asset
+                };
                 for (at, item) in list.iter().enumerate() {
                     if let Err(messages) = read(&mut self.grade.segments, item) {
                         let place = format!("{} ([[{key}]] number {})", place(), at + 1);
-                        errors.extend(messages.into_iter().map(|message| ConfigError { place: place.clone(), message }));
+                        errors.extend(messages.into_iter().map(|message| ConfigError {
+                            place: place.clone(),
+                            message,
+                        }));
                     }
                 }
             }
             ("vars", toml::Value::Table(vars)) => {
                 for (variable, value) in vars {
                     match value.as_str() {
-                        Some(value) => drop(self.variables.insert(variable.clone(), value.to_owned())),
-                        None => errors.push(ConfigError { place: place(), message: format!("vars.{variable}: wants a string") }),
+                        Some(value) => {
+                            drop(self.variables.insert(variable.clone(), value.to_owned()))
+                        }
+                        None => errors.push(ConfigError {
+                            place: place(),
+                            message: format!("vars.{variable}: wants a string"),
+                        }),
                     }
                 }
             }
@@ -212,23 +255,39 @@ impl Config {
     }
 
     /// Sets one key.
-    pub fn set(&mut self, place: &str, key: &str, value: &toml::Value, errors: &mut Vec<ConfigError>) {
+    pub fn set(
+        &mut self,
+        place: &str,
+        key: &str,
+        value: &toml::Value,
+        errors: &mut Vec<ConfigError>,
+    ) {
         if let Some(variable) = key.strip_prefix("vars.") {
             match value.as_str() {
                 Some(value) => drop(self.variables.insert(variable.to_owned(), value.to_owned())),
-                None => errors.push(ConfigError { place: place.to_owned(), message: format!("{key}: wants a string") }),
+                None => errors.push(ConfigError {
+                    place: place.to_owned(),
+                    message: format!("{key}: wants a string"),
+                }),
             }
             return;
         }
         let wanted = key.replace('_', "-");
         let Some(known) = KEYS.iter().find(|k| k.name == wanted) else {
-            let nearest = nearest(&wanted).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
-            errors.push(ConfigError { place: place.to_owned(), message: format!("no such key '{key}'{nearest}") });
+            let nearest =
+                nearest(&wanted).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
+            errors.push(ConfigError {
+                place: place.to_owned(),
+                message: format!("no such key '{key}'{nearest}"),
+            });
             return;
         };
         match (known.set)(self, value) {
             Ok(()) => drop(self.origins.insert(known.name.to_owned(), place.to_owned())),
-            Err(message) => errors.push(ConfigError { place: place.to_owned(), message: format!("{key}: {message}") }),
+            Err(message) => errors.push(ConfigError {
+                place: place.to_owned(),
+                message: format!("{key}: {message}"),
+            }),
         }
     }
 
@@ -237,13 +296,22 @@ impl Config {
         let mut out = String::new();
         for key in KEYS {
             let origin = self.origins.get(key.name).map_or("default", String::as_str);
-            out.push_str(&format!("{} = {}  # {origin}; {}\n", key.name, (key.get)(self), key.doc));
+            out.push_str(&format!(
+                "{} = {}  # {origin}; {}\n",
+                key.name,
+                (key.get)(self),
+                key.doc
+            ));
         }
         for (name, value) in &self.variables {
             out.push_str(&format!("vars.{name} = \"{value}\"\n"));
         }
         for segment in &self.grade.segments.list {
-            out.push_str(&format!("# segment {}: role {}\n", segment.name, segment.role.as_str()));
+            out.push_str(&format!(
+                "# segment {}: role {}\n",
+                segment.name,
+                segment.role.as_str()
+            ));
         }
         out
     }
@@ -254,8 +322,10 @@ fn line_of(text: &str, key: &str) -> usize {
     let last = key.rsplit('.').next().unwrap_or(key);
     let named = |line: &str| {
         let line = line.trim_start().trim_start_matches(['[', '"']);
-        line.strip_prefix(last).is_some_and(|rest| rest.trim_start_matches(['"', ' ', '\t']).starts_with(['=', ']', '.']))
-            || line.split(['.', ']', ' ', '=']).any(|part| part == last)
+        line.strip_prefix(last).is_some_and(|rest| {
+            rest.trim_start_matches(['"', ' ', '\t'])
+                .starts_with(['=', ']', '.'])
+        }) || line.split(['.', ']', ' ', '=']).any(|part| part == last)
     };
     text.lines().position(named).map_or(1, |i| i + 1)
 }
@@ -276,7 +346,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = i;
         let mut left = i + 1;
         for (slot, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let next = (diagonal + usize::from(x != y)).min(left + 1).min(*slot + 1);
+            let next = (diagonal + usize::from(x != y))
+                .min(left + 1)
+                .min(*slot + 1);
             diagonal = *slot;
             *slot = next;
             left = next;
@@ -296,22 +368,42 @@ mod tests {
     fn every_error_is_reported_at_once_with_its_line() {
         let mut config = Config::default();
         let mut errors = Vec::new();
-        let text = "workers = 2\n[stream]\nmidstrem = true\n[stream.reassembly]\ndepth = \"many\"\n";
+        let text =
+            "workers = 2\n[stream]\nmidstrem = true\n[stream.reassembly]\ndepth = \"many\"\n";
         config.read("sensor.toml", text, &mut errors);
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
-        assert!(lines[0].contains("sensor.toml:3") && lines[0].contains("did you mean 'stream.midstream'"), "{lines:?}");
+        assert!(
+            lines[0].contains("sensor.toml:3")
+                && lines[0].contains("did you mean 'stream.midstream'"),
+            "{lines:?}"
+        );
         assert!(lines[1].contains("sensor.toml:5"), "{lines:?}");
         assert_eq!(config.workers, 2);
     }
 
     #[test]
     fn set_takes_suricatas_names_and_sizes() {
-        let sets = ["stream.midstream=yes", "stream.reassembly.depth=8kb", "vars.HOME_NET=[1.2.3.0/24]", "detectors.enabled=false"];
+        let sets = [
+            "stream.midstream=yes",
+            "stream.reassembly.depth=8kb",
+            "vars.HOME_NET=[1.2.3.0/24]",
+            "detectors.enabled=false",
+        ];
         let config = Config::load(None, &sets.map(str::to_owned)).expect("loads");
         assert!(config.midstream && !config.anomaly.enabled);
-        assert_eq!((config.stream_depth_bytes, config.variables["HOME_NET"].as_str()), (8192, "[1.2.3.0/24]"));
-        assert!(config.show().contains("stream.midstream = true  # --set stream.midstream=yes"));
+        assert_eq!(
+            (
+                config.stream_depth_bytes,
+                config.variables["HOME_NET"].as_str()
+            ),
+            (8192, "[1.2.3.0/24]")
+        );
+        assert!(
+            config
+                .show()
+                .contains("stream.midstream = true  # --set stream.midstream=yes")
+        );
         assert!(Config::load(None, &["nonsense".to_owned()]).is_err());
     }
 
@@ -334,9 +426,21 @@ critical = true
         config.read("sensor.toml", text, &mut errors);
         assert_eq!(errors, []);
         let lan = &config.grade.segments.list[0];
-        assert_eq!((lan.name.as_str(), lan.changes.disabled.as_slice()), ("lan", &[2_100_498][..]));
-        assert!(config.grade.segments.is_critical(std::net::IpAddr::from([10, 1, 0, 5])));
-        config.read("x", "[[segment]]\nrole = \"attic\"\nsubnets = [\"10.0.0.0/99\"]\n", &mut errors);
+        assert_eq!(
+            (lan.name.as_str(), lan.changes.disabled.as_slice()),
+            ("lan", &[2_100_498][..])
+        );
+        assert!(
+            config
+                .grade
+                .segments
+                .is_critical(std::net::IpAddr::from([10, 1, 0, 5]))
+        );
+        config.read(
+            "x",
+            "[[segment]]\nrole = \"attic\"\nsubnets = [\"10.0.0.0/99\"]\n",
+            &mut errors,
+        );
         assert_eq!(errors.len(), 3, "{errors:?}");
     }
 }

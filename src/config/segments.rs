@@ -72,7 +72,10 @@ struct AssetText {
 
 /// Adds a segment. All that is wrong with it at once.
 pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<String>> {
-    let text: SegmentText = value.clone().try_into().map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
+    let text: SegmentText = value
+        .clone()
+        .try_into()
+        .map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
     let mut errors = Vec::new();
     if text.name.is_empty() {
         errors.push("name is missing".to_owned());
@@ -92,11 +95,16 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
         None if subnets.is_empty() => Segment::default().home,
         None => subnets.clone(),
     };
-    let mut changes = RuleChanges { disabled: text.disable, ..RuleChanges::default() };
+    let mut changes = RuleChanges {
+        disabled: text.disable,
+        ..RuleChanges::default()
+    };
     for (sid, level) in &text.level {
         match (sid.parse(), Level::from_name(level)) {
             (Ok(sid), Some(level)) => drop(changes.levels.insert(sid, level)),
-            _ => errors.push(format!("level.{sid}: wants a signature id and GREEN, YELLOW, ORANGE or RED, not '{level}'")),
+            _ => errors.push(format!(
+                "level.{sid}: wants a signature id and GREEN, YELLOW, ORANGE or RED, not '{level}'"
+            )),
         }
     }
     for (sid, wanted) in &text.threshold {
@@ -112,13 +120,24 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
     let at = segments.list.len().saturating_sub(1);
     segments.list.insert(
         at,
-        Segment { name: text.name, role, interfaces: text.interfaces, vlans: text.vlans, subnets, home, changes },
+        Segment {
+            name: text.name,
+            role,
+            interfaces: text.interfaces,
+            vlans: text.vlans,
+            subnets,
+            home,
+            changes,
+        },
     );
     Ok(())
 }
 
 fn nets(texts: &[String], errors: &mut Vec<String>) -> Vec<Subnet> {
-    texts.iter().filter_map(|text| Subnet::parse(text).map_err(|e| errors.push(e)).ok()).collect()
+    texts
+        .iter()
+        .filter_map(|text| Subnet::parse(text).map_err(|e| errors.push(e)).ok())
+        .collect()
 }
 
 fn threshold(text: &ThresholdText) -> Result<Threshold, String> {
@@ -126,25 +145,45 @@ fn threshold(text: &ThresholdText) -> Result<Threshold, String> {
         "limit" => ThresholdKind::Limit,
         "threshold" => ThresholdKind::Threshold,
         "both" => ThresholdKind::Both,
-        other => return Err(format!("type: wants limit, threshold or both, not '{other}'")),
+        other => {
+            return Err(format!(
+                "type: wants limit, threshold or both, not '{other}'"
+            ));
+        }
     };
     let track = match text.track.as_str() {
         "by_src" => ThresholdTrack::Source,
         "by_dst" => ThresholdTrack::Destination,
         "by_both" => ThresholdTrack::Both,
         "by_rule" => ThresholdTrack::Rule,
-        other => return Err(format!("track: wants by_src, by_dst, by_both or by_rule, not '{other}'")),
+        other => {
+            return Err(format!(
+                "track: wants by_src, by_dst, by_both or by_rule, not '{other}'"
+            ));
+        }
     };
     if text.count == 0 {
         return Err("count: wants at least 1".to_owned());
     }
-    Ok(Threshold { kind, track, count: text.count, seconds: text.seconds, multiplier: 1 })
+    Ok(Threshold {
+        kind,
+        track,
+        count: text.count,
+        seconds: text.seconds,
+        multiplier: 1,
+    })
 }
 
 /// Adds an asset.
 pub fn asset(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<String>> {
-    let text: AssetText = value.clone().try_into().map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
+    let text: AssetText = value
+        .clone()
+        .try_into()
+        .map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
     let subnet = Subnet::parse(&text.address).map_err(|e| vec![e])?;
-    segments.assets.push(Asset { subnet, critical: text.critical });
+    segments.assets.push(Asset {
+        subnet,
+        critical: text.critical,
+    });
     Ok(())
 }

@@ -160,6 +160,19 @@ pub struct Tcp {
     pub sack_blocks: u8,
 }
 
+/// The packet that an ICMP error quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Embedded {
+    /// Offset of its IP header in the frame of the error.
+    pub offset: u32,
+    /// Its protocol, when that is TCP, UDP or ICMP; 0 otherwise.
+    pub proto: u8,
+    /// Its source port (TCP and UDP, when quoted that far; else 0).
+    pub sport: u16,
+    /// Its destination port, likewise.
+    pub dport: u16,
+}
+
 /// What decoding found in a frame: offsets from the frame's first byte, and the fields later stages read.
 ///
 /// Lengths are as captured and bounded by the headers' own length fields (Ethernet padding is not payload).
@@ -232,14 +245,22 @@ pub struct Layers {
     pub icmp_id: u16,
     /// See `icmp_id`.
     pub icmp_seq: u16,
-    /// For ICMP errors: the flow that the embedded packet belongs to, as that packet wrote it.
-    pub embedded: Option<Box<FlowKey>>,
-    /// Whether an IP or transport checksum is wrong (false when not checked).
+    /// For ICMP errors: the packet they quote. [`super::Packet::embedded_key`] gives its flow.
+    pub embedded: Option<Embedded>,
+    /// Whether the transport's checksum (TCP, UDP, ICMP) is wrong; false when it was not checked.
     pub bad_checksum: bool,
+    /// Whether the IPv4 header's checksum is wrong; false when it was not checked.
+    pub bad_ip_checksum: bool,
     /// What is wrong with it.
     pub events: EventSet,
-    /// Whether it could not be decoded up to the transport: it takes part in event rules only.
+    /// Whether something in it is beyond what its protocol allows (Suricata's `PKT_IS_INVALID`). `net` and `transport`
+    /// still say how far decoding came.
     pub invalid: bool,
+    /// Whether it belongs to a flow: TCP, UDP, ICMP, SCTP, ESP and IP-in-IP do; fragments, GRE, IGMP, ARP, protocols
+    /// without a decoder and broken headers do not.
+    pub has_flow: bool,
+    /// Whether its payload is inspected as a packet of its own (tunnel, fragments): then content is not looked for here.
+    pub encapsulates: bool,
     /// Symmetric seeded hash of the addresses: the same for both directions. Chooses the worker.
     pub hash: u64,
 }
@@ -283,8 +304,11 @@ impl Default for Layers {
             icmp_seq: 0,
             embedded: None,
             bad_checksum: false,
+            bad_ip_checksum: false,
             events: EventSet::default(),
             invalid: false,
+            has_flow: false,
+            encapsulates: false,
             hash: 0,
         }
     }

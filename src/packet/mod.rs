@@ -13,8 +13,10 @@ mod time;
 pub use batch::{Batch, FrameBytes, Slice};
 pub use event::{DecodeEvent, EventSet};
 pub use key::{FlowKey, Transport};
-pub use layers::{Layers, LinkType, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};
+pub use layers::{Embedded, Layers, LinkType, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};
 pub use time::Timestamp;
+
+use std::net::IpAddr;
 
 /// Which way a packet, or the data it carries, goes in its flow.
 ///
@@ -79,6 +81,37 @@ impl<'a> Packet<'a> {
             .payload_offset
             .saturating_sub(self.layers.transport_offset);
         self.cut(self.layers.transport_offset, len)
+    }
+
+    /// For ICMP errors: the flow of the packet they quote, as that packet wrote it.
+    pub fn embedded_key(&self) -> Option<FlowKey> {
+        let embedded = self.layers.embedded?;
+        let ip = self.frame.get(embedded.offset as usize..)?;
+        let (src, dst) = match ip.first()? >> 4 {
+            4 => (
+                IpAddr::from(*ip.get(12..)?.first_chunk::<4>()?),
+                IpAddr::from(*ip.get(16..)?.first_chunk::<4>()?),
+            ),
+            6 => (
+                IpAddr::from(*ip.get(8..)?.first_chunk::<16>()?),
+                IpAddr::from(*ip.get(24..)?.first_chunk::<16>()?),
+            ),
+            _ => return None,
+        };
+        let Embedded {
+            proto,
+            sport,
+            dport,
+            ..
+        } = embedded;
+        Some(FlowKey {
+            src,
+            dst,
+            sport,
+            dport,
+            proto,
+            vlan: self.layers.vlan,
+        })
     }
 
     fn cut(&self, offset: u32, len: u32) -> &'a [u8] {

@@ -1,0 +1,258 @@
+//! IPv4 (RFC 791) with its options, and what it carries.
+//!
+//! Options are checked as Suricata does: each known kind has its own form (RFC 791, 1108, 2113, 4782, FIPS 188), only
+//! those with a right form are seen by `ipopts`. The header's length says where the payload ends, so that Ethernet
+//! padding is never inspected.
+
+use std::net::IpAddr;
+
+use crate::packet::{DecodeEvent, Net, PacketOrigin, Transport};
+
+use super::checksum::{fold, sum};
+use super::defrag::Fragment;
+use super::walk::{Begin, Decoded, Part, Refused, Walk};
+use super::{esp, gre, icmpv4, igmp, sctp, tcp, udp};
+
+/// Length of a header without options.
+pub(super) const HEADER_LEN: usize = 20;
+
+/// Decodes a packet.
+#[inline]
+pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
+    w.stats.ipv4 += 1;
+    w.layer()?;
+    let part = part.limit(usize::from(u16::MAX));
+    let Some(h) = part.bytes.first_chunk::<HEADER_LEN>() else {
+        return w.refuse(DecodeEvent::IPV4_PKT_TOO_SMALL);
+    };
+    if h[0] >> 4 != 4 {
+        return w.refuse(DecodeEvent::IPV4_WRONG_IP_VERSION);
+    }
+    let header_len = usize::from(h[0] & 0x0f) * 4;
+    if header_len < HEADER_LEN {
+        return w.refuse(DecodeEvent::IPV4_HLEN_TOO_SMALL);
+    }
+    let total_len = usize::from(u16::from_be_bytes([h[2], h[3]]));
+    if total_len < header_len {
+        return w.refuse(DecodeEvent::IPV4_IPLEN_SMALLER_THAN_HLEN);
+    }
+    let Some(packet) = part.bytes.get(..total_len) else {
+        return w.refuse(DecodeEvent::IPV4_TRUNC_PKT);
+    };
+    let (header, payload) = packet.split_at_checked(header_len).unwrap_or_default();
+    if header_len > HEADER_LEN {
+        options(w, header.get(HEADER_LEN..).unwrap_or_default())?;
+    }
+    let flags_offset = u16::from_be_bytes([h[6], h[7]]);
+    let src = IpAddr::from([h[12], h[13], h[14], h[15]]);
+    let dst = IpAddr::from([h[16], h[17], h[18], h[19]]);
+    w.addresses(src, dst);
+    let layers = &mut *w.layers;
+    layers.net = Net::V4;
+    layers.network_offset = part.at;
+    layers.network_header_len = header_len as u32;
+    layers.tos = h[1];
+    layers.ip_id = u32::from(u16::from_be_bytes([h[4], h[5]]));
+    layers.ip_flags = (flags_offset >> 13) as u8;
+    layers.fragment_offset = (flags_offset & 0x1fff) << 3;
+    layers.ttl = h[8];
+    layers.ip_proto = h[9];
+    if w.verify && fold(sum(header)) != 0xffff {
+        w.layers.bad_ip_checksum = true;
+        w.checksums.wrong_ip(h[10] == 0 && h[11] == 0);
+    }
+    let payload = Part {
+        at: part.at + header_len as u32,
+        bytes: payload,
+    };
+    let more = flags_offset & 0x2000 != 0;
+    if more || flags_offset & 0x1fff != 0 {
+        w.layers.fragment = true;
+        w.fragment = Some(Fragment::v4(part.at, header_len, payload, more, w.layers));
+        return Ok(());
+    }
+    // What the layers above refuse does not make this packet unreadable.
+    let _ = transport(w, h[9], payload);
+    Ok(())
+}
+
+#[inline]
+fn transport(w: &mut Walk<'_>, protocol: u8, payload: Part<'_>) -> Decoded {
+    match protocol {
+        6 => tcp::decode(w, payload),
+        17 => udp::decode(w, payload),
+        1 => icmpv4::decode(w, payload),
+        47 => gre::decode(w, payload),
+        132 => sctp::decode(w, payload),
+        50 => esp::decode(w, payload),
+        2 => igmp::decode(w, payload),
+        41 => {
+            w.stats.ipv6_in_ipv4 +=
+                u64::from(w.tunnel(payload, Begin::Ipv6, PacketOrigin::Ip4InIp));
+            ip_in_ip(w, payload)
+        }
+        4 => {
+            w.stats.ipv4_in_ipv4 +=
+                u64::from(w.tunnel(payload, Begin::Ipv4, PacketOrigin::Ip4InIp));
+            ip_in_ip(w, payload)
+        }
+        58 => w.refuse(DecodeEvent::IPV4_ICMPV6),
+        other => {
+            w.event(DecodeEvent::IPV4_UNKNOWN_PROTOCOL);
+            w.other(other, payload);
+            Ok(())
+        }
+    }
+}
+
+/// The outside of IP in IP has a flow of its own.
+fn ip_in_ip(w: &mut Walk<'_>, payload: Part<'_>) -> Decoded {
+    w.other(w.layers.ip_proto, payload);
+    w.layers.has_flow = true;
+    Ok(())
+}
+
+impl Walk<'_> {
+    /// A protocol above IP that has no decoder of its own.
+    pub(super) fn other(&mut self, protocol: u8, payload: Part<'_>) {
+        self.layers.transport = Transport::Other(protocol);
+        self.layers.transport_offset = payload.at;
+        self.payload(payload);
+    }
+}
+
+/// Option kinds, as they are on the wire (with the copy and class bits).
+mod kind {
+    pub const END: u8 = 0x00;
+    pub const NOP: u8 = 0x01;
+    pub const RECORD_ROUTE: u8 = 0x07;
+    pub const QUICK_START: u8 = 0x19;
+    pub const TIMESTAMP: u8 = 0x44;
+    pub const SECURITY: u8 = 0x82;
+    pub const LOOSE_ROUTE: u8 = 0x83;
+    pub const EXTENDED_SECURITY: u8 = 0x85;
+    pub const CIPSO: u8 = 0x86;
+    pub const STREAM_ID: u8 = 0x88;
+    pub const STRICT_ROUTE: u8 = 0x89;
+    pub const ROUTER_ALERT: u8 = 0x94;
+}
+
+/// Walks the options. Lengths that contradict the header refuse the packet; a malformed option only marks it.
+#[cold]
+fn options(w: &mut Walk<'_>, mut rest: &[u8]) -> Decoded {
+    if rest.len() % 8 != 0 {
+        w.event(DecodeEvent::IPV4_OPT_PAD_REQUIRED);
+    }
+    while let Some((&kind, after)) = rest.split_first() {
+        if kind == kind::END {
+            w.layers.ip_options |= 1;
+            break;
+        }
+        if kind == kind::NOP {
+            w.layers.ip_options |= 1 << kind::NOP;
+            rest = after;
+            continue;
+        }
+        let Some(&len) = after.first() else {
+            w.event(DecodeEvent::IPV4_OPT_EOL_REQUIRED);
+            break;
+        };
+        let Some((option, after)) = rest.split_at_checked(usize::from(len)).filter(|_| len >= 2)
+        else {
+            w.invalid(DecodeEvent::IPV4_OPT_INVALID_LEN);
+            return Err(Refused);
+        };
+        option_of_kind(w, kind, option, rest.get(2..).unwrap_or_default());
+        rest = after;
+    }
+    Ok(())
+}
+
+fn option_of_kind(w: &mut Walk<'_>, kind: u8, option: &[u8], rest: &[u8]) {
+    let bit = 1u64 << (kind & 0x3f);
+    let known = matches!(
+        kind,
+        kind::RECORD_ROUTE
+            | kind::QUICK_START
+            | kind::TIMESTAMP
+            | kind::SECURITY
+            | kind::LOOSE_ROUTE
+            | kind::EXTENDED_SECURITY
+            | kind::CIPSO
+            | kind::STREAM_ID
+            | kind::STRICT_ROUTE
+            | kind::ROUTER_ALERT
+    );
+    if !known {
+        return w.event(DecodeEvent::IPV4_OPT_INVALID);
+    }
+    if w.layers.ip_options & bit != 0 {
+        return w.event(DecodeEvent::IPV4_OPT_DUPLICATE);
+    }
+    match form(kind, option, rest) {
+        Ok(()) => w.layers.ip_options |= bit,
+        Err(event) => w.invalid(event),
+    }
+}
+
+/// Checks one option's own form. `rest` is what follows its length byte to the end of all options.
+fn form(kind: u8, option: &[u8], rest: &[u8]) -> Result<(), DecodeEvent> {
+    let len = option.len();
+    let right_len = match kind {
+        kind::QUICK_START => len >= 8,
+        kind::SECURITY | kind::EXTENDED_SECURITY => len >= 3,
+        kind::STREAM_ID | kind::ROUTER_ALERT => len == 4,
+        kind::TIMESTAMP => len >= 5,
+        kind::CIPSO => len >= 10,
+        _ => len >= 3,
+    };
+    if !right_len {
+        return Err(DecodeEvent::IPV4_OPT_INVALID_LEN);
+    }
+    let sound = match kind {
+        kind::RECORD_ROUTE | kind::LOOSE_ROUTE | kind::STRICT_ROUTE => {
+            // The pointer counts from 1 and steps over whole addresses.
+            rest.first().is_some_and(|&pointer| {
+                pointer >= 4 && pointer % 4 == 0 && usize::from(pointer) <= len + 1
+            })
+        }
+        kind::TIMESTAMP => timestamp_is_sound(rest, len),
+        kind::CIPSO => cipso_is_sound(option.get(6..).unwrap_or_default()),
+        _ => true,
+    };
+    if sound {
+        Ok(())
+    } else {
+        Err(DecodeEvent::IPV4_OPT_MALFORMED)
+    }
+}
+
+/// RFC 791 §3.1: records of 4 bytes, or of 8 when addresses are noted too.
+fn timestamp_is_sound(rest: &[u8], len: usize) -> bool {
+    let [pointer, flag, ..] = rest else {
+        return false;
+    };
+    if *pointer < 5 {
+        return false;
+    }
+    let record = if matches!(flag & 0x0f, 1 | 3) { 8 } else { 4 };
+    (pointer - 5) % record == 0 && usize::from(*pointer) <= len + 1
+}
+
+/// FIPS 188: tags of type 1, 2, 5, 6, 7; all but 7 have an alignment byte of zero.
+fn cipso_is_sound(mut tags: &[u8]) -> bool {
+    while !tags.is_empty() {
+        let [kind, len, ..] = *tags else { return false };
+        if !matches!(kind, 1 | 2 | 5 | 6 | 7) || len < 4 {
+            return false;
+        }
+        let Some((tag, rest)) = tags.split_at_checked(usize::from(len)) else {
+            return false;
+        };
+        if kind != 7 && tag.get(2) != Some(&0) {
+            return false;
+        }
+        tags = rest;
+    }
+    true
+}

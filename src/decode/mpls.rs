@@ -1,0 +1,46 @@
+//! MPLS (RFC 3032): the stack of labels down to its bottom; what follows is told by the label or by its first nibble.
+
+use crate::packet::DecodeEvent;
+
+use super::walk::{Decoded, Part, Walk};
+use super::{ethernet, ipv4, ipv6};
+
+/// Length of a stack entry, and of a pseudowire's control word (RFC 4385).
+const ENTRY_LEN: usize = 4;
+
+/// Decodes a stack. Every entry takes 4 bytes, so the frame bounds the walk.
+pub(super) fn decode(w: &mut Walk<'_>, mut part: Part<'_>) -> Decoded {
+    w.stats.mpls += 1;
+    w.layer()?;
+    let label = loop {
+        let (Some(entry), Some(rest)) = (
+            part.bytes.first_chunk().map(|e| u32::from_be_bytes(*e)),
+            part.skip(ENTRY_LEN),
+        ) else {
+            return w.refuse(DecodeEvent::MPLS_HEADER_TOO_SMALL);
+        };
+        part = rest;
+        if entry & 0x100 != 0 {
+            break entry >> 12;
+        }
+    };
+    match label {
+        0 => return ipv4::decode(w, part),
+        1 => w.event(DecodeEvent::MPLS_BAD_LABEL_ROUTER_ALERT),
+        2 => return ipv6::decode(w, part),
+        3 => w.event(DecodeEvent::MPLS_BAD_LABEL_IMPLICIT_NULL),
+        4..=14 => w.event(DecodeEvent::MPLS_BAD_LABEL_RESERVED),
+        _ => {
+            let Some(rest) = part.skip(ENTRY_LEN) else {
+                return w.refuse(DecodeEvent::MPLS_PKT_TOO_SMALL);
+            };
+            let _ = match part.u8(0).map(|first| first >> 4) {
+                Some(4) => ipv4::decode(w, part),
+                Some(6) => ipv6::decode(w, part),
+                Some(0) => ethernet::decode(w, rest),
+                _ => w.refuse(DecodeEvent::MPLS_UNKNOWN_PAYLOAD_TYPE),
+            };
+        }
+    }
+    Ok(())
+}

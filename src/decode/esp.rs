@@ -16,6 +16,9 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     };
     w.layers.transport = Transport::Other(50);
     w.layers.transport_offset = part.at;
+    // The index tells flows between two hosts apart, as ports do elsewhere.
+    w.layers.sport = part.u16(0).unwrap_or(0);
+    w.layers.dport = part.u16(2).unwrap_or(0);
     w.layers.has_flow = true;
     w.payload(payload);
     Ok(())

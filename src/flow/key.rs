@@ -33,7 +33,7 @@ pub(super) enum Belongs {
 impl Belongs {
     /// Of a packet.
     pub(super) fn of(packet: &Packet<'_>) -> Self {
-        if packet.invalid || packet.fragment || !packet.is_ip() {
+        if !packet.has_flow || packet.fragment || !packet.is_ip() {
             return Self::Nowhere;
         }
         let key = packet.key();
@@ -44,8 +44,8 @@ impl Belongs {
             }
             Transport::Icmp => {
                 let kind = packet.sport as u8;
-                if let (3, Some(embedded)) = (kind, packet.embedded.as_deref()) {
-                    return Self::Joins(of(embedded, embedded.sport, embedded.dport));
+                if let (3, Some(embedded)) = (kind, packet.embedded_key()) {
+                    return Self::Joins(of(&embedded, embedded.sport, embedded.dport));
                 }
                 let counterpart = u16::from(icmp_counterpart(kind));
                 let table_key = of(&key, u16::from(kind), counterpart);

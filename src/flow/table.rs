@@ -787,7 +787,7 @@ fn flow_id(packet: &Packet<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Layers, Net, TcpFlags};
+    use crate::packet::{Embedded, Layers, Net, TcpFlags};
 
     fn layers(number: u64, secs: u64, src: [u8; 4], sport: u16, transport: Transport) -> Layers {
         let ip_proto = match transport {
@@ -805,6 +805,7 @@ mod tests {
             dport: 80,
             ip_proto,
             transport,
+            has_flow: true,
             ..Layers::default()
         };
         if transport == Transport::Icmp {
@@ -822,10 +823,11 @@ mod tests {
     }
 
     fn look(table: &mut FlowTable<()>, layers: &Layers) -> Option<Found> {
-        let found = table.lookup(&Packet {
-            frame: &[0; 60],
-            layers,
-        });
+        look_with(table, layers, &[0; 60])
+    }
+
+    fn look_with(table: &mut FlowTable<()>, layers: &Layers, frame: &[u8]) -> Option<Found> {
+        let found = table.lookup(&Packet { frame, layers });
         if let Some(found) = found {
             table.settle(found.handle);
         }
@@ -898,8 +900,17 @@ mod tests {
         let query = layers(2, 100, [10, 0, 0, 9], 4000, Transport::Udp);
         let flow = look(&mut table, &query).expect("a flow");
         ping.sport = 3;
-        ping.embedded = Some(Box::new(query.key()));
-        let error = look(&mut table, &ping).expect("joins");
+        ping.embedded = Some(Embedded {
+            offset: 0,
+            proto: 17,
+            sport: query.sport,
+            dport: query.dport,
+        });
+        let mut quoted = [0; 60];
+        quoted[0] = 0x45;
+        quoted[12..16].copy_from_slice(&[10, 0, 0, 9]);
+        quoted[16..20].copy_from_slice(&[10, 0, 0, 1]);
+        let error = look_with(&mut table, &ping, &quoted).expect("joins");
         assert_eq!(error.handle, flow.handle);
         let happened = table.get(flow.handle).expect("alive").flow.happened;
         assert!(happened.has(FlowEvents::REFUSED));

@@ -3,6 +3,32 @@
 //! Passive ("IDS") mode follows Suricata: bytes are handed to the application layer when the receiver has acknowledged
 //! them, and are inspected with the next packet of their direction; so overlaps and segments that the receiver never
 //! took cannot hide an attack. Inline mode hands over bytes at once, before they are delivered.
+//!
+//! ```text
+//!  packet ─▶ state machine ─▶ insert (overlap policy) ─▶ deliver ─▶ Receiver (application layer)
+//!            RFC 9293, events   in order │ out of order     │
+//!                                        └──────────────────┴─▶ StreamWindow (raw stream rules)
+//! ```
+//!
+//! One [`StreamEngine`] per worker holds settings, memory accounts and counters; one [`StreamPair`] per TCP flow holds
+//! the bytes. What the application layer is, this module does not know: it hands bytes to a [`Receiver`].
+//!
+//! Limits: the depth per direction, segments out of order per direction, bytes kept per worker. Each has an event by
+//! Suricata's name and a counter.
+
+mod buffer;
+mod check;
+mod deliver;
+mod handshake;
+mod policy;
+mod state;
+
+pub use buffer::StreamBuffer;
+pub use policy::{HostPolicies, OsPolicy};
+
+use crate::flow::{Flow, TcpState};
+use crate::packet::{DecodeEvent, Direction, EventSet, Packet, TcpFlags, Timestamp};
+use crate::stats::MemoryBound;
 
 /// Bytes of one direction that detection may look at as raw stream.
 #[derive(Clone, Copy, Debug)]
@@ -13,4 +39,365 @@ pub struct StreamWindow<'a> {
     pub offset: u64,
     /// How many bytes at the front of `bytes` were part of an earlier window.
     pub seen: usize,
+}
+
+impl StreamWindow<'_> {
+    /// Offset after the last byte: what to tell [`StreamEngine::inspected`].
+    pub fn end(&self) -> u64 {
+        self.offset + self.bytes.len() as u64
+    }
+}
+
+/// What to do with a flow or packet that cannot be handled as usual (`stream.midstream-policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExceptionPolicy {
+    /// Go on.
+    #[default]
+    Ignore,
+    /// Drop the packet (inline).
+    DropPacket,
+    /// Drop the flow (inline).
+    DropFlow,
+    /// Drop the flow and tell the source.
+    Reject,
+    /// Drop the flow and tell both ends.
+    RejectBoth,
+    /// Do not inspect the rest of the flow.
+    PassFlow,
+    /// Do not inspect this packet.
+    PassPacket,
+    /// Track the rest of the flow without inspection.
+    Bypass,
+}
+
+impl ExceptionPolicy {
+    /// By the name the configuration uses. `auto` is the caller's business.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "ignore" | "none" => Self::Ignore,
+            "drop-packet" => Self::DropPacket,
+            "drop-flow" => Self::DropFlow,
+            "reject" => Self::Reject,
+            "rejectboth" => Self::RejectBoth,
+            "pass-flow" => Self::PassFlow,
+            "pass-packet" => Self::PassPacket,
+            "bypass" => Self::Bypass,
+            _ => return None,
+        })
+    }
+}
+
+/// How urgent data is taken (RFC 6093): `stream.reassembly.urgent.policy`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UrgentPolicy {
+    /// As ordinary data.
+    #[default]
+    Inline,
+    /// Drop the packet (inline mode).
+    Drop,
+    /// The urgent byte is not part of the stream.
+    OutOfBand,
+    /// The urgent byte leaves a gap.
+    Gap,
+}
+
+/// Settings of the stream engine, by Suricata's names and with its defaults.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// Whether data is handed over before it is acknowledged, and overlaps are settled by what was forwarded first.
+    pub inline: bool,
+    /// `stream.midstream`: sessions may be picked up without their handshake.
+    pub midstream: bool,
+    /// `stream.async-oneside`: sessions of which only one side is seen.
+    pub async_oneside: bool,
+    /// `stream.midstream-policy`.
+    pub midstream_policy: ExceptionPolicy,
+    /// `stream.drop-invalid`: inline, drop what the state machine refuses.
+    pub drop_invalid: bool,
+    /// `stream.reassembly.depth`: bytes per direction, 0 for no limit.
+    pub depth: u32,
+    /// `stream.reassembly.toserver-chunk-size` and `toclient-chunk-size`, without randomisation.
+    pub chunk_bytes: [u32; 2],
+    /// `stream.reassembly.urgent.policy`.
+    pub urgent: UrgentPolicy,
+    /// `stream.max-syn-queued`.
+    pub syn_queue_max: usize,
+    /// `stream.max-synack-queued`.
+    pub synack_queue_max: usize,
+    /// `stream.liberal-timestamps`.
+    pub liberal_timestamps: bool,
+    /// `stream.reassembly.check-overlap-different-data`: raise an event when overlapping segments differ.
+    pub check_overlap: bool,
+    /// Target-based reassembly (`host-os-policy`).
+    pub policies: HostPolicies,
+    /// Bytes of stream data kept at a time by this worker (`stream.reassembly.memcap` divided by the workers).
+    pub memory_bytes: u64,
+    /// Segments out of order kept per direction.
+    pub out_of_order_max: usize,
+    /// Bytes kept per direction, in order and out of order.
+    pub buffer_bytes_max: usize,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            inline: false,
+            midstream: false,
+            async_oneside: false,
+            midstream_policy: ExceptionPolicy::Ignore,
+            drop_invalid: true,
+            depth: 1024 * 1024,
+            chunk_bytes: [2560; 2],
+            urgent: UrgentPolicy::Inline,
+            syn_queue_max: 10,
+            synack_queue_max: 5,
+            liberal_timestamps: false,
+            check_overlap: true,
+            policies: HostPolicies::default(),
+            memory_bytes: 256 * 1024 * 1024,
+            out_of_order_max: 256,
+            buffer_bytes_max: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the engine counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamStats {
+    /// Sessions begun.
+    pub sessions: u64,
+    /// Of these, picked up in the middle.
+    pub midstream_pickups: u64,
+    /// Segments not taken because their checksum is wrong.
+    pub invalid_checksum: u64,
+    /// Segments the state machine refused.
+    pub invalid: u64,
+    /// Gaps.
+    pub gaps: u64,
+    /// Overlaps.
+    pub overlaps: u64,
+    /// Overlaps with different data.
+    pub overlaps_different: u64,
+    /// Segments not kept because memory ran out.
+    pub memory_refused: u64,
+    /// Segments not kept because the direction holds too many.
+    pub limit_refused: u64,
+    /// Directions that reached their depth.
+    pub depth_reached: u64,
+}
+
+/// In-order bytes on their way to the application layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// Which way they go.
+    pub direction: Direction,
+    /// The bytes: from the first not yet consumed one on. Empty together with `gap`, or with `end`.
+    pub bytes: &'a [u8],
+    /// Bytes lost at this place; `bytes` is then empty.
+    pub gap: u64,
+    /// Whether nothing follows.
+    pub end: bool,
+    /// Offset of the first byte in the stream.
+    pub offset: u64,
+    /// Time of the packet that caused the offer.
+    pub ts: Timestamp,
+    /// Which direction sent the first data of the connection.
+    pub first_data: Option<Direction>,
+    /// Whether the session was picked up in the middle (not at its SYN-ACK).
+    pub midstream: bool,
+    /// Whether the handshake is complete.
+    pub established: bool,
+    /// Whether the depth of the direction is reached.
+    pub depth_reached: bool,
+    /// Bytes held per direction, in order or not: bounds how long identification may wait.
+    pub held: [u64; 2],
+    /// The windows each side offers its peer, for the same purpose.
+    pub windows: [u32; 2],
+}
+
+/// What the receiver did with an [`Offer`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes consumed from the front.
+    pub consumed: usize,
+    /// Bytes to wait for before offering again (0: any).
+    pub needed: usize,
+    /// Whether the parser was given the bytes (as opposed to identification still waiting).
+    pub parsed: bool,
+    /// Whether raw stream inspection should look now instead of waiting for a full chunk.
+    pub flush: bool,
+    /// What to do next.
+    pub next: Next,
+}
+
+/// See [`Taken`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// Offer what else there is.
+    #[default]
+    GoOn,
+    /// Enough for this packet.
+    Wait,
+    /// Offer the other direction's bytes first, then these again.
+    OtherSideFirst,
+    /// Client and server change places; then offer these again, as what they now are.
+    Reverse,
+    /// The protocol changes: inspect what was parsed so far before anything else. See [`StreamVerdict::flush`].
+    ProtocolChange,
+    /// Never offer anything again, but keep raw stream inspection.
+    Stop,
+    /// Never offer anything again, and look at no payload either (encrypted remainder).
+    Encrypted,
+    /// The same, and the flow may be bypassed altogether.
+    Bypass,
+}
+
+/// What takes the in-order bytes: the application layer.
+pub trait Receiver {
+    /// Takes bytes, or a gap, or the end of a direction.
+    fn receive(&mut self, flow: &mut Flow, offer: &Offer<'_>) -> Taken;
+    /// Client and server have changed places.
+    fn swap_directions(&mut self);
+}
+
+/// What the engine says about a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamVerdict {
+    /// Which way the packet goes: differs from what was passed in when client and server changed places.
+    pub direction: Direction,
+    /// Whether a session exists and its handshake is complete: app-layer and stream rules may look (Suricata's
+    /// `PKT_STREAM_EST`).
+    pub stream: bool,
+    /// Whether the packet is established for `flow:established` although the flow was not before it.
+    pub established: bool,
+    /// Whether the packet's payload became part of the stream (a stream rule need not look at the packet as well).
+    pub added: bool,
+    /// Whether the state machine refused it.
+    pub invalid: bool,
+    /// Whether inline mode must drop it.
+    pub drop: Option<DropReason>,
+    /// Directions in which the application layer made progress with this packet.
+    pub updated: [bool; 2],
+    /// Whether what was parsed so far is to be inspected (both directions, the one opposite to the packet first; inline:
+    /// the packet's first) before the packet: the protocol changes, or payload inspection ends with it.
+    pub flush: bool,
+    /// What the midstream or memory policy wants done with the flow.
+    pub policy: ExceptionPolicy,
+}
+
+impl StreamVerdict {
+    fn new(direction: Direction) -> Self {
+        Self {
+            direction,
+            stream: false,
+            established: false,
+            added: false,
+            invalid: false,
+            drop: None,
+            updated: [false; 2],
+            flush: false,
+            policy: ExceptionPolicy::Ignore,
+        }
+    }
+}
+
+/// Why inline mode drops a packet (EVE's `drop.reason`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The state machine refused it.
+    StreamError,
+    /// Urgent data, by policy.
+    StreamUrgent,
+    /// Picked up in the middle, by policy.
+    StreamMidstream,
+    /// No memory for it, by policy.
+    StreamReassembly,
+}
+
+impl DropReason {
+    /// EVE's text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StreamError => "stream error",
+            Self::StreamUrgent => "stream urgent",
+            Self::StreamMidstream => "stream midstream",
+            Self::StreamReassembly => "stream reassembly",
+        }
+    }
+}
+
+/// The two directions of a TCP connection.
+#[derive(Debug, Default)]
+pub struct StreamPair {
+    sides: [StreamBuffer; 2],
+    first_data: FirstData,
+    /// The receiver wants nothing more.
+    app_done: bool,
+    /// The last packet came before its direction was known to be the other one.
+    swapped: bool,
+}
+
+/// Which direction sent data first, until the application layer has taken some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum FirstData {
+    #[default]
+    None,
+    Seen(Direction),
+    /// It no longer matters.
+    Taken,
+}
+
+impl StreamPair {
+    fn side(&self, direction: Direction) -> &StreamBuffer {
+        let [to_server, to_client] = &self.sides;
+        if direction == Direction::ToServer { to_server } else { to_client }
+    }
+
+    fn side_mut(&mut self, direction: Direction) -> &mut StreamBuffer {
+        let [to_server, to_client] = &mut self.sides;
+        if direction == Direction::ToServer { to_server } else { to_client }
+    }
+
+    /// Whether the application layer gets no more data of this connection.
+    pub fn app_done(&self) -> bool {
+        self.app_done
+    }
+}
+
+/// Drives the connections of one worker.
+#[derive(Debug)]
+pub struct StreamEngine {
+    settings: StreamSettings,
+    stats: StreamStats,
+    /// Bytes of stream data held.
+    held: u64,
+    /// Buffers without a flow, for flows to come.
+    spare: Vec<Vec<u8>>,
+}
+
+impl StreamEngine {
+    /// For one worker.
+    pub fn new(settings: StreamSettings) -> Self {
+        Self { settings, stats: StreamStats::default(), held: 0, spare: Vec::new() }
+    }
+
+    /// Settings.
+    pub fn settings(&self) -> &StreamSettings {
+        &self.settings
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &StreamStats {
+        &self.stats
+    }
+
+    /// The most memory stream data takes in this worker.
+    pub fn bound(&self) -> MemoryBound {
+        MemoryBound { what: "stream reassembly", bytes: self.settings.memory_bytes }
+    }
+
+    /// Bytes of stream data held now.
+    pub fn held_bytes(&self) -> u64 {
+        self.held
+    }
 }

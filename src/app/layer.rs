@@ -1,6 +1,116 @@
 //! The application layer of one flow: identification, the session, and what becomes of it.
+//!
+//! TCP bytes come through [`Receiver`] (bytes not yet consumed are offered again, so nothing is buffered here),
+//! datagrams through [`AppLayer::datagram`]. When the protocol is known a [`Session`] parses; when it changes in the
+//! middle (CONNECT, STARTTLS, upgrades) identification starts afresh; when it fails the flow is no longer parsed, but
+//! raw inspection goes on. The order of events and the names of `applayer_*` events follow Suricata.
 
-use super::{AppProto, Session};
+use super::expect::Expectations;
+use super::identify::{Hints, Identified, Identifier, Progress, pick, set};
+use super::{AppProto, FlowInfo, Input, Limits, Parsed, Protocol, Rides, Session, registry};
+use crate::flow::Flow;
+use crate::packet::{Direction, Timestamp};
+use crate::stats::MemoryBound;
+use crate::stream::{Next, Offer, Receiver, Taken};
+
+/// Bytes after which a flow that announced another protocol is given up when none is recognised.
+const CHANGE_BYTES_MAX: usize = 4096;
+
+/// Bytes a direction may hold while its protocol is unknown, unless its window is larger.
+const UNKNOWN_BYTES_MAX: u64 = 100_000;
+
+/// Connections that may be announced with one piece of data.
+const EXPECTATIONS_MAX: usize = 8;
+
+/// Flow-wide events, by Suricata's names.
+mod event {
+    pub const MISMATCH: &str = "applayer_mismatch_protocol_both_directions";
+    pub const WRONG_DIRECTION: &str = "applayer_wrong_direction_first_data";
+    pub const ONE_DIRECTION: &str = "applayer_detect_protocol_only_one_direction";
+    pub const SKIPPED: &str = "applayer_proto_detection_skipped";
+    pub const NO_TLS: &str = "applayer_no_tls_after_starttls";
+    pub const UNEXPECTED: &str = "applayer_unexpected_protocol";
+}
+
+/// What becomes of the encrypted remainder of a flow: `app-layer.protocols.tls.encryption-handling`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EncryptionHandling {
+    /// Count it, look at no payload.
+    #[default]
+    TrackOnly,
+    /// Take the flow out of inspection altogether.
+    Bypass,
+    /// Go on as with any other payload.
+    Full,
+}
+
+/// Application-layer counters of one worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppStats {
+    /// Flows identified, by protocol number.
+    pub flows: Vec<u64>,
+    /// Flows not identified.
+    pub failed: u64,
+    /// Flows whose parser gave up, by protocol number.
+    pub errors: Vec<u64>,
+}
+
+impl AppStats {
+    fn count(list: &mut Vec<u64>, proto: AppProto) {
+        let i = usize::from(proto.0);
+        if list.len() <= i {
+            list.resize(i + 1, 0);
+        }
+        if let Some(counter) = list.get_mut(i) {
+            *counter += 1;
+        }
+    }
+}
+
+/// What all flows of a worker share.
+#[derive(Debug)]
+pub struct AppContext {
+    /// Bounds of the parsers.
+    pub limits: Limits,
+    /// Whether data is inspected before it is delivered.
+    pub inline: bool,
+    /// Whether sessions may be picked up in the middle: a sender's bytes may then be the other side's.
+    pub midstream: bool,
+    /// What becomes of encrypted TLS.
+    pub tls_encryption: EncryptionHandling,
+    /// Counters.
+    pub stats: AppStats,
+    tcp: Identifier,
+    udp: Identifier,
+    expectations: Expectations,
+}
+
+impl AppContext {
+    /// For one worker.
+    pub fn new(limits: Limits, inline: bool, midstream: bool) -> Self {
+        Self {
+            limits,
+            inline,
+            midstream,
+            tls_encryption: EncryptionHandling::default(),
+            stats: AppStats::default(),
+            tcp: Identifier::of_registry(Rides::Tcp),
+            udp: Identifier::of_registry(Rides::Udp),
+            expectations: Expectations::default(),
+        }
+    }
+
+    /// Memory of the table of announced connections.
+    pub fn bound(&self) -> MemoryBound {
+        self.expectations.bound()
+    }
+}
+
+/// A change of protocol that was announced and has not happened yet.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    to: Option<AppProto>,
+}
 
 /// Application-layer state of one flow.
 #[derive(Debug)]
@@ -17,6 +127,21 @@ pub struct AppLayer {
     pub session: Option<Box<dyn Session>>,
     /// Flow-wide `applayer_*` events not yet logged or inspected.
     pub events: Vec<&'static str>,
+    /// Whether the parser gave up: nothing of what follows is parsed.
+    pub error: bool,
+    /// Per direction: nothing more will be parsed, so that transactions count as complete in it.
+    pub ended: [bool; 2],
+    /// Per direction: identification of it ended with the packet in hand (cleared by who reads it).
+    pub identified_now: [bool; 2],
+    completed: [bool; 2],
+    progress: Progress,
+    /// A parser was given data: what came first matters no more.
+    data_taken: bool,
+    /// Directions identified, whose bytes wait until the other side's first ones are parsed.
+    waiting: [bool; 2],
+    change: Option<Change>,
+    /// Nothing is parsed any more.
+    disabled: bool,
 }
 
 impl Default for AppLayer {
@@ -28,6 +153,688 @@ impl Default for AppLayer {
             expected: None,
             session: None,
             events: Vec::new(),
+            error: false,
+            ended: [false; 2],
+            identified_now: [false; 2],
+            completed: [false; 2],
+            progress: Progress::default(),
+            data_taken: false,
+            waiting: [false; 2],
+            change: None,
+            disabled: false,
         }
     }
+}
+
+/// The application layer of a flow together with what its worker shares: what the stream engine hands bytes to.
+#[derive(Debug)]
+pub struct AppInput<'a> {
+    /// The flow's.
+    pub layer: &'a mut AppLayer,
+    /// The worker's.
+    pub context: &'a mut AppContext,
+}
+
+impl Receiver for AppInput<'_> {
+    fn receive(&mut self, flow: &mut Flow, offer: &Offer<'_>) -> Taken {
+        self.layer.receive(self.context, flow, offer)
+    }
+
+    fn swap_directions(&mut self) {
+        self.layer.swap_directions();
+    }
+}
+
+impl AppLayer {
+    /// Makes it fit for another flow, keeping what memory it has.
+    pub fn recycle(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        events.clear();
+        *self = Self {
+            events,
+            ..Self::default()
+        };
+    }
+
+    /// Whether nothing more is parsed in this flow.
+    pub fn is_disabled(&self) -> bool {
+        self.disabled
+    }
+
+    /// Whether a change of protocol was announced that has not happened yet.
+    pub fn is_changing(&self) -> bool {
+        self.change.is_some()
+    }
+
+    /// Exchanges the directions.
+    pub fn swap_directions(&mut self) {
+        self.seen.swap(0, 1);
+        self.ended.swap(0, 1);
+        self.identified_now.swap(0, 1);
+        self.completed.swap(0, 1);
+        self.waiting.swap(0, 1);
+        self.progress.swap();
+    }
+
+    fn raise(&mut self, event: &'static str) {
+        if !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+
+    /// Stops parsing: nothing was recognised, or what was cannot be right.
+    fn give_up(&mut self, context: &mut AppContext) -> Taken {
+        self.disabled = true;
+        self.session = None;
+        self.change = None;
+        self.proto = AppProto::FAILED;
+        self.ended = [true; 2];
+        self.completed = [true; 2];
+        for seen in &mut self.seen {
+            if *seen == AppProto::UNKNOWN {
+                *seen = AppProto::FAILED;
+            }
+        }
+        self.identified_now = [true; 2];
+        context.stats.failed += 1;
+        Taken {
+            next: Next::Stop,
+            ..Taken::default()
+        }
+    }
+
+    fn receive(&mut self, context: &mut AppContext, flow: &mut Flow, offer: &Offer<'_>) -> Taken {
+        if self.disabled {
+            return Taken {
+                next: Next::Stop,
+                ..Taken::default()
+            };
+        }
+        let direction = offer.direction;
+        if offer.gap > 0 {
+            return self.receive_gap(context, flow, offer);
+        }
+        if std::mem::replace(&mut self.waiting[direction.index()], false) {
+            return self.after_identification(context, flow, offer);
+        }
+        let seen = pick(&self.seen, direction);
+        if seen == AppProto::UNKNOWN && !pick(&self.completed, direction) {
+            return self.identify(context, flow, offer);
+        }
+        if seen != AppProto::UNKNOWN && self.change.is_some() {
+            return self.identify_again(context, flow, offer);
+        }
+        if self.proto.is_known() {
+            return self.parse(
+                context,
+                flow,
+                direction,
+                offer.bytes,
+                0,
+                offer.end,
+                offer.ts,
+            );
+        }
+        Taken {
+            next: Next::Wait,
+            ..Taken::default()
+        }
+    }
+
+    fn receive_gap(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        offer: &Offer<'_>,
+    ) -> Taken {
+        if pick(&self.seen, offer.direction) == AppProto::UNKNOWN {
+            set(&mut self.completed, offer.direction, true);
+            if self.proto == AppProto::UNKNOWN {
+                return Taken {
+                    next: Next::Wait,
+                    ..Taken::default()
+                };
+            }
+        }
+        if self.change.take().is_some() || !self.proto.is_known() {
+            return Taken {
+                next: Next::Wait,
+                ..Taken::default()
+            };
+        }
+        self.parse(
+            context,
+            flow,
+            offer.direction,
+            &[],
+            offer.gap,
+            offer.end,
+            offer.ts,
+        )
+    }
+
+    /// Bytes of a direction whose protocol is not known yet.
+    fn identify(&mut self, context: &mut AppContext, flow: &mut Flow, offer: &Offer<'_>) -> Taken {
+        let direction = offer.direction;
+        let found = self.look(
+            context,
+            flow,
+            direction,
+            offer.bytes,
+            &Transport::Tcp,
+            offer.ts,
+        );
+        let Some(found) = found else {
+            return self.not_identified(context, flow, offer);
+        };
+        set(&mut self.seen, direction, found.proto);
+        set(&mut self.identified_now, direction, true);
+        set(&mut self.completed, direction, true);
+        let other = pick(&self.seen, direction.reverse());
+        if other != AppProto::UNKNOWN && other != found.proto {
+            self.raise(event::MISMATCH);
+            // What was already parsed stays; otherwise the server is believed.
+            self.proto = if self.data_taken || direction == Direction::ToServer {
+                other
+            } else {
+                found.proto
+            };
+        } else {
+            self.proto = found.proto;
+        }
+        if other != AppProto::UNKNOWN {
+            AppStats::count(&mut context.stats.flows, self.proto);
+        }
+        if found.reversed && offer.midstream && other == AppProto::UNKNOWN {
+            set(&mut self.waiting, direction, true);
+            return Taken {
+                next: Next::Reverse,
+                ..Taken::default()
+            };
+        }
+        self.after_reversal(context, flow, offer)
+    }
+
+    /// Once the direction is certain: the first data of the connection is parsed first.
+    fn after_reversal(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        offer: &Offer<'_>,
+    ) -> Taken {
+        if !self.data_taken && offer.first_data == Some(offer.direction.reverse()) {
+            set(&mut self.waiting, offer.direction, true);
+            return Taken {
+                next: Next::OtherSideFirst,
+                ..Taken::default()
+            };
+        }
+        self.after_identification(context, flow, offer)
+    }
+
+    fn after_identification(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        offer: &Offer<'_>,
+    ) -> Taken {
+        let direction = offer.direction;
+        if self.change.take().is_some() {
+            self.raise(event::UNEXPECTED);
+        }
+        if !self.data_taken {
+            let first = registry::protocol(self.proto).and_then(Protocol::first_data);
+            if let Some(first) = first {
+                if offer.first_data.is_some_and(|seen| seen != first) {
+                    self.raise(event::WRONG_DIRECTION);
+                    return self.give_up(context);
+                }
+                if direction != first {
+                    // Identified by the answer, the question not seen yet: start over when it comes.
+                    self.session = None;
+                    set(&mut self.completed, direction, false);
+                    set(&mut self.seen, direction, AppProto::UNKNOWN);
+                    set(&mut self.progress.patterns_done, direction, false);
+                    set(&mut self.progress.probes_done, direction, false);
+                    set(&mut self.progress.expectations_done, direction, false);
+                    return Taken {
+                        next: Next::Wait,
+                        ..Taken::default()
+                    };
+                }
+            }
+        }
+        self.data_taken = true;
+        if pick(&self.seen, direction.reverse()) == AppProto::UNKNOWN
+            && pick(&self.completed, direction.reverse())
+        {
+            AppStats::count(&mut context.stats.flows, self.proto);
+        }
+        self.parse(
+            context,
+            flow,
+            direction,
+            offer.bytes,
+            0,
+            offer.end,
+            offer.ts,
+        )
+    }
+
+    /// Nothing recognised in this direction, so far or for good.
+    fn not_identified(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        offer: &Offer<'_>,
+    ) -> Taken {
+        let direction = offer.direction;
+        let wait = Taken {
+            next: Next::Wait,
+            ..Taken::default()
+        };
+        if offer.midstream && self.progress.settled(Direction::ToServer) {
+            return self.give_up(context);
+        }
+        let other = pick(&self.seen, direction.reverse());
+        if other == AppProto::UNKNOWN {
+            if self.change.is_some() {
+                if offer.bytes.len() >= CHANGE_BYTES_MAX || offer.end {
+                    return self.give_up(context);
+                }
+                return wait;
+            }
+            return if self.hopeless(offer) {
+                self.give_up(context)
+            } else {
+                wait
+            };
+        }
+        let first = registry::protocol(other).and_then(Protocol::first_data);
+        if !self.data_taken && first.is_some_and(|first| first != direction) {
+            return self.give_up(context);
+        }
+        if self.progress.settled(direction) {
+            if !offer.bytes.is_empty() {
+                self.data_taken = true;
+            }
+            let mut taken = wait;
+            if other != AppProto::FAILED {
+                taken = self.parse(
+                    context,
+                    flow,
+                    direction,
+                    offer.bytes,
+                    0,
+                    offer.end,
+                    offer.ts,
+                );
+                self.raise(event::ONE_DIRECTION);
+                AppStats::count(&mut context.stats.flows, self.proto);
+            }
+            set(&mut self.seen, direction, AppProto::FAILED);
+            set(&mut self.completed, direction, true);
+            set(&mut self.identified_now, direction, true);
+            return taken;
+        }
+        if offer.end {
+            let proto = self.proto;
+            set(&mut self.seen, direction, proto);
+            set(&mut self.completed, direction, true);
+            AppStats::count(&mut context.stats.flows, proto);
+        }
+        wait
+    }
+
+    /// Whether waiting for more bytes cannot help, or costs too much memory.
+    fn hopeless(&mut self, offer: &Offer<'_>) -> bool {
+        use Direction::{ToClient, ToServer};
+        if !offer.established {
+            return false;
+        }
+        let (held_server, held_client) = (pick(&offer.held, ToServer), pick(&offer.held, ToClient));
+        let limit_server = UNKNOWN_BYTES_MAX.max(u64::from(pick(&offer.windows, ToClient)));
+        let limit_client = UNKNOWN_BYTES_MAX.max(u64::from(pick(&offer.windows, ToServer)));
+        let (server, client) = (
+            self.progress.settled(ToServer),
+            self.progress.settled(ToClient),
+        );
+        if (server || pick(&self.completed, ToServer))
+            && (client || pick(&self.completed, ToClient))
+        {
+            return true;
+        }
+        let too_much = held_client > 2 * limit_client
+            || held_server > 2 * limit_server
+            || (server && held_server > limit_server && (held_client == 0 || !client))
+            || (client && held_client > limit_client && (held_server == 0 || !server));
+        if too_much {
+            self.raise(event::SKIPPED);
+        }
+        too_much
+    }
+
+    /// After an announced change: what do the bytes look like now?
+    fn identify_again(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        offer: &Offer<'_>,
+    ) -> Taken {
+        let (old, change) = (self.proto, self.change);
+        let forced = change.and_then(|change| change.to).filter(|to| {
+            registry::protocol(*to).is_some_and(|protocol| protocol.rides() == Rides::Switched)
+        });
+        if let Some(proto) = forced {
+            self.change = None;
+            self.begin(proto, context);
+            return self.parse(
+                context,
+                flow,
+                offer.direction,
+                offer.bytes,
+                0,
+                offer.end,
+                offer.ts,
+            );
+        }
+        let session = self.session.take();
+        self.progress = Progress::default();
+        self.proto = AppProto::UNKNOWN;
+        self.seen = [AppProto::UNKNOWN; 2];
+        self.completed = [false; 2];
+        self.ended = [false; 2];
+        let taken = self.identify(context, flow, offer);
+        if self.proto == AppProto::UNKNOWN {
+            // Not recognised yet: what it was still counts.
+            self.proto = old;
+            self.seen = [old; 2];
+            self.session = session;
+            self.ended = [true; 2];
+            return taken;
+        }
+        self.change = None;
+        if let Some(expected) = change.and_then(|change| change.to) {
+            if self.proto.is_known() && self.proto != expected {
+                self.raise(event::UNEXPECTED);
+                if expected.name() == "tls" {
+                    self.raise(event::NO_TLS);
+                }
+            }
+        }
+        taken
+    }
+
+    /// Starts a protocol whose bytes need no recognition.
+    fn begin(&mut self, proto: AppProto, context: &mut AppContext) {
+        self.proto = proto;
+        self.seen = [proto; 2];
+        self.completed = [true; 2];
+        self.ended = [false; 2];
+        self.session = None;
+        AppStats::count(&mut context.stats.flows, proto);
+    }
+
+    /// Patterns, probes, announcements.
+    fn look(
+        &mut self,
+        context: &mut AppContext,
+        flow: &Flow,
+        direction: Direction,
+        bytes: &[u8],
+        transport: &Transport,
+        ts: Timestamp,
+    ) -> Option<Identified> {
+        let other = pick(&self.seen, direction.reverse());
+        let expected = self.change.and_then(|change| change.to);
+        let hints = Hints {
+            key: flow.key,
+            first: expected.or(Some(other).filter(|other| other.is_known())),
+            either_way: context.midstream,
+        };
+        let identifier = match transport {
+            Transport::Tcp => &context.tcp,
+            Transport::Udp => &context.udp,
+        };
+        let patterns_before = pick(&self.progress.patterns_done, direction);
+        let found = identifier.identify(direction, bytes, &hints, &mut self.progress);
+        if let Some(found) = found {
+            if !patterns_before
+                && pick(&self.progress.patterns_done, direction)
+                && other == AppProto::UNKNOWN
+            {
+                // The other direction may be probed for what this one turned out to be.
+                set(&mut self.progress.probes_done, direction.reverse(), false);
+            }
+            return Some(found);
+        }
+        if pick(&self.progress.expectations_done, direction) {
+            return None;
+        }
+        set(&mut self.progress.expectations_done, direction, true);
+        let expected = context.expectations.take(&flow.key, ts)?;
+        let protocol = registry::protocol(expected.proto)?;
+        let mut session = protocol.session(&context.limits);
+        session.expected(&expected.context);
+        self.session = Some(session);
+        for seen in &mut self.seen {
+            if *seen == AppProto::UNKNOWN {
+                *seen = expected.proto;
+            }
+        }
+        Some(Identified {
+            proto: expected.proto,
+            reversed: false,
+        })
+    }
+
+    /// Gives bytes, a gap or the end to the session.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call of a parser, spelled out"
+    )]
+    fn parse(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        direction: Direction,
+        bytes: &[u8],
+        gap: u64,
+        end: bool,
+        ts: Timestamp,
+    ) -> Taken {
+        let Some(protocol) = registry::protocol(self.proto) else {
+            return Taken {
+                consumed: bytes.len(),
+                next: Next::Stop,
+                ..Taken::default()
+            };
+        };
+        if end {
+            set(&mut self.ended, direction, true);
+        }
+        let session = self
+            .session
+            .get_or_insert_with(|| protocol.session(&context.limits));
+        if bytes.is_empty() && gap == 0 && !end {
+            return Taken {
+                parsed: true,
+                ..Taken::default()
+            };
+        }
+        let info = FlowInfo {
+            key: flow.key,
+            ts,
+            flow_id: flow.id,
+            inline: context.inline,
+        };
+        let before = snapshot(session.as_ref(), direction);
+        let parsed = session.parse(direction, Input { bytes, gap, end }, &info);
+        for _ in 0..EXPECTATIONS_MAX {
+            let Some(expectation) = session.take_expectation() else {
+                break;
+            };
+            let told = session
+                .expectation_context(expectation.tag)
+                .unwrap_or_default();
+            context.expectations.add(&flow.key, expectation, told, ts);
+        }
+        let flush = snapshot(session.as_ref(), direction) != before;
+        let all = Taken {
+            consumed: bytes.len(),
+            parsed: true,
+            flush,
+            ..Taken::default()
+        };
+        match parsed {
+            Parsed::All => all,
+            Parsed::NeedMore { consumed, needed } => {
+                let consumed = consumed.min(bytes.len());
+                let rest = bytes.len() - consumed;
+                Taken {
+                    consumed,
+                    needed: rest.saturating_add(needed.max(1)),
+                    next: Next::Wait,
+                    ..all
+                }
+            }
+            Parsed::Error => {
+                self.error = true;
+                self.disabled = true;
+                self.ended = [true; 2];
+                AppStats::count(&mut context.stats.errors, self.proto);
+                Taken {
+                    flush: true,
+                    next: Next::Stop,
+                    ..all
+                }
+            }
+            Parsed::Switch { consumed, to } => {
+                self.change = Some(Change { to });
+                self.expected = to;
+                self.original = Some(self.proto);
+                self.ended = [true; 2];
+                for seen in &mut self.seen {
+                    if *seen == AppProto::UNKNOWN {
+                        *seen = self.proto;
+                    }
+                }
+                Taken {
+                    consumed: consumed.min(bytes.len()),
+                    next: Next::ProtocolChange,
+                    ..all
+                }
+            }
+            Parsed::Bypass => match context.tls_encryption {
+                EncryptionHandling::Full => all,
+                EncryptionHandling::TrackOnly if protocol.name() == "tls" => Taken {
+                    next: Next::Encrypted,
+                    ..all
+                },
+                EncryptionHandling::TrackOnly => {
+                    self.disabled = true;
+                    self.ended = [true; 2];
+                    Taken {
+                        next: Next::Stop,
+                        flush: true,
+                        ..all
+                    }
+                }
+                EncryptionHandling::Bypass => {
+                    self.disabled = true;
+                    self.ended = [true; 2];
+                    Taken {
+                        next: Next::Bypass,
+                        ..all
+                    }
+                }
+            },
+        }
+    }
+
+    /// Takes a datagram of a flow over UDP. Says whether a parser was given it, and which way it turned out to go: a
+    /// probe may show that the first packet seen was the server's.
+    pub fn datagram(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
+        mut direction: Direction,
+        bytes: &[u8],
+        ts: Timestamp,
+    ) -> (bool, Direction) {
+        if self.disabled || self.seen == [AppProto::FAILED; 2] {
+            return (false, direction);
+        }
+        if pick(&self.seen, direction) == AppProto::UNKNOWN {
+            let other = pick(&self.seen, direction.reverse());
+            let found = self.look(context, flow, direction, bytes, &Transport::Udp, ts);
+            let mut reversed = false;
+            match found {
+                None => {
+                    if other != AppProto::UNKNOWN {
+                        self.proto = other;
+                        set(&mut self.seen, direction, other);
+                    } else {
+                        set(&mut self.seen, direction, AppProto::FAILED);
+                    }
+                }
+                Some(found) => {
+                    reversed = found.reversed;
+                    set(&mut self.seen, direction, found.proto);
+                    if other.is_known() {
+                        if other != found.proto {
+                            self.raise(event::MISMATCH);
+                        }
+                    } else {
+                        self.proto = found.proto;
+                    }
+                }
+            }
+            if other == AppProto::UNKNOWN {
+                if self.proto == AppProto::UNKNOWN {
+                    self.proto = AppProto::FAILED;
+                    context.stats.failed += 1;
+                } else {
+                    AppStats::count(&mut context.stats.flows, self.proto);
+                }
+            }
+            self.identified_now = [true; 2];
+            if !self.proto.is_known() {
+                return (false, direction);
+            }
+            if reversed {
+                flow.swap_directions();
+                self.swap_directions();
+                direction = direction.reverse();
+            }
+        }
+        if !self.proto.is_known() {
+            return (false, direction);
+        }
+        let taken = self.parse(context, flow, direction, bytes, 0, false, ts);
+        if matches!(taken.next, Next::Encrypted | Next::Bypass) {
+            flow.no_payload_inspection = true;
+        }
+        (taken.parsed, direction)
+    }
+}
+
+/// Which identifier to ask.
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// How far the transactions of a direction have come: when this changes, raw stream inspection looks too.
+fn snapshot(session: &dyn Session, direction: Direction) -> (u64, u8) {
+    let transactions = session.transactions();
+    let newest = transactions
+        .len()
+        .checked_sub(1)
+        .and_then(|last| transactions.at(last));
+    (
+        transactions.total(),
+        newest.map_or(0, |tx| tx.progress(direction)),
+    )
 }

@@ -9,9 +9,11 @@
 //! Memory and work are bounded per transaction and per flow ([`Limits`]).
 
 pub mod dns;
+mod expect;
 #[cfg(test)]
 pub mod feed;
 pub mod file;
+mod identify;
 pub mod layer;
 pub mod reader;
 pub mod registry;
@@ -20,7 +22,7 @@ pub mod tls;
 mod tx;
 
 pub use file::{File, FileState, Files};
-pub use layer::AppLayer;
+pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
 pub use tx::{Transaction, TxList, TxState, TxStore};
 
 use std::any::Any;
@@ -326,6 +328,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
     /// Whether `probe` is also asked on any other port when nothing else was found (only for strong tests).
     fn probe_any_port(&self) -> bool {
         false
+    }
+
+    /// The direction that must send the first data, when the protocol prescribes it (TLS: the client).
+    fn first_data(&self) -> Option<Direction> {
+        None
     }
 
     /// Looks at the first bytes of a direction.

@@ -110,7 +110,11 @@ impl StreamBuffer {
         let mut segments = std::mem::take(&mut self.segments);
         segments.clear();
         let blocks = std::mem::take(&mut self.blocks);
-        *self = Self { segments, blocks, ..Self::default() };
+        *self = Self {
+            segments,
+            blocks,
+            ..Self::default()
+        };
     }
 
     /// Says which sequence number offset 0 has. Only before data came.
@@ -143,7 +147,9 @@ impl StreamBuffer {
     /// Offset of a sequence number at or after the base; `None` before it.
     pub(super) fn offset_of(&self, seq: u32) -> Option<u64> {
         let distance = i64::from(seq.wrapping_sub(self.base_seq) as i32);
-        u64::try_from(distance).ok().map(|distance| self.base + distance)
+        u64::try_from(distance)
+            .ok()
+            .map(|distance| self.base + distance)
     }
 
     /// Offset up to which the receiver acknowledged.
@@ -154,20 +160,32 @@ impl StreamBuffer {
     /// Bytes in order from `from` up to `to` (cut to what there is).
     pub fn slice(&self, from: u64, to: u64) -> &[u8] {
         let kept = self.bytes.get(self.head..).unwrap_or_default();
-        let from = usize::try_from(from.saturating_sub(self.base)).unwrap_or(usize::MAX).min(kept.len());
-        let to = usize::try_from(to.saturating_sub(self.base)).unwrap_or(usize::MAX).clamp(from, kept.len());
+        let from = usize::try_from(from.saturating_sub(self.base))
+            .unwrap_or(usize::MAX)
+            .min(kept.len());
+        let to = usize::try_from(to.saturating_sub(self.base))
+            .unwrap_or(usize::MAX)
+            .clamp(from, kept.len());
         kept.get(from..to).unwrap_or_default()
     }
 
     /// The first block after a hole at `offset`: where it begins, and how far it reaches.
     pub(super) fn after_hole(&self, offset: u64) -> Option<(u64, u64)> {
-        self.blocks.iter().map(|block| (block.offset, block.end())).find(|(start, _)| *start > offset)
+        self.blocks
+            .iter()
+            .map(|block| (block.offset, block.end()))
+            .find(|(start, _)| *start > offset)
     }
 
     /// Bytes of the block that holds `offset`, from there on.
     pub(super) fn block_at(&self, offset: u64) -> Option<&[u8]> {
-        let block = self.blocks.iter().find(|block| block.offset <= offset && offset < block.end())?;
-        block.bytes.get(usize::try_from(offset - block.offset).ok()?..)
+        let block = self
+            .blocks
+            .iter()
+            .find(|block| block.offset <= offset && offset < block.end())?;
+        block
+            .bytes
+            .get(usize::try_from(offset - block.offset).ok()?..)
     }
 
     /// Bytes not yet consumed by identification, in order or not.
@@ -212,7 +230,10 @@ impl StreamBuffer {
         if start == self.end() && self.blocks.first().is_none_or(|block| block.offset >= stop) {
             self.append(data, spare);
         } else {
-            if start > self.end() && self.blocks.len() >= limits.blocks && !self.touches_block(start) {
+            if start > self.end()
+                && self.blocks.len() >= limits.blocks
+                && !self.touches_block(start)
+            {
                 return Err(Refused::Limit);
             }
             result = self.insert_slowly(start, stop, data, spare);
@@ -239,7 +260,13 @@ impl StreamBuffer {
     }
 
     /// Settles overlaps, then writes the segment over what is there.
-    fn insert_slowly(&mut self, start: u64, stop: u64, data: &[u8], spare: &mut Vec<Vec<u8>>) -> Inserted {
+    fn insert_slowly(
+        &mut self,
+        start: u64,
+        stop: u64,
+        data: &[u8],
+        spare: &mut Vec<Vec<u8>>,
+    ) -> Inserted {
         let mut settled = spare.pop().unwrap_or_default();
         settled.clear();
         settled.extend_from_slice(data);
@@ -261,7 +288,9 @@ impl StreamBuffer {
                 let (from, to) = (old_start.max(start), old_stop.min(stop));
                 if from < to && policy.prefers_new((start, stop), (old_start, old_stop)) {
                     let range = (from - start) as usize..(to - start) as usize;
-                    if let (Some(to), Some(from)) = (settled.get_mut(range.clone()), data.get(range)) {
+                    if let (Some(to), Some(from)) =
+                        (settled.get_mut(range.clone()), data.get(range))
+                    {
                         to.copy_from_slice(from);
                     }
                 }
@@ -330,16 +359,31 @@ impl StreamBuffer {
         let first = self.blocks.partition_point(|block| block.end() < from);
         let last = self.blocks.partition_point(|block| block.offset <= stop);
         let block = if first < last {
-            let mut merged = self.blocks.get_mut(first).map(|block| std::mem::take(&mut block.bytes)).unwrap_or_default();
+            let mut merged = self
+                .blocks
+                .get_mut(first)
+                .map(|block| std::mem::take(&mut block.bytes))
+                .unwrap_or_default();
             let offset = self.blocks.get(first).map_or(from, |block| block.offset);
             self.block_bytes -= merged.len();
             let mut whole = if from < offset {
                 // It begins before the first block: its bytes come first.
                 let mut whole = data;
                 let stop = from + whole.len() as u64;
-                whole.extend_from_slice(merged.get(usize::try_from(stop - offset).unwrap_or(0).min(merged.len())..).unwrap_or_default());
+                whole.extend_from_slice(
+                    merged
+                        .get(
+                            usize::try_from(stop - offset)
+                                .unwrap_or(0)
+                                .min(merged.len())..,
+                        )
+                        .unwrap_or_default(),
+                );
                 give(spare, merged);
-                Block { offset: from, bytes: whole }
+                Block {
+                    offset: from,
+                    bytes: whole,
+                }
             } else {
                 let at = (from - offset) as usize;
                 let keep = merged.len().saturating_sub(at).min(data.len());
@@ -348,17 +392,26 @@ impl StreamBuffer {
                 }
                 merged.extend_from_slice(data.get(keep..).unwrap_or_default());
                 give(spare, data);
-                Block { offset, bytes: merged }
+                Block {
+                    offset,
+                    bytes: merged,
+                }
             };
             for block in self.blocks.drain(first..last).skip(1) {
                 self.block_bytes -= block.bytes.len();
-                let overlap = usize::try_from(whole.end().saturating_sub(block.offset)).unwrap_or(usize::MAX);
-                whole.bytes.extend_from_slice(block.bytes.get(overlap..).unwrap_or_default());
+                let overlap =
+                    usize::try_from(whole.end().saturating_sub(block.offset)).unwrap_or(usize::MAX);
+                whole
+                    .bytes
+                    .extend_from_slice(block.bytes.get(overlap..).unwrap_or_default());
                 give(spare, block.bytes);
             }
             whole
         } else {
-            Block { offset: from, bytes: data }
+            Block {
+                offset: from,
+                bytes: data,
+            }
         };
         self.block_bytes += block.bytes.len();
         self.blocks.insert(first, block);
@@ -366,7 +419,11 @@ impl StreamBuffer {
 
     /// Moves blocks that the bytes in order have reached behind them.
     fn join_blocks(&mut self, spare: &mut Vec<Vec<u8>>) {
-        while self.blocks.first().is_some_and(|block| block.offset <= self.end()) {
+        while self
+            .blocks
+            .first()
+            .is_some_and(|block| block.offset <= self.end())
+        {
             let block = self.blocks.remove(0);
             self.block_bytes -= block.bytes.len();
             let overlap = usize::try_from(self.end() - block.offset).unwrap_or(usize::MAX);
@@ -379,7 +436,9 @@ impl StreamBuffer {
     fn remember(&mut self, start: u64, stop: u64) {
         match self.segments.back() {
             Some(last) if *last > (start, stop) => {
-                let at = self.segments.partition_point(|segment| *segment < (start, stop));
+                let at = self
+                    .segments
+                    .partition_point(|segment| *segment < (start, stop));
                 self.segments.insert(at, (start, stop));
             }
             _ => self.segments.push_back((start, stop)),
@@ -405,11 +464,17 @@ impl StreamBuffer {
     /// Gives up everything before `offset`.
     pub(super) fn give_up(&mut self, offset: u64, spare: &mut Vec<Vec<u8>>) {
         let offset = offset.min(self.end());
-        let Some(cut) = offset.checked_sub(self.base).filter(|cut| *cut > 0) else { return };
+        let Some(cut) = offset.checked_sub(self.base).filter(|cut| *cut > 0) else {
+            return;
+        };
         self.head += cut as usize;
         self.base = offset;
         self.base_seq = self.base_seq.wrapping_add(cut as u32);
-        while self.segments.front().is_some_and(|segment| segment.1 <= offset) {
+        while self
+            .segments
+            .front()
+            .is_some_and(|segment| segment.1 <= offset)
+        {
             self.segments.pop_front();
         }
         if self.head == self.bytes.len() {
@@ -458,17 +523,33 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: InsertLimits = InsertLimits { bytes: 1 << 20, blocks: 64, free: 1 << 30 };
+    const LIMITS: InsertLimits = InsertLimits {
+        bytes: 1 << 20,
+        blocks: 64,
+        free: 1 << 30,
+    };
 
     fn put(buffer: &mut StreamBuffer, offset: u64, data: &[u8]) -> Inserted {
-        buffer.insert(offset, data, LIMITS, &mut Vec::new()).expect("room")
+        buffer
+            .insert(offset, data, LIMITS, &mut Vec::new())
+            .expect("room")
     }
 
     #[test]
     fn segments_in_any_order_make_one_stream() {
         let mut buffer = StreamBuffer::default();
-        for (offset, data) in [(6, "GH"), (2, "CD"), (9, "J"), (4, "EF"), (8, "I"), (0, "AB")] {
-            assert_eq!(put(&mut buffer, offset, data.as_bytes()), Inserted::default());
+        for (offset, data) in [
+            (6, "GH"),
+            (2, "CD"),
+            (9, "J"),
+            (4, "EF"),
+            (8, "I"),
+            (0, "AB"),
+        ] {
+            assert_eq!(
+                put(&mut buffer, offset, data.as_bytes()),
+                Inserted::default()
+            );
         }
         assert_eq!(buffer.slice(0, 100), b"ABCDEFGHIJ");
         assert!(buffer.blocks.is_empty() && buffer.block_bytes == 0);
@@ -482,11 +563,28 @@ mod tests {
             (OsPolicy::Bsd, "aaaaBBBBcc"),
             (OsPolicy::Solaris, "aaaaBBcccc"),
         ] {
-            let mut buffer = StreamBuffer { policy: Some(policy), ..StreamBuffer::default() };
+            let mut buffer = StreamBuffer {
+                policy: Some(policy),
+                ..StreamBuffer::default()
+            };
             put(&mut buffer, 0, b"aaaa");
             put(&mut buffer, 4, b"BBBB");
-            let inserted = put(&mut buffer, if policy == OsPolicy::Last { 4 } else { 6 }, if policy == OsPolicy::Last { b"ccccdc" } else { b"cccc" });
-            assert_eq!(inserted, Inserted { overlap: true, different: true });
+            let inserted = put(
+                &mut buffer,
+                if policy == OsPolicy::Last { 4 } else { 6 },
+                if policy == OsPolicy::Last {
+                    b"ccccdc"
+                } else {
+                    b"cccc"
+                },
+            );
+            assert_eq!(
+                inserted,
+                Inserted {
+                    overlap: true,
+                    different: true
+                }
+            );
             assert_eq!(buffer.slice(0, 100), expected.as_bytes(), "{policy:?}");
         }
     }
@@ -494,7 +592,10 @@ mod tests {
     #[test]
     fn a_segment_that_begins_earlier_wins_for_bsd_but_not_for_first() {
         for (policy, expected) in [(OsPolicy::Bsd, b"xyyyyzz"), (OsPolicy::First, b"xyyzzzz")] {
-            let mut buffer = StreamBuffer { policy: Some(policy), ..StreamBuffer::default() };
+            let mut buffer = StreamBuffer {
+                policy: Some(policy),
+                ..StreamBuffer::default()
+            };
             put(&mut buffer, 3, b"zzzz");
             put(&mut buffer, 1, b"yyyy");
             put(&mut buffer, 0, b"x");
@@ -506,7 +607,13 @@ mod tests {
     fn equal_overlap_is_no_difference() {
         let mut buffer = StreamBuffer::default();
         put(&mut buffer, 0, b"hello");
-        assert_eq!(put(&mut buffer, 2, b"llo w"), Inserted { overlap: true, different: false });
+        assert_eq!(
+            put(&mut buffer, 2, b"llo w"),
+            Inserted {
+                overlap: true,
+                different: false
+            }
+        );
         assert_eq!(buffer.slice(0, 100), b"hello w");
     }
 
@@ -519,9 +626,22 @@ mod tests {
         let full = buffer.insert(4000, b"y", LIMITS, &mut Vec::new());
         assert_eq!(full, Err(Refused::Limit));
         assert!(buffer.insert(0, b"ab", LIMITS, &mut Vec::new()).is_ok());
-        let fat = buffer.insert(3, &[0; 100], InsertLimits { bytes: 50, ..LIMITS }, &mut Vec::new());
+        let fat = buffer.insert(
+            3,
+            &[0; 100],
+            InsertLimits {
+                bytes: 50,
+                ..LIMITS
+            },
+            &mut Vec::new(),
+        );
         assert_eq!(fat, Err(Refused::Limit));
-        let none = buffer.insert(3, &[0; 100], InsertLimits { free: 50, ..LIMITS }, &mut Vec::new());
+        let none = buffer.insert(
+            3,
+            &[0; 100],
+            InsertLimits { free: 50, ..LIMITS },
+            &mut Vec::new(),
+        );
         assert_eq!(none, Err(Refused::Memory));
     }
 
@@ -541,12 +661,19 @@ mod tests {
     fn an_empty_buffer_holds_no_memory() {
         let mut spare = Vec::new();
         let mut buffer = StreamBuffer::default();
-        buffer.insert(0, &[1; 5000], LIMITS, &mut spare).expect("room");
-        buffer.insert(9000, &[1; 100], LIMITS, &mut spare).expect("room");
+        buffer
+            .insert(0, &[1; 5000], LIMITS, &mut spare)
+            .expect("room");
+        buffer
+            .insert(9000, &[1; 100], LIMITS, &mut spare)
+            .expect("room");
         buffer.give_up(5000, &mut spare);
         assert_eq!(buffer.held(), 100);
         buffer.skip_hole(9000, &mut spare);
-        assert_eq!((buffer.base(), buffer.end(), buffer.app), (9000, 9100, 9000));
+        assert_eq!(
+            (buffer.base(), buffer.end(), buffer.app),
+            (9000, 9100, 9000)
+        );
         buffer.close(&mut spare);
         assert_eq!(buffer.held(), 0);
         assert!(!spare.is_empty());

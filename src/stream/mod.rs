@@ -350,12 +350,20 @@ enum FirstData {
 impl StreamPair {
     fn side(&self, direction: Direction) -> &StreamBuffer {
         let [to_server, to_client] = &self.sides;
-        if direction == Direction::ToServer { to_server } else { to_client }
+        if direction == Direction::ToServer {
+            to_server
+        } else {
+            to_client
+        }
     }
 
     fn side_mut(&mut self, direction: Direction) -> &mut StreamBuffer {
         let [to_server, to_client] = &mut self.sides;
-        if direction == Direction::ToServer { to_server } else { to_client }
+        if direction == Direction::ToServer {
+            to_server
+        } else {
+            to_client
+        }
     }
 
     /// Whether the application layer gets no more data of this connection.
@@ -378,7 +386,12 @@ pub struct StreamEngine {
 impl StreamEngine {
     /// For one worker.
     pub fn new(settings: StreamSettings) -> Self {
-        Self { settings, stats: StreamStats::default(), held: 0, spare: Vec::new() }
+        Self {
+            settings,
+            stats: StreamStats::default(),
+            held: 0,
+            spare: Vec::new(),
+        }
     }
 
     /// Settings.
@@ -393,7 +406,80 @@ impl StreamEngine {
 
     /// The most memory stream data takes in this worker.
     pub fn bound(&self) -> MemoryBound {
-        MemoryBound { what: "stream reassembly", bytes: self.settings.memory_bytes }
+        MemoryBound {
+            what: "stream reassembly",
+            bytes: self.settings.memory_bytes,
+        }
+    }
+
+    /// Takes a TCP packet: state machine, reassembly, application layer. `direction` as the flow table found it.
+    ///
+    /// To be called before detection. What is wrong with the packet is added to `events`.
+    pub fn packet<R: Receiver>(
+        &mut self,
+        packet: &Packet<'_>,
+        direction: Direction,
+        flow: &mut Flow,
+        streams: &mut StreamPair,
+        receiver: &mut R,
+        events: &mut EventSet,
+    ) -> StreamVerdict {
+        let _ = (packet, flow, streams, receiver, events);
+        StreamVerdict::new(direction)
+    }
+
+    /// Whether a flow that ends has something left to inspect, per direction. `pending` says in which directions the
+    /// application layer has transactions that are not inspected to their end.
+    pub fn unfinished(&self, flow: &Flow, streams: &StreamPair, pending: [bool; 2]) -> [bool; 2] {
+        let _ = (flow, streams, pending);
+        [false; 2]
+    }
+
+    /// Ends a direction of a flow that ends: hands over what is there, acknowledged or not. Then the pipeline inspects a
+    /// pseudo packet ([`crate::packet::PacketOrigin::FlowTimeout`]) of this direction. To the server first.
+    pub fn end<R: Receiver>(
+        &mut self,
+        direction: Direction,
+        flow: &mut Flow,
+        streams: &mut StreamPair,
+        receiver: &mut R,
+        events: &mut EventSet,
+    ) -> StreamVerdict {
+        let _ = (flow, streams, receiver, events);
+        StreamVerdict::new(direction)
+    }
+
+    /// What raw stream inspection of a packet (or pseudo packet) of this direction shall look at, piece by piece: call
+    /// until it returns `None`, passing the end of the piece before (at first `None`).
+    ///
+    /// Passive mode: what was acknowledged, once a chunk is full, the application layer made progress or the stream
+    /// ends. Inline mode: the packet's bytes with those around them.
+    pub fn window<'s>(
+        &self,
+        direction: Direction,
+        flow: &Flow,
+        streams: &'s StreamPair,
+        after: Option<u64>,
+    ) -> Option<StreamWindow<'s>> {
+        let _ = (direction, flow, streams, after);
+        None
+    }
+
+    /// Says that raw inspection of a direction has come this far (`None`: nobody is interested in what there is). To be
+    /// called after the inspection of each packet, also when there was no window: it gives up what is no longer needed.
+    pub fn inspected(
+        &mut self,
+        direction: Direction,
+        flow: &Flow,
+        streams: &mut StreamPair,
+        upto: Option<u64>,
+    ) {
+        let _ = (direction, flow, streams, upto);
+    }
+
+    /// Gives up what a flow still holds. To be called before its slot is recycled.
+    pub fn release(&mut self, streams: &mut StreamPair) {
+        let _ = streams;
     }
 
     /// Bytes of stream data held now.

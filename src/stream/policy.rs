@@ -73,7 +73,12 @@ impl OsPolicy {
             },
             Self::OldLinux => new.0 < old.0 || (new.0 == old.0 && covers_end),
             Self::Linux => new.0 < old.0 || (new.0 == old.0 && new.1 > old.1),
-            Self::Bsd | Self::Hpux10 | Self::Irix | Self::Windows | Self::Windows2003 | Self::MacOs => new.0 < old.0,
+            Self::Bsd
+            | Self::Hpux10
+            | Self::Irix
+            | Self::Windows
+            | Self::Windows2003
+            | Self::MacOs => new.0 < old.0,
         }
     }
 }
@@ -89,7 +94,8 @@ impl HostPolicies {
     /// Adds a network. A prefix longer than the address is taken as a host.
     pub fn add(&mut self, network: IpAddr, prefix: u8, policy: OsPolicy) {
         self.networks.push((network, prefix, policy));
-        self.networks.sort_by_key(|(_, prefix, _)| std::cmp::Reverse(*prefix));
+        self.networks
+            .sort_by_key(|(_, prefix, _)| std::cmp::Reverse(*prefix));
     }
 
     /// The policy of a receiver.
@@ -105,7 +111,11 @@ impl HostPolicies {
             }
             _ => false,
         };
-        self.networks.iter().find(within).map(|(_, _, policy)| *policy).unwrap_or_default()
+        self.networks
+            .iter()
+            .find(within)
+            .map(|(_, _, policy)| *policy)
+            .unwrap_or_default()
     }
 }
 
@@ -122,7 +132,10 @@ mod tests {
         assert_eq!(hosts.of([10, 1, 2, 3].into()), OsPolicy::Linux);
         assert_eq!(hosts.of([10, 2, 2, 3].into()), OsPolicy::Windows);
         assert_eq!(hosts.of([192, 0, 2, 1].into()), OsPolicy::Last);
-        assert_eq!(hosts.of(std::net::Ipv6Addr::LOCALHOST.into()), OsPolicy::Bsd);
+        assert_eq!(
+            hosts.of(std::net::Ipv6Addr::LOCALHOST.into()),
+            OsPolicy::Bsd
+        );
     }
 
     #[test]
@@ -130,9 +143,16 @@ mod tests {
         let (before, same, after) = ((0, 10), (5, 15), (7, 20));
         let old = (5, 15);
         assert!(OsPolicy::Bsd.prefers_new(before, old) && !OsPolicy::Bsd.prefers_new(same, old));
-        assert!(OsPolicy::OldLinux.prefers_new(same, old) && !OsPolicy::Linux.prefers_new(same, old));
+        assert!(
+            OsPolicy::OldLinux.prefers_new(same, old) && !OsPolicy::Linux.prefers_new(same, old)
+        );
         assert!(OsPolicy::Linux.prefers_new((5, 16), old));
-        assert!(OsPolicy::Solaris.prefers_new(after, old) && !OsPolicy::Solaris.prefers_new(before, old));
-        assert!(OsPolicy::Last.prefers_new(after, old) && !OsPolicy::First.prefers_new(before, old));
+        assert!(
+            OsPolicy::Solaris.prefers_new(after, old)
+                && !OsPolicy::Solaris.prefers_new(before, old)
+        );
+        assert!(
+            OsPolicy::Last.prefers_new(after, old) && !OsPolicy::First.prefers_new(before, old)
+        );
     }
 }

@@ -104,6 +104,11 @@ impl File {
         }
     }
 
+    /// Up to where detection has seen it.
+    pub fn inspected(&self) -> u64 {
+        self.inspected
+    }
+
     /// Detection has seen everything up to `offset`.
     pub fn set_inspected(&mut self, offset: u64) {
         self.inspected = self.inspected.max(offset);

@@ -13,6 +13,7 @@ mod expect;
 #[cfg(test)]
 pub mod feed;
 pub mod file;
+pub mod http1;
 mod identify;
 pub mod layer;
 pub mod reader;

@@ -9,6 +9,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::dns::LLMNR,
     &super::tls::TLS,
     &super::ssh::SSH,
+    &super::http1::HTTP,
 ];
 
 /// The protocol of a number.

@@ -113,4 +113,4 @@ def fragments_attack(lab):
     lab._ip("-n sk-r -6 addr flush dev dmz")
     lab.capture()
     lab.run("sk-c", "curl -s -m 5 -o /dev/null -w '%{http_code}' -H 'X-Filler: " + "tea-" * 275 + "' -H 'X-Last: 1' 'http://10.20.0.80/api/ok.json'")
-    lab.run("sk-c", "curl -s -m 5 -o /dev/null -w '%{http_code}' -d 'pass=x&note=" + "tea+" * 225 + "' --data-urlencode \"user=x' UNION SELECT name FROM account --\" http://10.20.0.80/login.php")
+    lab.run("sk-c", "curl -s -m 5 -o /dev/null -w '%{http_code}' -d 'pass=x&note=" + "tea+" * 222 + "' --data-urlencode \"user=x' UNION SELECT name FROM account --\" http://10.20.0.80/login.php")

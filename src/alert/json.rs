@@ -64,6 +64,28 @@ impl<'a> Json<'a> {
         self
     }
 
+    /// Writes a member's name that came from the wire, with JSON's escapes; a value must follow.
+    pub fn hostile_key(&mut self, name: &[u8]) -> &mut Self {
+        self.separate();
+        self.out.push(b'"');
+        escape(self.out, name);
+        self.out.extend_from_slice(b"\":");
+        self.comma = false;
+        self
+    }
+
+    /// A string member of at most `max` bytes; how many were left out is told at its end, as Suricata does.
+    pub fn limited(&mut self, name: &str, value: impl AsRef<[u8]>, max: usize) -> &mut Self {
+        let value = value.as_ref();
+        match value.get(..max) {
+            Some(kept) if value.len() > max => {
+                let cut = format!("[truncated {} additional bytes]", value.len() - max);
+                self.str(name, [kept, cut.as_bytes()].concat())
+            }
+            _ => self.str(name, value),
+        }
+    }
+
     /// Opens an object as the value of `name`.
     pub fn object(&mut self, name: &str) -> &mut Self {
         self.key(name);

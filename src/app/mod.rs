@@ -8,6 +8,7 @@
 //! A field that a protocol declares *is* a rule keyword: parser and rule language cannot drift apart.
 //! Memory and work are bounded per transaction and per flow ([`Limits`]).
 
+pub mod ber;
 pub mod dns;
 mod expect;
 #[cfg(test)]
@@ -16,6 +17,9 @@ pub mod file;
 pub mod http1;
 mod identify;
 pub mod layer;
+pub mod ldap;
+pub mod mqtt;
+pub mod number;
 pub mod reader;
 pub mod registry;
 pub mod ssh;

@@ -10,6 +10,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::tls::TLS,
     &super::ssh::SSH,
     &super::http1::HTTP,
+    &super::mqtt::MQTT,
+    &super::ldap::LDAP,
 ];
 
 /// The protocol of a number.

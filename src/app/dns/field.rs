@@ -4,7 +4,7 @@
 
 use super::DnsTx;
 use super::message::{Message, Name, RCODES, RRTYPES, Record};
-use crate::app::{Access, Field, FieldDirection, Transaction};
+use crate::app::{Access, Field, FieldDirection, FieldTest, Transaction, number};
 use crate::packet::Direction;
 
 fn of(tx: &dyn Transaction, direction: Direction) -> Option<&DnsTx> {
@@ -139,6 +139,10 @@ fn rrtype(tx: &dyn Transaction, d: Direction, index: usize) -> Option<u64> {
     found.map(u64::from)
 }
 
+fn rrtype_test(argument: &str) -> Result<Box<dyn FieldTest>, String> {
+    number::list(argument, RRTYPES, 65535, rrtype)
+}
+
 const fn field(
     name: &'static str,
     direction: FieldDirection,
@@ -232,11 +236,7 @@ pub(super) static DNS: &[Field] = &[
     field(
         "dns.rrtype",
         FieldDirection::Both,
-        Access::Integer {
-            value: rrtype,
-            names: RRTYPES,
-            max: 65535,
-        },
+        Access::Test(rrtype_test),
         "record types asked or answered",
     ),
 ];

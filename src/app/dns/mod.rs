@@ -406,10 +406,6 @@ mod tests {
             ["www.google.com"]
         );
         assert_eq!(
-            feed.field(&DNS, 1, "dns.rrtype", Direction::ToClient),
-            ["16", "1"]
-        );
-        assert_eq!(
             feed.field(&DNS, 1, "dns.response.rrname", Direction::ToClient)
                 .len(),
             3

@@ -168,6 +168,8 @@ pub struct Outbox {
     pub findings: Vec<Finding>,
     /// Outcomes of earlier findings.
     pub outcomes: Vec<OutcomeNote>,
+    /// Order of the next record or finding; see [`Outbox::begin`].
+    next_order: u64,
 }
 
 impl Outbox {
@@ -178,6 +180,18 @@ impl Outbox {
         self.findings.clear();
         self.outcomes.clear();
         self.last = false;
+    }
+
+    /// Begins the records of a packet: `order` ranks it among what other workers say with the same packet number (inner
+    /// packets of tunnels, flows that time out at the same moment).
+    pub fn begin(&mut self, order: u64) {
+        self.next_order = order << 20;
+    }
+
+    /// The order of one more record or finding.
+    pub fn rank(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
     }
 
     /// The bytes of a range; empty when out of range.

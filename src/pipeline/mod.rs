@@ -1,1 +1,20 @@
-//! pipeline
+//! The wiring: stages on threads, rings between them. The stages do not know.
+//!
+//! ```text
+//! fused      feeder → worker → anomaly → report                       one thread
+//! threaded   feeder ─ring─▶ worker 0..n ─ring─▶ report (merges by batch, anomaly in packet order)
+//! ```
+//!
+//! Every worker receives every batch, and answers every batch: the report stage takes the answers of all workers to one
+//! batch together, in packet order, so that what comes out does not depend on their number.
+
+mod feeder;
+mod host_records;
+mod replay;
+mod report;
+mod signature_worker;
+
+pub use feeder::{Feeder, FeederStats};
+pub use replay::{ReplayOptions, ReplaySummary, replay};
+pub use report::{ReportStage, Said};
+pub use signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};

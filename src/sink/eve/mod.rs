@@ -99,7 +99,7 @@ pub fn record(
 /// Notes the text from `start` on as a record.
 pub(crate) fn push(out: &mut Outbox, number: u64, kind: &'static str, start: usize) {
     let line = out.since(start);
-    let order = (out.records.len() + out.findings.len()) as u64;
+    let order = out.rank();
     out.records.push(Record {
         number,
         order,

@@ -1,0 +1,129 @@
+//! From a source to batches: takes frames, decodes them, and gives each worker its packets.
+
+use crate::capture::{CaptureError, FrameBatch, Source};
+use crate::decode::{DecodeSettings, Decoder, RawFrame};
+use crate::packet::{Batch, FrameBytes, Layers, Slice, Timestamp};
+
+/// Frames of a batch.
+const FRAMES: usize = 256;
+
+/// What was taken so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeederStats {
+    /// Frames.
+    pub frames: u64,
+    /// Bytes of frames.
+    pub bytes: u64,
+}
+
+/// Takes frames from sources and makes batches.
+#[derive(Debug)]
+pub struct Feeder {
+    decoder: Decoder,
+    frames: FrameBatch,
+    packets: Vec<Layers>,
+    extra: Vec<u8>,
+    sequence: u64,
+    number: u64,
+    now: Timestamp,
+    stats: FeederStats,
+}
+
+impl Feeder {
+    /// A feeder.
+    pub fn new(settings: DecodeSettings) -> Self {
+        Self {
+            decoder: Decoder::new(settings),
+            frames: FrameBatch::default(),
+            packets: Vec::new(),
+            extra: Vec::new(),
+            sequence: 0,
+            number: 0,
+            now: Timestamp(0),
+            stats: FeederStats::default(),
+        }
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> FeederStats {
+        self.stats
+    }
+
+    /// The decoder, for its counters.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// Takes the next frames of `source` and shares their packets out over `batches` (one a worker, recycled). Says
+    /// whether more may follow; with an error, what came before it is in the batches.
+    pub fn next(&mut self, source: &mut dyn Source, batches: &mut [Batch]) -> Result<bool, CaptureError> {
+        let result = source.fill(&mut self.frames, FRAMES);
+        self.packets.clear();
+        self.extra.clear();
+        let bytes = self.frames.bytes.as_slice();
+        for frame in &self.frames.frames {
+            self.number += 1;
+            self.now = self.now.max(frame.ts);
+            let start = usize::try_from(frame.slice.start).unwrap_or(usize::MAX);
+            let frame_bytes = bytes.get(start..).and_then(|b| b.get(..frame.slice.len as usize)).unwrap_or_default();
+            self.stats.frames += 1;
+            self.stats.bytes += frame_bytes.len() as u64;
+            let raw = RawFrame {
+                slice: frame.slice,
+                bytes: frame_bytes,
+                link: frame.link,
+                ts: frame.ts,
+                number: self.number,
+                interface: frame.interface,
+                original_len: frame.original_len,
+            };
+            self.decoder.decode(raw, &mut self.extra, &mut self.packets);
+        }
+        self.share_out(batches);
+        self.frames.frames.clear();
+        result
+    }
+
+    /// An empty last batch for every worker: flows are to be flushed.
+    pub fn finish(&mut self, batches: &mut [Batch]) {
+        self.packets.clear();
+        self.extra.clear();
+        self.frames.bytes = FrameBytes::Empty;
+        self.share_out(batches);
+        for batch in batches {
+            batch.last = true;
+        }
+    }
+
+    fn share_out(&mut self, batches: &mut [Batch]) {
+        let workers = batches.len().max(1) as u64;
+        for batch in batches.iter_mut() {
+            batch.sequence = self.sequence;
+            batch.now = self.now;
+            batch.last_number = self.number;
+            batch.last = false;
+            batch.bytes = self.frames.bytes.clone();
+            batch.extra.clear();
+            batch.packets.clear();
+        }
+        self.sequence += 1;
+        for mut packet in self.packets.drain(..) {
+            let Some(batch) = batches.get_mut((packet.hash % workers) as usize) else { continue };
+            if packet.frame.extra {
+                packet.frame = copy_extra(&self.extra, packet.frame, &mut batch.extra);
+            }
+            batch.packets.push(packet);
+        }
+        // With one worker the reassembled bytes were copied once more than needed; they are rare.
+        self.frames.bytes = FrameBytes::Empty;
+    }
+}
+
+/// Moves the bytes of a reassembled packet to the batch of its worker.
+fn copy_extra(from: &[u8], slice: Slice, to: &mut Vec<u8>) -> Slice {
+    let start = usize::try_from(slice.start).unwrap_or(usize::MAX);
+    let bytes = from.get(start..).and_then(|b| b.get(..slice.len as usize)).unwrap_or_default();
+    let at = to.len() as u64;
+    to.extend_from_slice(bytes);
+    Slice { start: at, len: bytes.len() as u32, extra: true }
+}

@@ -1,0 +1,151 @@
+//! The report stage: behaviour in packet order, grading, sinks.
+
+use std::sync::Arc;
+
+use crate::alert::{Finding, FindingSource, Outbox, TextRange, Verdict};
+use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
+use crate::grade::{GradeCounts, GradeSettings, Grader};
+use crate::rules::RuleSet;
+use crate::sink::eve::{self, EveSettings};
+use crate::sink::{Sink, SinkError};
+
+/// What one worker says about one batch.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Findings and log lines.
+    pub outbox: Outbox,
+    /// Records for the behavioural detectors.
+    pub hosts: Vec<HostRecord>,
+}
+
+/// Behaviour, grading and sinks.
+pub struct ReportStage {
+    anomaly: Option<AnomalyEngine>,
+    grader: Grader,
+    sinks: Vec<Box<dyn Sink>>,
+    eve: EveSettings,
+    hosts: Vec<HostRecord>,
+    reports: Vec<Report>,
+    behaviour: Outbox,
+}
+
+impl std::fmt::Debug for ReportStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReportStage({} sinks)", self.sinks.len())
+    }
+}
+
+impl ReportStage {
+    /// For a rule set.
+    pub fn new(
+        rules: Arc<RuleSet>,
+        (grade, anomaly, eve): (GradeSettings, &AnomalySettings, EveSettings),
+        sinks: Vec<Box<dyn Sink>>,
+    ) -> Self {
+        Self {
+            anomaly: anomaly.enabled.then(|| AnomalyEngine::new(anomaly)),
+            grader: Grader::new(rules, grade),
+            sinks,
+            eve,
+            hosts: Vec::new(),
+            reports: Vec::new(),
+            behaviour: Outbox::default(),
+        }
+    }
+
+    /// Bounds of the detectors' tables.
+    pub fn bounds(&self) -> Vec<crate::stats::MemoryBound> {
+        self.anomaly.as_ref().map(AnomalyEngine::bounds).unwrap_or_default()
+    }
+
+    /// Whether host records are wanted.
+    pub fn watches_hosts(&self) -> bool {
+        self.anomaly.is_some()
+    }
+
+    /// Counters of grading.
+    pub fn counts(&self) -> GradeCounts {
+        self.grader.counts
+    }
+
+    /// Takes what every worker said about one batch.
+    pub fn batch(&mut self, said: &[&Said]) {
+        self.behaviour.clear();
+        if let (Some(anomaly), Some(first)) = (&mut self.anomaly, said.first()) {
+            let records: &[HostRecord] = if let [only] = said {
+                &only.hosts
+            } else {
+                self.hosts.clear();
+                for one in said {
+                    self.hosts.extend_from_slice(&one.hosts);
+                }
+                &self.hosts
+            };
+            // One worker's records come in order but for flows that ended at the border; several workers' do not.
+            let mut sorted;
+            let records = if records.is_sorted_by_key(|r| (r.number, r.order)) {
+                records
+            } else {
+                sorted = records.to_vec();
+                sorted.sort_by_key(|r| (r.number, r.order, r.flow_id));
+                &sorted
+            };
+            self.reports.clear();
+            anomaly.batch(records, first.outbox.now, first.outbox.last, &mut self.reports);
+            self.behaviour.now = first.outbox.now;
+            self.behaviour.last = first.outbox.last;
+            for report in &self.reports {
+                finding(&mut self.behaviour, &self.eve, report);
+            }
+        }
+        let mut boxes: Vec<&Outbox> = said.iter().map(|s| &s.outbox).collect();
+        boxes.push(&self.behaviour);
+        let sinks = &mut self.sinks;
+        self.grader.batch(&boxes, &mut |event| {
+            for sink in sinks.iter_mut() {
+                sink.event(&event);
+            }
+        });
+    }
+
+    /// The end: every sink delivers what it has. Gives the sinks back, and what they could not do.
+    pub fn finish(mut self) -> (Vec<Box<dyn Sink>>, Vec<SinkError>) {
+        let errors = self.sinks.iter_mut().filter_map(|sink| sink.finish().err()).collect();
+        (self.sinks, errors)
+    }
+}
+
+/// A detector's report as a finding.
+fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
+    // Behind everything that packets said with the same number.
+    out.begin(1 << 40);
+    let head = eve::alert::detector_head(out, settings, (report.number, report.ts), &report.key);
+    let start = out.text.len();
+    out.text.extend_from_slice(&report.evidence);
+    let evidence = out.since(start);
+    let order = out.rank();
+    out.findings.push(Finding {
+        number: report.number,
+        order,
+        ts: report.ts,
+        source: FindingSource::Detector(report.detector),
+        key: report.key,
+        interface: report.interface,
+        flow_id: 0,
+        tx: None,
+        open: false,
+        xbits: Vec::new(),
+        verdict: Verdict::Accept,
+        efficacy: report.efficacy,
+        efficacy_reason: report.reason,
+        confidence: report.confidence,
+        silent: false,
+        head,
+        tail: TextRange::default(),
+        evidence,
+        state: report.state,
+        incident: report.incident,
+        source_verified: report.source_verified,
+        attacker: None,
+    });
+}

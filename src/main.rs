@@ -1,2 +1,51 @@
-//! The command line.
-fn main() {}
+//! The command line: one match over the commands.
+//!
+//! Exit codes: 0 done · 1 error · 2 bad usage or configuration · 3 `--fail-on` or `--expect` not met.
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An inline network sensor: Suricata's rules, behaviour of hosts, graded and explained alerts.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Replays capture files into graded alerts.
+    Replay(command::replay::Arguments),
+    /// Looks at rules: what loads, what is refused and why.
+    #[command(subcommand)]
+    Rules(command::rules::Command),
+    /// Checks a configuration, or shows what is in force.
+    #[command(subcommand)]
+    Config(command::config::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match arguments.command {
+        Command::Replay(arguments) => command::replay::run(&arguments),
+        Command::Rules(command) => command::rules::run(&command),
+        Command::Config(command) => command::config::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sekisho: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -170,6 +170,7 @@ pub struct Outbox {
     pub outcomes: Vec<OutcomeNote>,
     /// Order of the next record or finding; see [`Outbox::begin`].
     next_order: u64,
+    number: u64,
 }
 
 impl Outbox {
@@ -182,16 +183,17 @@ impl Outbox {
         self.last = false;
     }
 
-    /// Begins the records of a packet: `order` ranks it among what other workers say with the same packet number (inner
-    /// packets of tunnels, flows that time out at the same moment).
-    pub fn begin(&mut self, order: u64) {
+    /// Begins the records of packet `number` (or of the batch border behind it): `order` ranks it among what other
+    /// workers say with the same number (inner packets of tunnels, flows that time out at the same moment).
+    pub fn begin(&mut self, number: u64, order: u64) {
+        self.number = number;
         self.next_order = order << 20;
     }
 
-    /// The order of one more record or finding.
-    pub fn rank(&mut self) -> u64 {
+    /// The place of one more record or finding: number and order.
+    pub fn rank(&mut self) -> (u64, u64) {
         self.next_order += 1;
-        self.next_order
+        (self.number, self.next_order)
     }
 
     /// The bytes of a range; empty when out of range.

@@ -34,8 +34,8 @@ pub struct ReplaySummary {
     pub feeder: FeederStats,
     /// Workers' counters, added up.
     pub workers: WorkerStats,
-    /// TCP and UDP packets whose checksum looks offloaded, if the capture shows it.
-    pub offloaded_checksums: u64,
+    /// Whether the capture shows checksums that were left to the network card (offload).
+    pub offloaded_checksums: bool,
 }
 
 /// Messages in a ring: batches on their way.

@@ -118,14 +118,14 @@ impl ReportStage {
 /// A detector's report as a finding.
 fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
     // Behind everything that packets said with the same number.
-    out.begin(1 << 40);
+    out.begin(report.number, 1 << 40);
     let head = eve::alert::detector_head(out, settings, (report.number, report.ts), &report.key);
     let start = out.text.len();
     out.text.extend_from_slice(&report.evidence);
     let evidence = out.since(start);
-    let order = out.rank();
+    let (number, order) = out.rank();
     out.findings.push(Finding {
-        number: report.number,
+        number,
         order,
         ts: report.ts,
         source: FindingSource::Detector(report.detector),

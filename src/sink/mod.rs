@@ -5,8 +5,10 @@
 pub mod console;
 pub mod eve;
 mod eve_file;
+mod expect;
 
 pub use eve_file::EveFile;
+pub use expect::Expectations;
 
 use crate::grade::Event;
 

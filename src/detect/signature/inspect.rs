@@ -39,6 +39,8 @@ pub struct StreamView<'a> {
     pub window: Option<StreamWindow<'a>>,
     /// Whether the session is established (Suricata's PKT_STREAM_EST): transactions are inspected only then.
     pub established: bool,
+    /// Whether `flow:established` holds for the packet (any transport).
+    pub flow_established: bool,
     /// Whether the packet's payload became part of the stream: stream signatures then see it there, not in the packet.
     pub added: bool,
     /// Whether the payload must not be looked at (encrypted remainder, bypass).

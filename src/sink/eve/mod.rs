@@ -6,7 +6,7 @@
 pub mod alert;
 mod record;
 
-pub use record::{anomaly, app_anomaly, drop, file, flow, transaction};
+pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};
 
 use std::net::IpAddr;
 
@@ -93,13 +93,13 @@ pub fn record(
     head(&mut json, settings, subject, kind, facing);
     write(&mut json);
     json.end();
-    push(out, subject.packet.number, kind, start);
+    push(out, kind, start);
 }
 
 /// Notes the text from `start` on as a record.
-pub(crate) fn push(out: &mut Outbox, number: u64, kind: &'static str, start: usize) {
+pub(crate) fn push(out: &mut Outbox, kind: &'static str, start: usize) {
     let line = out.since(start);
-    let order = out.rank();
+    let (number, order) = out.rank();
     out.records.push(Record {
         number,
         order,

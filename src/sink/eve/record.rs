@@ -155,11 +155,11 @@ pub struct FlowExtras {
     pub transactions: u64,
 }
 
-/// The record of a flow that ended. `number` orders it; `now` is the capture's time.
+/// The record of a flow that ended; `now` is the capture's time.
 pub fn flow(
     out: &mut Outbox,
     settings: &EveSettings,
-    (number, now): (u64, Timestamp),
+    now: Timestamp,
     flow: &Flow,
     app: &AppLayer,
     extras: FlowExtras,
@@ -215,7 +215,7 @@ pub fn flow(
         tcp(json, flow, extras);
     }
     json.end();
-    push(out, number, "flow", start);
+    push(out, "flow", start);
 }
 
 fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras) {

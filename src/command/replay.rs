@@ -1,0 +1,273 @@
+//! `sekisho replay`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use sekisho::alert::Level;
+use sekisho::app::layer::EncryptionHandling;
+use sekisho::capture::expand_paths;
+use sekisho::config::Config;
+use sekisho::decode::{ChecksumMode, DecodeSettings};
+use sekisho::detect::signature::{Engine, EngineSettings};
+use sekisho::flow::FlowSettings;
+use sekisho::grade::Event;
+use sekisho::pipeline::{ReplayOptions, ReplaySummary, ReportStage, WorkerSettings, replay};
+use sekisho::rules::RuleSet;
+use sekisho::sink::console::Console;
+use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
+use sekisho::stream::{ExceptionPolicy, StreamSettings};
+
+/// Replays capture files into graded alerts.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Capture files and folders (pcap, pcapng, also in gzip and zstd); `-` for standard input.
+    #[arg(required = true, value_name = "PCAP|DIR")]
+    captures: Vec<PathBuf>,
+    /// The configuration file.
+    #[arg(short)]
+    config: Option<PathBuf>,
+    /// Load exactly these rules.
+    #[arg(short = 'S', value_name = "RULES")]
+    only_rules: Vec<PathBuf>,
+    /// Load these rules besides the configured ones.
+    #[arg(short = 's', value_name = "RULES")]
+    more_rules: Vec<PathBuf>,
+    /// Folder for eve.json.
+    #[arg(short = 'l', value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// Checksums: `none` ignores them.
+    #[arg(short = 'k', value_name = "none|all|auto")]
+    checksums: Option<String>,
+    /// Sets a key of the configuration.
+    #[arg(long = "set", value_name = "K=V")]
+    sets: Vec<String>,
+    /// Act as if inline: drop and reject rules block.
+    #[arg(long)]
+    simulate_ips: bool,
+    /// Fail (exit 3) when an alert is at or over this level.
+    #[arg(long, value_name = "LEVEL")]
+    fail_on: Option<String>,
+    /// Fail (exit 3) unless what came out is as this file says.
+    #[arg(long, value_name = "expected.toml")]
+    expect: Option<PathBuf>,
+    /// Signature workers, or `fused`.
+    #[arg(long, value_name = "N|fused")]
+    workers: Option<String>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Kinds of alerts shown of each level.
+const SHOWN: usize = 8;
+
+/// Carries it out.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let config = match settings(arguments) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    let fail_on = match arguments.fail_on.as_deref().map(|name| (name, Level::from_name(name))) {
+        None => None,
+        Some((_, Some(level))) => Some(level),
+        Some((name, None)) => {
+            eprintln!("sekisho: --fail-on: '{name}' is not GREEN, YELLOW, ORANGE or RED");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let expected = match &arguments.expect {
+        None => None,
+        Some(path) => match Expectations::read(path) {
+            Ok(expected) => Some(expected),
+            Err(message) => {
+                eprintln!("sekisho: {message}");
+                return Ok(ExitCode::from(2));
+            }
+        },
+    };
+    let rules = Arc::new(RuleSet::default());
+    let engine_settings = EngineSettings { cache_dir: config.cache_dir.clone(), ..EngineSettings::default() };
+    let engine = Arc::new(Engine::compile(Arc::clone(&rules), &engine_settings).map_err(|e| anyhow::anyhow!("{e}"))?);
+
+    let console = Arc::new(Mutex::new(Summary { console: Console::default(), expected }));
+    let eve = EveFile::create(&config.log_dir, config.eve)
+        .with_context(|| format!("log folder {}", config.log_dir.display()))?;
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve), Box::new(Shared(Arc::clone(&console)))];
+    let mut report = ReportStage::new(Arc::clone(&rules), (config.grade.clone(), &config.anomaly, config.eve), sinks);
+    let files = expand_paths(&arguments.captures).context("capture folder")?;
+    if files.is_empty() {
+        anyhow::bail!("no capture files found");
+    }
+    let options = options(&config, files, report.watches_hosts());
+    let mut bar = progress_bar();
+    let summary = replay(options, &engine, &mut report, &mut |done, total| {
+        if let Some(bar) = &mut bar {
+            bar.set_length(total);
+            bar.set_position(done.min(total));
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let (_, sink_errors) = report.finish();
+    finish(arguments, &console, &summary, &sink_errors, fail_on)
+}
+
+/// The configuration with what the command line adds; or everything that is wrong, and exit code 2.
+fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
+    let mut sets = arguments.sets.clone();
+    if let Some(workers) = &arguments.workers {
+        sets.push(format!("workers={workers}"));
+    }
+    let mut config = super::load_config(arguments.config.as_deref(), &sets)?;
+    if let Some(dir) = &arguments.log_dir {
+        config.log_dir.clone_from(dir);
+    }
+    match arguments.checksums.as_deref() {
+        None | Some("all" | "auto") => {}
+        Some("none") => config.ignore_checksums = true,
+        Some(other) => {
+            eprintln!("sekisho: -k: wants none, all or auto, not '{other}'");
+            return Err(ExitCode::from(2));
+        }
+    }
+    config.inline |= arguments.simulate_ips;
+    if !arguments.only_rules.is_empty() {
+        config.rule_files.clone_from(&arguments.only_rules);
+    } else if config.rule_files.is_empty() {
+        config.rule_files.extend(super::bundled_signatures());
+    }
+    config.rule_files.extend(arguments.more_rules.iter().cloned());
+    Ok(config)
+}
+
+fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
+    let workers = u32::from(config.workers.max(1));
+    let decode = DecodeSettings {
+        checksums: if config.ignore_checksums { ChecksumMode::None } else { DecodeSettings::default().checksums },
+        ..DecodeSettings::default()
+    };
+    let flow = FlowSettings {
+        flows_max: config.flows_max,
+        workers,
+        midstream: config.midstream || config.async_oneside,
+        ..FlowSettings::default()
+    };
+    let stream = StreamSettings {
+        inline: config.inline,
+        midstream: config.midstream,
+        async_oneside: config.async_oneside,
+        midstream_policy: ExceptionPolicy::from_name(&config.midstream_policy).unwrap_or_default(),
+        depth: u32::try_from(config.stream_depth_bytes).unwrap_or(u32::MAX),
+        memory_bytes: config.stream_memory_bytes / u64::from(workers),
+        ..StreamSettings::default()
+    };
+    let worker = WorkerSettings {
+        flow,
+        stream,
+        limits: config.limits,
+        tls_encryption: match config.tls_encryption_handling.as_str() {
+            "bypass" => EncryptionHandling::Bypass,
+            "full" => EncryptionHandling::Full,
+            _ => EncryptionHandling::TrackOnly,
+        },
+        eve: config.eve,
+        inline: config.inline,
+        hosts,
+    };
+    ReplayOptions { files, workers: config.workers, decode, worker }
+}
+
+fn progress_bar() -> Option<indicatif::ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let bar = indicatif::ProgressBar::new(0);
+    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    Some(bar)
+}
+
+/// What is shown at the end: gathered by the report thread, printed by the main one.
+struct Summary {
+    console: Console,
+    expected: Option<Expectations>,
+}
+
+struct Shared(Arc<Mutex<Summary>>);
+
+impl Sink for Shared {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Ok(mut summary) = self.0.lock() {
+            summary.console.event(event);
+            if let Some(expected) = &mut summary.expected {
+                expected.event(event);
+            }
+        }
+    }
+
+    fn flush(&mut self) {}
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+fn finish(
+    arguments: &Arguments,
+    summary: &Arc<Mutex<Summary>>,
+    replayed: &ReplaySummary,
+    sink_errors: &[SinkError],
+    fail_on: Option<Level>,
+) -> Result<ExitCode> {
+    let summary = summary.lock().map_err(|_| anyhow::anyhow!("the report stage failed"))?;
+    let mut out = std::io::stdout().lock();
+    let print = |out: &mut dyn Write| -> std::io::Result<()> {
+        if arguments.json {
+            let [green, yellow, orange, red] = summary.console.levels();
+            let levels = serde_json::json!({"GREEN": green, "YELLOW": yellow, "ORANGE": orange, "RED": red});
+            let document = serde_json::json!({
+                "packets": replayed.feeder.frames, "bytes": replayed.feeder.bytes, "alerts": levels,
+                "errors": replayed.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            });
+            return writeln!(out, "{document}");
+        }
+        summary.console.print(out, SHOWN, std::io::stdout().is_terminal())?;
+        writeln!(out, "{} packets, {} bytes", replayed.feeder.frames, replayed.feeder.bytes)
+    };
+    match print(&mut out) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    if replayed.offloaded_checksums {
+        eprintln!("sekisho: the capture shows checksums left to the network card (offload); packets with them were not inspected as streams; -k none ignores checksums");
+    }
+    if replayed.workers.panics > 0 {
+        eprintln!("sekisho: {} packets made the analysis fail; they were skipped. Please report this.", replayed.workers.panics);
+    }
+    for error in &replayed.errors {
+        eprintln!("sekisho: {error}");
+    }
+    for error in sink_errors {
+        eprintln!("sekisho: {error}");
+    }
+    let unmet = summary.expected.as_ref().map(Expectations::unmet).unwrap_or_default();
+    for line in &unmet {
+        eprintln!("sekisho: not as expected: {line}");
+    }
+    let too_high = summary.console.highest().zip(fail_on).is_some_and(|(highest, limit)| highest >= limit);
+    if too_high {
+        eprintln!("sekisho: an alert is at or over the level of --fail-on");
+    }
+    Ok(if !replayed.errors.is_empty() || !sink_errors.is_empty() {
+        ExitCode::FAILURE
+    } else if too_high || !unmet.is_empty() {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

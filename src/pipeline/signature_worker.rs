@@ -1,0 +1,683 @@
+//! A signature worker: it owns its flows outright, and the path of a packet is readable in [`SignatureWorker::process`]
+//! and [`Stages::process`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::host_records;
+use super::report::Said;
+use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRange, Verdict};
+use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
+use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
+use crate::detect::signature::{Engine, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView};
+use crate::flow::{EndReason, Flow, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot, TcpState};
+use crate::packet::{Batch, Direction, Layers, Net, Packet, PacketOrigin, Slice, Timestamp, Transport};
+use crate::sink::eve::alert::Matched;
+use crate::sink::eve::{self, EveSettings, FlowExtras, Subject};
+use crate::stats::MemoryBound;
+use crate::stream::{StreamEngine, StreamPair, StreamSettings, StreamStats};
+
+/// Settings of a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Flow table.
+    pub flow: FlowSettings,
+    /// Reassembly.
+    pub stream: StreamSettings,
+    /// Bounds of the application layer.
+    pub limits: Limits,
+    /// What becomes of encrypted TLS.
+    pub tls_encryption: EncryptionHandling,
+    /// Output.
+    pub eve: EveSettings,
+    /// Whether packets can still be stopped.
+    pub inline: bool,
+    /// Whether host records are wanted.
+    pub hosts: bool,
+}
+
+/// Counters of a worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkerStats {
+    /// Packets.
+    pub packets: u64,
+    /// Packets that made the code panic: each costs itself, none the sensor.
+    pub panics: u64,
+    /// Packets dropped (inline).
+    pub dropped: u64,
+    /// Flow table.
+    pub flow: FlowStats,
+    /// Streams.
+    pub stream: StreamStats,
+    /// Inspection.
+    pub inspector: InspectorStats,
+}
+
+impl WorkerStats {
+    /// Adds another worker's.
+    pub fn add(&mut self, other: &Self) {
+        self.packets += other.packets;
+        self.panics += other.panics;
+        self.dropped += other.dropped;
+        self.stream.sessions += other.stream.sessions;
+        self.stream.gaps += other.stream.gaps;
+        self.inspector.scanned_bytes += other.inspector.scanned_bytes;
+        self.inspector.candidates += other.inspector.candidates;
+        self.inspector.verified += other.inspector.verified;
+        for (mine, theirs) in self.flow.opened.iter_mut().zip(other.flow.opened) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// What later stages attach to a flow.
+#[derive(Debug, Default)]
+struct Tracked {
+    streams: StreamPair,
+    app: AppLayer,
+    rules: FlowRules,
+    /// Per direction: the application layer changed since its packets were last inspected.
+    changed: [bool; 2],
+}
+
+impl Recycle for Tracked {
+    fn recycle(&mut self) {
+        self.app.recycle();
+        self.rules = FlowRules::default();
+        self.changed = [false; 2];
+    }
+}
+
+/// One worker: flows, and the stages they go through.
+#[derive(Debug)]
+pub struct SignatureWorker {
+    flows: FlowTable<Tracked>,
+    stages: Stages,
+    packets: u64,
+    panics: u64,
+}
+
+impl SignatureWorker {
+    /// A worker for an engine.
+    pub fn new(engine: &Arc<Engine>, settings: WorkerSettings) -> Self {
+        let mut app = AppContext::new(settings.limits, settings.inline, settings.stream.midstream);
+        app.tls_encryption = settings.tls_encryption;
+        let stages = Stages {
+            streams: StreamEngine::new(settings.stream),
+            app,
+            inspector: engine.worker(),
+            hits: Vec::new(),
+            bits: Vec::new(),
+            eve: settings.eve,
+            inline: settings.inline,
+            hosts: settings.hosts,
+            dropped: 0,
+        };
+        Self { flows: FlowTable::new(settings.flow), stages, packets: 0, panics: 0 }
+    }
+
+    /// Bounds of its tables.
+    pub fn bounds(&self) -> Vec<MemoryBound> {
+        vec![self.flows.bound(), self.stages.streams.bound(), self.stages.app.bound()]
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> WorkerStats {
+        WorkerStats {
+            packets: self.packets,
+            panics: self.panics,
+            dropped: self.stages.dropped,
+            flow: *self.flows.stats(),
+            stream: *self.stages.streams.stats(),
+            inspector: self.stages.inspector.stats(),
+        }
+    }
+
+    /// Works through a batch; `said` is emptied first.
+    pub fn batch(&mut self, batch: &Batch, said: &mut Said) {
+        said.outbox.clear();
+        said.hosts.clear();
+        said.outbox.sequence = batch.sequence;
+        said.outbox.now = batch.now;
+        said.outbox.last = batch.last;
+        let mut packets = batch.iter();
+        // A panic costs the packet that caused it, never the sensor: the loop goes on behind it.
+        while catch_unwind(AssertUnwindSafe(|| {
+            for packet in packets.by_ref() {
+                self.packets += 1;
+                self.process(packet, said);
+            }
+        }))
+        .is_err()
+        {
+            self.panics += 1;
+        }
+        self.flows.tick(batch.now);
+        self.end_flows((batch.last_number, batch.now), said);
+        if batch.last {
+            self.flows.expire_all(EndReason::Shutdown);
+            self.end_flows((batch.last_number, batch.now), said);
+        }
+    }
+
+    /// The life of a packet: its flow, and then the stages.
+    fn process(&mut self, packet: Packet<'_>, said: &mut Said) -> Verdict {
+        said.outbox.begin(packet.number, u64::from(u8::MAX - packet.depth));
+        let found = self.flows.lookup(&packet);
+        self.end_flows((packet.number, packet.ts), said);
+        said.outbox.begin(packet.number, u64::from(u8::MAX - packet.depth) + 256);
+        let Some(found) = found else { return self.stages.process_alone(packet, said) };
+        let Some(slot) = self.flows.get_mut(found.handle) else { return Verdict::Accept };
+        let verdict = self.stages.process(packet, (found.direction, found.established), slot, said);
+        self.flows.settle(found.handle);
+        verdict
+    }
+
+    /// What is left of flows that ended: their last bytes, transactions and records.
+    fn end_flows(&mut self, (number, now): (u64, Timestamp), said: &mut Said) {
+        while let Some(mut slot) = self.flows.take_ended() {
+            said.outbox.begin(number, 1 << 30 | slot.flow.first_number & 0x3fff_ffff);
+            self.stages.end(&mut slot, (number, now), said);
+            self.stages.streams.release(&mut slot.ext.streams);
+            self.flows.recycle(slot);
+        }
+    }
+}
+
+/// The stages between a flow and the outbox.
+struct Stages {
+    streams: StreamEngine,
+    app: AppContext,
+    inspector: Inspector,
+    hits: Vec<Hit>,
+    bits: Vec<u32>,
+    eve: EveSettings,
+    inline: bool,
+    hosts: bool,
+    dropped: u64,
+}
+
+impl std::fmt::Debug for Stages {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stages({:?})", self.streams.stats())
+    }
+}
+
+/// What the stream engine says about the packet in hand, as far as inspection asks.
+#[derive(Clone, Copy)]
+struct Standing {
+    direction: Direction,
+    stream: bool,
+    flow_established: bool,
+    added: bool,
+    ended: bool,
+}
+
+impl Stages {
+    /// A packet that belongs to no flow: decode events, headers.
+    fn process_alone(&mut self, packet: Packet<'_>, said: &mut Said) -> Verdict {
+        if self.hosts {
+            host_records::of_stray(&packet, &mut said.hosts);
+        }
+        let verdict = self.inspector.inspect(
+            Inspection {
+                packet,
+                direction: Direction::ToServer,
+                flow: None,
+                stream: StreamView::default(),
+                app: None,
+                rules: None,
+                segment: 0,
+                inline: self.inline,
+            },
+            &mut self.hits,
+        );
+        let subject = Subject { packet, flow: None };
+        self.say_hits(&subject, None, verdict, &mut said.outbox);
+        self.say_anomalies(&subject, None, &mut said.outbox);
+        self.say_drop(&subject, verdict, "rules", &mut said.outbox);
+        verdict
+    }
+
+    /// A packet in its flow: stream → application → signatures → log.
+    fn process(
+        &mut self,
+        packet: Packet<'_>,
+        (direction, established): (Direction, bool),
+        slot: &mut Slot<Tracked>,
+        said: &mut Said,
+    ) -> Verdict {
+        let (flow, ext) = (&mut slot.flow, &mut slot.ext);
+        let out = &mut said.outbox;
+        let mut standing =
+            Standing { direction, stream: false, flow_established: established, added: false, ended: false };
+        let mut events = packet.events;
+        let mut drop_reason = None;
+        if packet.transport == Transport::Tcp && flow.key.proto == 6 {
+            let mut receiver = AppInput { layer: &mut ext.app, context: &mut self.app };
+            let verdict = self.streams.packet(&packet, direction, flow, &mut ext.streams, &mut receiver, &mut events);
+            for (changed, updated) in ext.changed.iter_mut().zip(verdict.updated) {
+                *changed |= updated;
+            }
+            standing = Standing {
+                direction: verdict.direction,
+                stream: verdict.stream,
+                flow_established: established || verdict.established,
+                added: verdict.added,
+                ended: false,
+            };
+            drop_reason = verdict.drop.filter(|_| self.inline).map(crate::stream::DropReason::as_str);
+            if verdict.flush {
+                for direction in self.flush_order(standing.direction) {
+                    self.inspect_rest(&packet, flow, ext, direction, out);
+                }
+            }
+        } else if packet.transport == Transport::Udp && !flow.dropped {
+            let (taken, direction) = ext.app.datagram(&mut self.app, flow, direction, packet.payload(), packet.ts);
+            standing.direction = direction;
+            standing.stream = true;
+            ext.changed = if taken { [true; 2] } else { ext.changed };
+        }
+        // Events that the stream engine raised belong to the packet from here on.
+        let annotated;
+        let packet = if events == packet.events {
+            packet
+        } else {
+            annotated = Layers { events, ..packet.layers.clone() };
+            Packet { frame: packet.frame, layers: &annotated }
+        };
+        let mut verdict = self.inspect(packet, flow, ext, standing, out);
+        if drop_reason.is_some() {
+            verdict = verdict.max(Verdict::DropPacket);
+        }
+        let subject = Subject { packet, flow: Some((flow, standing.direction)) };
+        self.say_anomalies(&subject, Some(&mut ext.app), out);
+        self.say_drop(&subject, verdict, drop_reason.unwrap_or("rules"), out);
+        self.log(&subject, &mut ext.app, false, out);
+        if self.hosts {
+            let at = (packet.number, u32::from(packet.depth), packet.ts);
+            host_records::of_flow(flow, Some(&packet), at, &mut said.hosts);
+        }
+        verdict
+    }
+
+    /// Passive: what the packet's peer sent is older; inline: the packet itself comes first.
+    fn flush_order(&self, direction: Direction) -> [Direction; 2] {
+        if self.inline { [direction, direction.reverse()] } else { [direction.reverse(), direction] }
+    }
+
+    /// Signatures over the packet, the stream, and the transactions of its direction.
+    fn inspect(
+        &mut self,
+        packet: Packet<'_>,
+        flow: &mut Flow,
+        ext: &mut Tracked,
+        standing: Standing,
+        out: &mut Outbox,
+    ) -> Verdict {
+        let direction = standing.direction;
+        let window = if standing.stream && packet.transport == Transport::Tcp {
+            self.streams.window(direction, flow, &ext.streams, None)
+        } else {
+            None
+        };
+        let upto = window.map(|w| w.end());
+        let view = StreamView {
+            window,
+            established: standing.stream,
+            flow_established: standing.flow_established,
+            added: standing.added,
+            no_payload: flow.no_payload_inspection,
+            ended: standing.ended,
+            sizes: stream_sizes(flow),
+            app_updated: ext.changed[direction.index()],
+        };
+        let verdict = self.inspector.inspect(
+            Inspection {
+                packet,
+                direction,
+                flow: Some(flow),
+                stream: view,
+                app: Some(&mut ext.app),
+                rules: Some(&mut ext.rules),
+                segment: 0,
+                inline: self.inline,
+            },
+            &mut self.hits,
+        );
+        ext.changed[direction.index()] = false;
+        if self.hits.iter().any(|h| !h.silent) {
+            flow.alerted = true;
+        }
+        if !self.hits.is_empty() {
+            let bytes = self.streams.window(direction, flow, &ext.streams, None).map(|w| w.bytes);
+            self.bits.clear();
+            self.bits.extend_from_slice(ext.rules.bits());
+            let subject = Subject { packet, flow: Some((flow, direction)) };
+            self.say_hits(&subject, Some((&mut ext.app, bytes)), verdict, out);
+        }
+        if packet.transport == Transport::Tcp {
+            self.streams.inspected(direction, flow, &mut ext.streams, upto);
+        }
+        verdict
+    }
+
+    /// Inspects what a direction holds although no packet of it is in hand: before the protocol changes, and when the
+    /// flow ends.
+    fn inspect_rest(&mut self, packet: &Packet<'_>, flow: &mut Flow, ext: &mut Tracked, direction: Direction, out: &mut Outbox) {
+        let layers = pseudo_packet(flow, direction, (packet.number, packet.ts), packet.interface);
+        let packet = Packet { frame: &[], layers: &layers };
+        let standing = Standing { direction, stream: true, flow_established: true, added: true, ended: true };
+        let mut last = None;
+        // Bounded: each round inspects a further piece, and a direction holds a bounded number of them.
+        for _ in 0..4_096 {
+            self.inspect(packet, flow, ext, standing, out);
+            let next = self.streams.window(direction, flow, &ext.streams, None).map(|w| w.end());
+            if next.is_none() || next == last {
+                break;
+            }
+            last = next;
+        }
+        let subject = Subject { packet, flow: Some((flow, direction)) };
+        self.say_anomalies(&subject, Some(&mut ext.app), out);
+        self.log(&subject, &mut ext.app, false, out);
+    }
+
+    /// The end of a flow.
+    fn end(&mut self, slot: &mut Slot<Tracked>, (number, now): (u64, Timestamp), said: &mut Said) {
+        let (flow, ext) = (&mut slot.flow, &mut slot.ext);
+        let out = &mut said.outbox;
+        let layers = pseudo_packet(flow, Direction::ToServer, (0, flow.last), flow.interface);
+        let packet = Packet { frame: &[], layers: &layers };
+        if flow.key.proto == 6 && !flow.dropped {
+            let unfinished = self.streams.unfinished(flow, &ext.streams, pending(&ext.app));
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                if !unfinished[direction.index()] {
+                    continue;
+                }
+                let mut events = packet.events;
+                let mut receiver = AppInput { layer: &mut ext.app, context: &mut self.app };
+                let verdict = self.streams.end(direction, flow, &mut ext.streams, &mut receiver, &mut events);
+                for (changed, updated) in ext.changed.iter_mut().zip(verdict.updated) {
+                    *changed |= updated;
+                }
+                self.inspect_rest(&packet, flow, ext, direction, out);
+            }
+        }
+        let subject = Subject { packet, flow: Some((flow, Direction::ToServer)) };
+        self.log(&subject, &mut ext.app, true, out);
+        if flow.alerted {
+            out.outcomes.push(flow_outcome(flow, number));
+        }
+        if self.eve.flow {
+            let transactions = ext.app.session.as_ref().map_or(0, |s| s.transactions().total());
+            let gap = flow.tcp.as_ref().map_or([false; 2], |t| [t.sides[0].gap, t.sides[1].gap]);
+            eve::flow(out, &self.eve, now, flow, &ext.app, FlowExtras { gap, transactions });
+        }
+        if self.hosts {
+            // Flows that end at the same moment come after the packets, in the order in which they began.
+            let order = 1 << 16 | (flow.first_number as u32 & 0xffff);
+            host_records::of_flow(flow, None, (number, order, now), &mut said.hosts);
+        }
+    }
+
+    /// Findings for the hits of the packet.
+    fn say_hits(
+        &mut self,
+        subject: &Subject<'_>,
+        app: Option<(&mut AppLayer, Option<&[u8]>)>,
+        verdict: Verdict,
+        out: &mut Outbox,
+    ) {
+        let engine = Arc::clone(self.inspector.engine());
+        let (mut app, stream_bytes) = app.map_or((None, None), |(a, b)| (Some(a), b));
+        let names: Vec<&str> = if self.hits.iter().any(|h| !h.silent) {
+            let bits = &engine.rules().bit_names;
+            self.bits.iter().filter_map(|bit| bits.get(*bit as usize)).map(String::as_str).collect()
+        } else {
+            Vec::new()
+        };
+        for hit in self.hits.drain(..) {
+            let tx = hit.tx.and_then(|id| app.as_deref_mut().and_then(|a| tx_mut(a, id)));
+            let (efficacy, open) = match tx {
+                Some((outcome, alerted)) => {
+                    *alerted |= !hit.silent;
+                    (outcome, outcome.0 == Efficacy::Unknown)
+                }
+                None => ((Efficacy::Unknown, "", 0), subject.flow.is_some_and(|(f, _)| f.key.proto == 6)),
+            };
+            let matched = Matched {
+                tx: hit.tx,
+                stream: hit.place != HitPlace::Packet,
+                stream_bytes,
+                flowbits: &names,
+            };
+            let (head, tail) = if hit.silent {
+                (TextRange::default(), TextRange::default())
+            } else {
+                eve::alert::fragments(out, &self.eve, subject, app.as_deref(), &matched)
+            };
+            let blocks = matches!(
+                hit.action,
+                crate::rules::Action::RejectSource | crate::rules::Action::RejectDestination | crate::rules::Action::RejectBoth
+            ) || (self.inline && hit.action == crate::rules::Action::Drop);
+            let packet = subject.packet;
+            let (number, order) = out.rank();
+            out.findings.push(Finding {
+                number,
+                order,
+                ts: packet.ts,
+                source: FindingSource::Signature(hit.signature),
+                key: packet.key(),
+                interface: packet.interface,
+                flow_id: subject.flow.map_or(0, |(f, _)| f.id),
+                tx: hit.tx,
+                open: open && !blocks && verdict == Verdict::Accept,
+                xbits: if hit.xbits { engine.xbits(hit.signature).collect() } else { Vec::new() },
+                verdict: if blocks { verdict.max(Verdict::DropPacket) } else { Verdict::Accept },
+                efficacy: if blocks { Efficacy::Failed } else { efficacy.0 },
+                efficacy_reason: if blocks { "blocked" } else { efficacy.1 },
+                confidence: 0.0,
+                silent: hit.silent,
+                head,
+                tail,
+                evidence: TextRange::default(),
+                state: "",
+                incident: 0,
+                source_verified: subject.flow.is_some_and(|(f, _)| f.is_established()),
+                attacker: None,
+            });
+        }
+    }
+
+    fn say_anomalies(&mut self, subject: &Subject<'_>, app: Option<&mut AppLayer>, out: &mut Outbox) {
+        if self.eve.anomaly && !subject.packet.events.is_empty() {
+            eve::anomaly(out, &self.eve, subject, subject.packet.events.iter());
+        }
+        if let Some(app) = app {
+            for event in app.events.drain(..) {
+                if self.eve.anomaly {
+                    eve::app_anomaly(out, &self.eve, subject, (app.proto, "proto_detect", None), event);
+                }
+            }
+        }
+    }
+
+    fn say_drop(&mut self, subject: &Subject<'_>, verdict: Verdict, reason: &str, out: &mut Outbox) {
+        if self.inline && verdict > Verdict::Accept {
+            self.dropped += 1;
+            eve::drop(out, &self.eve, subject, reason);
+        }
+    }
+
+    /// Records of transactions that are complete (or, at the end of the flow, of all), and their release.
+    fn log(&mut self, subject: &Subject<'_>, app: &mut AppLayer, ended: bool, out: &mut Outbox) {
+        let (Some(protocol), Some(session)) = (registry::protocol(app.proto), app.session.as_deref_mut()) else { return };
+        let mut at = 0;
+        while let Some(tx) = session.transactions().at(at) {
+            let complete = tx_complete(protocol, tx, app.ended) || ended;
+            self.log_events(subject, app.proto, protocol, tx, out);
+            let ready = !tx.state().logged && self.eve.app && protocol.log_ready(tx, ended || app.ended == [true; 2]);
+            if ready {
+                eve::transaction(out, &self.eve, subject, protocol, session, tx);
+            }
+            let files_left = self.log_files(subject, (protocol, session), tx, ended, out);
+            let state = tx.state();
+            let inspected = state.inspected == [true; 2] || ended || subject.flow.is_some_and(|(f, _)| f.no_inspection);
+            let outcome = (state.alerted && complete).then(|| outcome_of(protocol.outcome(tx)));
+            let (id, logged, events) = (state.id, state.logged || ready || !self.eve.app, state.events.len());
+            if let (Some((efficacy, reason, code)), Some((flow, _))) = (outcome, subject.flow) {
+                if !ended {
+                    let number = subject.packet.number;
+                    out.outcomes.push(OutcomeNote { number, flow_id: flow.id, tx: Some(id), efficacy, reason, code });
+                }
+            }
+            let list = session.transactions_mut();
+            if let Some(tx) = list.at_mut(at) {
+                mark_files(tx, ended);
+                let state = tx.state_mut();
+                state.logged = logged;
+                state.events_logged = events;
+                if outcome.is_some() {
+                    state.alerted = false;
+                }
+            }
+            if complete && inspected && logged && !files_left {
+                list.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn log_events(
+        &self,
+        subject: &Subject<'_>,
+        proto: crate::app::AppProto,
+        protocol: &dyn crate::app::Protocol,
+        tx: &dyn Transaction,
+        out: &mut Outbox,
+    ) {
+        let state = tx.state();
+        if !self.eve.anomaly || state.events.len() <= state.events_logged {
+            return;
+        }
+        for event in state.events.iter().skip(state.events_logged) {
+            if let Some(name) = protocol.events().get(usize::from(*event)) {
+                eve::app_anomaly(out, &self.eve, subject, (proto, "proto_parser", Some(state.id)), name);
+            }
+        }
+    }
+
+    /// Writes `fileinfo` of files that are done. Says whether some are not.
+    fn log_files(
+        &self,
+        subject: &Subject<'_>,
+        by: (&dyn crate::app::Protocol, &dyn crate::app::Session),
+        tx: &dyn Transaction,
+        ended: bool,
+        out: &mut Outbox,
+    ) -> bool {
+        let mut left = false;
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for file in tx.files(direction).into_iter().flat_map(crate::app::Files::iter) {
+                let done = file.state != FileState::Open || ended;
+                if done && !file.logged && self.eve.files {
+                    eve::file(out, &self.eve, subject, by, (tx, file, direction));
+                }
+                left |= !done;
+            }
+        }
+        left
+    }
+}
+
+/// Notes which files were written.
+fn mark_files(tx: &mut dyn Transaction, ended: bool) {
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        for file in tx.files_mut(direction).into_iter().flat_map(crate::app::Files::iter_mut) {
+            file.logged |= file.state != FileState::Open || ended;
+        }
+    }
+}
+
+fn tx_complete(protocol: &dyn crate::app::Protocol, tx: &dyn Transaction, ended: [bool; 2]) -> bool {
+    [Direction::ToServer, Direction::ToClient]
+        .into_iter()
+        .all(|d| ended[d.index()] || tx.progress(d) >= protocol.complete_at(d))
+}
+
+/// Directions in which transactions are not inspected to their end.
+fn pending(app: &AppLayer) -> [bool; 2] {
+    let Some(session) = app.session.as_deref() else { return [false; 2] };
+    let list = session.transactions();
+    let mut pending = [false; 2];
+    for tx in (0..list.len()).filter_map(|i| list.at(i)) {
+        for (slot, inspected) in pending.iter_mut().zip(tx.state().inspected) {
+            *slot |= !inspected;
+        }
+    }
+    pending
+}
+
+/// A transaction's outcome so far, and its mark that an alert fired on it.
+fn tx_mut(app: &mut AppLayer, id: u64) -> Option<((Efficacy, &'static str, u32), &mut bool)> {
+    let protocol = registry::protocol(app.proto)?;
+    let list = app.session.as_deref_mut()?.transactions_mut();
+    let at = (0..list.len()).find(|i| list.at(*i).is_some_and(|tx| tx.state().id == id))?;
+    let outcome = list.at(at).map(|tx| outcome_of(protocol.outcome(tx)))?;
+    let tx = list.at_mut(at)?;
+    Some((outcome, &mut tx.state_mut().alerted))
+}
+
+/// What an answer says about an attack in the request: success codes make it likely, refusals make it failed.
+fn outcome_of(outcome: Outcome) -> (Efficacy, &'static str, u32) {
+    match outcome {
+        Outcome::Unknown => (Efficacy::Unknown, "", 0),
+        Outcome::Success(code) => (Efficacy::Reached, "answered with success", code),
+        Outcome::Failure(code) => (Efficacy::Failed, "answered with refusal", code),
+        Outcome::Answered(code) => (Efficacy::Reached, "answered", code),
+    }
+}
+
+/// What the end of a flow shows: nobody answered, refused, or served.
+fn flow_outcome(flow: &Flow, number: u64) -> OutcomeNote {
+    let answered = flow.packets[1] > 0;
+    let (efficacy, reason) = match &flow.tcp {
+        Some(tcp) if tcp.closed_by_rst && !flow.is_established() && tcp.state < TcpState::Established => {
+            (Efficacy::Failed, "connection refused")
+        }
+        _ if !answered => (Efficacy::Unknown, "no answer seen"),
+        _ if flow.state >= FlowState::Established => (Efficacy::Reached, "service answered"),
+        _ => (Efficacy::Unknown, ""),
+    };
+    OutcomeNote { number, flow_id: flow.id, tx: None, efficacy, reason, code: 0 }
+}
+
+/// Sequence space used per direction.
+fn stream_sizes(flow: &Flow) -> [u64; 2] {
+    let Some(tcp) = &flow.tcp else { return [0; 2] };
+    tcp.sides.each_ref().map(|side| u64::from(side.next_seq.wrapping_sub(side.isn)))
+}
+
+/// A packet that never was, to inspect what a flow still holds.
+fn pseudo_packet(flow: &Flow, direction: Direction, (number, ts): (u64, Timestamp), interface: u16) -> Layers {
+    let key = flow.key.in_direction(direction);
+    Layers {
+        frame: Slice::default(),
+        number,
+        ts,
+        interface,
+        origin: PacketOrigin::FlowTimeout,
+        vlan: key.vlan,
+        vlan_count: flow.vlan_count,
+        net: if key.src.is_ipv4() { Net::V4 } else { Net::V6 },
+        src: key.src,
+        dst: key.dst,
+        ip_proto: key.proto,
+        transport: if key.proto == 6 { Transport::Tcp } else { Transport::Other(key.proto) },
+        sport: key.sport,
+        dport: key.dport,
+        ..Layers::default()
+    }
+}

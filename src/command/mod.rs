@@ -26,9 +26,14 @@ fn load_config(file: Option<&Path>, sets: &[String]) -> Result<Config, ExitCode>
 fn bundled_signatures() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|exe| {
         let exe = exe.canonicalize().unwrap_or(exe);
-        exe.ancestors().skip(1).take(4).map(|folder| folder.join("signatures")).find(|f| f.is_dir())
+        exe.ancestors()
+            .skip(1)
+            .take(4)
+            .map(|folder| folder.join("signatures"))
+            .find(|f| f.is_dir())
     });
     let installed = || Some(PathBuf::from("/usr/share/sekisho/signatures")).filter(|f| f.is_dir());
-    let built = || Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("signatures")).filter(|f| f.is_dir());
+    let built =
+        || Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("signatures")).filter(|f| f.is_dir());
     beside.or_else(installed).or_else(built)
 }

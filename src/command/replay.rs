@@ -70,7 +70,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let fail_on = match arguments.fail_on.as_deref().map(|name| (name, Level::from_name(name))) {
+    let fail_on = match arguments
+        .fail_on
+        .as_deref()
+        .map(|name| (name, Level::from_name(name)))
+    {
         None => None,
         Some((_, Some(level))) => Some(level),
         Some((name, None)) => {
@@ -89,14 +93,27 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         },
     };
     let rules = Arc::new(RuleSet::default());
-    let engine_settings = EngineSettings { cache_dir: config.cache_dir.clone(), ..EngineSettings::default() };
-    let engine = Arc::new(Engine::compile(Arc::clone(&rules), &engine_settings).map_err(|e| anyhow::anyhow!("{e}"))?);
+    let engine_settings = EngineSettings {
+        cache_dir: config.cache_dir.clone(),
+        ..EngineSettings::default()
+    };
+    let engine = Arc::new(
+        Engine::compile(Arc::clone(&rules), &engine_settings)
+            .map_err(|e| anyhow::anyhow!("{e}"))?,
+    );
 
-    let console = Arc::new(Mutex::new(Summary { console: Console::default(), expected }));
+    let console = Arc::new(Mutex::new(Summary {
+        console: Console::default(),
+        expected,
+    }));
     let eve = EveFile::create(&config.log_dir, config.eve)
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve), Box::new(Shared(Arc::clone(&console)))];
-    let mut report = ReportStage::new(Arc::clone(&rules), (config.grade.clone(), &config.anomaly, config.eve), sinks);
+    let mut report = ReportStage::new(
+        Arc::clone(&rules),
+        (config.grade.clone(), &config.anomaly, config.eve),
+        sinks,
+    );
     let files = expand_paths(&arguments.captures).context("capture folder")?;
     if files.is_empty() {
         anyhow::bail!("no capture files found");
@@ -140,14 +157,20 @@ fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
     } else if config.rule_files.is_empty() {
         config.rule_files.extend(super::bundled_signatures());
     }
-    config.rule_files.extend(arguments.more_rules.iter().cloned());
+    config
+        .rule_files
+        .extend(arguments.more_rules.iter().cloned());
     Ok(config)
 }
 
 fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
     let workers = u32::from(config.workers.max(1));
     let decode = DecodeSettings {
-        checksums: if config.ignore_checksums { ChecksumMode::None } else { DecodeSettings::default().checksums },
+        checksums: if config.ignore_checksums {
+            ChecksumMode::None
+        } else {
+            DecodeSettings::default().checksums
+        },
         ..DecodeSettings::default()
     };
     let flow = FlowSettings {
@@ -178,7 +201,12 @@ fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
         inline: config.inline,
         hosts,
     };
-    ReplayOptions { files, workers: config.workers, decode, worker }
+    ReplayOptions {
+        files,
+        workers: config.workers,
+        decode,
+        worker,
+    }
 }
 
 fn progress_bar() -> Option<indicatif::ProgressBar> {
@@ -186,7 +214,9 @@ fn progress_bar() -> Option<indicatif::ProgressBar> {
         return None;
     }
     let bar = indicatif::ProgressBar::new(0);
-    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+    if let Ok(style) = indicatif::ProgressStyle::with_template(
+        "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+    ) {
         bar.set_style(style);
     }
     Some(bar)
@@ -224,30 +254,44 @@ fn finish(
     sink_errors: &[SinkError],
     fail_on: Option<Level>,
 ) -> Result<ExitCode> {
-    let summary = summary.lock().map_err(|_| anyhow::anyhow!("the report stage failed"))?;
+    let summary = summary
+        .lock()
+        .map_err(|_| anyhow::anyhow!("the report stage failed"))?;
     let mut out = std::io::stdout().lock();
     let print = |out: &mut dyn Write| -> std::io::Result<()> {
         if arguments.json {
             let [green, yellow, orange, red] = summary.console.levels();
-            let levels = serde_json::json!({"GREEN": green, "YELLOW": yellow, "ORANGE": orange, "RED": red});
+            let levels =
+                serde_json::json!({"GREEN": green, "YELLOW": yellow, "ORANGE": orange, "RED": red});
             let document = serde_json::json!({
                 "packets": replayed.feeder.frames, "bytes": replayed.feeder.bytes, "alerts": levels,
                 "errors": replayed.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
             });
             return writeln!(out, "{document}");
         }
-        summary.console.print(out, SHOWN, std::io::stdout().is_terminal())?;
-        writeln!(out, "{} packets, {} bytes", replayed.feeder.frames, replayed.feeder.bytes)
+        summary
+            .console
+            .print(out, SHOWN, std::io::stdout().is_terminal())?;
+        writeln!(
+            out,
+            "{} packets, {} bytes",
+            replayed.feeder.frames, replayed.feeder.bytes
+        )
     };
     match print(&mut out) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
     if replayed.offloaded_checksums {
-        eprintln!("sekisho: the capture shows checksums left to the network card (offload); packets with them were not inspected as streams; -k none ignores checksums");
+        eprintln!(
+            "sekisho: the capture shows checksums left to the network card (offload); packets with them were not inspected as streams; -k none ignores checksums"
+        );
     }
     if replayed.workers.panics > 0 {
-        eprintln!("sekisho: {} packets made the analysis fail; they were skipped. Please report this.", replayed.workers.panics);
+        eprintln!(
+            "sekisho: {} packets made the analysis fail; they were skipped. Please report this.",
+            replayed.workers.panics
+        );
     }
     for error in &replayed.errors {
         eprintln!("sekisho: {error}");
@@ -255,11 +299,19 @@ fn finish(
     for error in sink_errors {
         eprintln!("sekisho: {error}");
     }
-    let unmet = summary.expected.as_ref().map(Expectations::unmet).unwrap_or_default();
+    let unmet = summary
+        .expected
+        .as_ref()
+        .map(Expectations::unmet)
+        .unwrap_or_default();
     for line in &unmet {
         eprintln!("sekisho: not as expected: {line}");
     }
-    let too_high = summary.console.highest().zip(fail_on).is_some_and(|(highest, limit)| highest >= limit);
+    let too_high = summary
+        .console
+        .highest()
+        .zip(fail_on)
+        .is_some_and(|(highest, limit)| highest >= limit);
     if too_high {
         eprintln!("sekisho: an alert is at or over the level of --fail-on");
     }

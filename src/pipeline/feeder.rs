@@ -56,7 +56,11 @@ impl Feeder {
 
     /// Takes the next frames of `source` and shares their packets out over `batches` (one a worker, recycled). Says
     /// whether more may follow; with an error, what came before it is in the batches.
-    pub fn next(&mut self, source: &mut dyn Source, batches: &mut [Batch]) -> Result<bool, CaptureError> {
+    pub fn next(
+        &mut self,
+        source: &mut dyn Source,
+        batches: &mut [Batch],
+    ) -> Result<bool, CaptureError> {
         let result = source.fill(&mut self.frames, FRAMES);
         self.packets.clear();
         self.extra.clear();
@@ -65,7 +69,10 @@ impl Feeder {
             self.number += 1;
             self.now = self.now.max(frame.ts);
             let start = usize::try_from(frame.slice.start).unwrap_or(usize::MAX);
-            let frame_bytes = bytes.get(start..).and_then(|b| b.get(..frame.slice.len as usize)).unwrap_or_default();
+            let frame_bytes = bytes
+                .get(start..)
+                .and_then(|b| b.get(..frame.slice.len as usize))
+                .unwrap_or_default();
             self.stats.frames += 1;
             self.stats.bytes += frame_bytes.len() as u64;
             let raw = RawFrame {
@@ -108,7 +115,9 @@ impl Feeder {
         }
         self.sequence += 1;
         for mut packet in self.packets.drain(..) {
-            let Some(batch) = batches.get_mut((packet.hash % workers) as usize) else { continue };
+            let Some(batch) = batches.get_mut((packet.hash % workers) as usize) else {
+                continue;
+            };
             if packet.frame.extra {
                 packet.frame = copy_extra(&self.extra, packet.frame, &mut batch.extra);
             }
@@ -122,8 +131,15 @@ impl Feeder {
 /// Moves the bytes of a reassembled packet to the batch of its worker.
 fn copy_extra(from: &[u8], slice: Slice, to: &mut Vec<u8>) -> Slice {
     let start = usize::try_from(slice.start).unwrap_or(usize::MAX);
-    let bytes = from.get(start..).and_then(|b| b.get(..slice.len as usize)).unwrap_or_default();
+    let bytes = from
+        .get(start..)
+        .and_then(|b| b.get(..slice.len as usize))
+        .unwrap_or_default();
     let at = to.len() as u64;
     to.extend_from_slice(bytes);
-    Slice { start: at, len: bytes.len() as u32, extra: true }
+    Slice {
+        start: at,
+        len: bytes.len() as u32,
+        extra: true,
+    }
 }

@@ -50,12 +50,35 @@ pub fn replay(
 ) -> ReplaySummary {
     let mut feeder = Feeder::new(options.decode.clone());
     let mut summary = ReplaySummary::default();
-    let mut files = Files { list: options.files, at: 0, open: None, errors: Vec::new(), total: 0, done: 0 };
+    let mut files = Files {
+        list: options.files,
+        at: 0,
+        open: None,
+        errors: Vec::new(),
+        total: 0,
+        done: 0,
+    };
     files.measure();
     if options.workers == 0 {
-        fused(&mut feeder, &mut files, engine, options.worker, report, &mut summary, progress);
+        fused(
+            &mut feeder,
+            &mut files,
+            engine,
+            options.worker,
+            report,
+            &mut summary,
+            progress,
+        );
     } else {
-        threaded(&mut feeder, &mut files, engine, (options.workers, options.worker), report, &mut summary, progress);
+        threaded(
+            &mut feeder,
+            &mut files,
+            engine,
+            (options.workers, options.worker),
+            report,
+            &mut summary,
+            progress,
+        );
     }
     summary.errors = files.errors;
     summary.feeder = feeder.stats();
@@ -83,7 +106,9 @@ impl Files {
     fn next(&mut self, feeder: &mut Feeder, batches: &mut [Batch]) -> bool {
         loop {
             if self.open.is_none() {
-                let Some(path) = self.list.get(self.at) else { return false };
+                let Some(path) = self.list.get(self.at) else {
+                    return false;
+                };
                 self.at += 1;
                 match CaptureFile::open(path) {
                     Ok(file) => self.open = Some(file),
@@ -93,7 +118,9 @@ impl Files {
                     }
                 }
             }
-            let Some(file) = &mut self.open else { return false };
+            let Some(file) = &mut self.open else {
+                return false;
+            };
             match feeder.next(file, batches) {
                 Ok(true) => return true,
                 Ok(false) => {}
@@ -106,7 +133,10 @@ impl Files {
     }
 
     fn progress(&self) -> (u64, u64) {
-        (self.done + self.open.as_ref().map_or(0, |f| f.progress().0), self.total)
+        (
+            self.done + self.open.as_ref().map_or(0, |f| f.progress().0),
+            self.total,
+        )
     }
 }
 
@@ -197,7 +227,10 @@ fn threaded(
             }
         });
         loop {
-            let fresh = |free: &mut ring::Receiver<Batch>| free.try_receive().unwrap_or_else(|| Batch::with_capacity(1024));
+            let fresh = |free: &mut ring::Receiver<Batch>| {
+                free.try_receive()
+                    .unwrap_or_else(|| Batch::with_capacity(1024))
+            };
             let mut batches: Vec<Batch> = free_batches.iter_mut().map(fresh).collect();
             let more = files.next(feeder, &mut batches);
             if !more {

@@ -55,7 +55,10 @@ impl ReportStage {
 
     /// Bounds of the detectors' tables.
     pub fn bounds(&self) -> Vec<crate::stats::MemoryBound> {
-        self.anomaly.as_ref().map(AnomalyEngine::bounds).unwrap_or_default()
+        self.anomaly
+            .as_ref()
+            .map(AnomalyEngine::bounds)
+            .unwrap_or_default()
     }
 
     /// Whether host records are wanted.
@@ -91,7 +94,12 @@ impl ReportStage {
                 &sorted
             };
             self.reports.clear();
-            anomaly.batch(records, first.outbox.now, first.outbox.last, &mut self.reports);
+            anomaly.batch(
+                records,
+                first.outbox.now,
+                first.outbox.last,
+                &mut self.reports,
+            );
             self.behaviour.now = first.outbox.now;
             self.behaviour.last = first.outbox.last;
             for report in &self.reports {
@@ -110,7 +118,11 @@ impl ReportStage {
 
     /// The end: every sink delivers what it has. Gives the sinks back, and what they could not do.
     pub fn finish(mut self) -> (Vec<Box<dyn Sink>>, Vec<SinkError>) {
-        let errors = self.sinks.iter_mut().filter_map(|sink| sink.finish().err()).collect();
+        let errors = self
+            .sinks
+            .iter_mut()
+            .filter_map(|sink| sink.finish().err())
+            .collect();
         (self.sinks, errors)
     }
 }

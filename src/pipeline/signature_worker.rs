@@ -9,9 +9,15 @@ use super::report::Said;
 use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRange, Verdict};
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
-use crate::detect::signature::{Engine, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView};
-use crate::flow::{EndReason, Flow, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot, TcpState};
-use crate::packet::{Batch, Direction, Layers, Net, Packet, PacketOrigin, Slice, Timestamp, Transport};
+use crate::detect::signature::{
+    Engine, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView,
+};
+use crate::flow::{
+    EndReason, Flow, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot, TcpState,
+};
+use crate::packet::{
+    Batch, Direction, Layers, Net, Packet, PacketOrigin, Slice, Timestamp, Transport,
+};
 use crate::sink::eve::alert::Matched;
 use crate::sink::eve::{self, EveSettings, FlowExtras, Subject};
 use crate::stats::MemoryBound;
@@ -113,12 +119,21 @@ impl SignatureWorker {
             hosts: settings.hosts,
             dropped: 0,
         };
-        Self { flows: FlowTable::new(settings.flow), stages, packets: 0, panics: 0 }
+        Self {
+            flows: FlowTable::new(settings.flow),
+            stages,
+            packets: 0,
+            panics: 0,
+        }
     }
 
     /// Bounds of its tables.
     pub fn bounds(&self) -> Vec<MemoryBound> {
-        vec![self.flows.bound(), self.stages.streams.bound(), self.stages.app.bound()]
+        vec![
+            self.flows.bound(),
+            self.stages.streams.bound(),
+            self.stages.app.bound(),
+        ]
     }
 
     /// Counters.
@@ -162,13 +177,21 @@ impl SignatureWorker {
 
     /// The life of a packet: its flow, and then the stages.
     fn process(&mut self, packet: Packet<'_>, said: &mut Said) -> Verdict {
-        said.outbox.begin(packet.number, u64::from(u8::MAX - packet.depth));
+        said.outbox
+            .begin(packet.number, u64::from(u8::MAX - packet.depth));
         let found = self.flows.lookup(&packet);
         self.end_flows((packet.number, packet.ts), said);
-        said.outbox.begin(packet.number, u64::from(u8::MAX - packet.depth) + 256);
-        let Some(found) = found else { return self.stages.process_alone(packet, said) };
-        let Some(slot) = self.flows.get_mut(found.handle) else { return Verdict::Accept };
-        let verdict = self.stages.process(packet, (found.direction, found.established), slot, said);
+        said.outbox
+            .begin(packet.number, u64::from(u8::MAX - packet.depth) + 256);
+        let Some(found) = found else {
+            return self.stages.process_alone(packet, said);
+        };
+        let Some(slot) = self.flows.get_mut(found.handle) else {
+            return Verdict::Accept;
+        };
+        let verdict = self
+            .stages
+            .process(packet, (found.direction, found.established), slot, said);
         self.flows.settle(found.handle);
         verdict
     }
@@ -176,7 +199,8 @@ impl SignatureWorker {
     /// What is left of flows that ended: their last bytes, transactions and records.
     fn end_flows(&mut self, (number, now): (u64, Timestamp), said: &mut Said) {
         while let Some(mut slot) = self.flows.take_ended() {
-            said.outbox.begin(number, 1 << 30 | slot.flow.first_number & 0x3fff_ffff);
+            said.outbox
+                .begin(number, 1 << 30 | slot.flow.first_number & 0x3fff_ffff);
             self.stages.end(&mut slot, (number, now), said);
             self.stages.streams.release(&mut slot.ext.streams);
             self.flows.recycle(slot);
@@ -249,13 +273,28 @@ impl Stages {
     ) -> Verdict {
         let (flow, ext) = (&mut slot.flow, &mut slot.ext);
         let out = &mut said.outbox;
-        let mut standing =
-            Standing { direction, stream: false, flow_established: established, added: false, ended: false };
+        let mut standing = Standing {
+            direction,
+            stream: false,
+            flow_established: established,
+            added: false,
+            ended: false,
+        };
         let mut events = packet.events;
         let mut drop_reason = None;
         if packet.transport == Transport::Tcp && flow.key.proto == 6 {
-            let mut receiver = AppInput { layer: &mut ext.app, context: &mut self.app };
-            let verdict = self.streams.packet(&packet, direction, flow, &mut ext.streams, &mut receiver, &mut events);
+            let mut receiver = AppInput {
+                layer: &mut ext.app,
+                context: &mut self.app,
+            };
+            let verdict = self.streams.packet(
+                &packet,
+                direction,
+                flow,
+                &mut ext.streams,
+                &mut receiver,
+                &mut events,
+            );
             for (changed, updated) in ext.changed.iter_mut().zip(verdict.updated) {
                 *changed |= updated;
             }
@@ -266,14 +305,19 @@ impl Stages {
                 added: verdict.added,
                 ended: false,
             };
-            drop_reason = verdict.drop.filter(|_| self.inline).map(crate::stream::DropReason::as_str);
+            drop_reason = verdict
+                .drop
+                .filter(|_| self.inline)
+                .map(crate::stream::DropReason::as_str);
             if verdict.flush {
                 for direction in self.flush_order(standing.direction) {
                     self.inspect_rest(&packet, flow, ext, direction, out);
                 }
             }
         } else if packet.transport == Transport::Udp && !flow.dropped {
-            let (taken, direction) = ext.app.datagram(&mut self.app, flow, direction, packet.payload(), packet.ts);
+            let (taken, direction) =
+                ext.app
+                    .datagram(&mut self.app, flow, direction, packet.payload(), packet.ts);
             standing.direction = direction;
             standing.stream = true;
             ext.changed = if taken { [true; 2] } else { ext.changed };
@@ -283,14 +327,23 @@ impl Stages {
         let packet = if events == packet.events {
             packet
         } else {
-            annotated = Layers { events, ..packet.layers.clone() };
-            Packet { frame: packet.frame, layers: &annotated }
+            annotated = Layers {
+                events,
+                ..packet.layers.clone()
+            };
+            Packet {
+                frame: packet.frame,
+                layers: &annotated,
+            }
         };
         let mut verdict = self.inspect(packet, flow, ext, standing, out);
         if drop_reason.is_some() {
             verdict = verdict.max(Verdict::DropPacket);
         }
-        let subject = Subject { packet, flow: Some((flow, standing.direction)) };
+        let subject = Subject {
+            packet,
+            flow: Some((flow, standing.direction)),
+        };
         self.say_anomalies(&subject, Some(&mut ext.app), out);
         self.say_drop(&subject, verdict, drop_reason.unwrap_or("rules"), out);
         self.log(&subject, &mut ext.app, false, out);
@@ -303,7 +356,11 @@ impl Stages {
 
     /// Passive: what the packet's peer sent is older; inline: the packet itself comes first.
     fn flush_order(&self, direction: Direction) -> [Direction; 2] {
-        if self.inline { [direction, direction.reverse()] } else { [direction.reverse(), direction] }
+        if self.inline {
+            [direction, direction.reverse()]
+        } else {
+            [direction.reverse(), direction]
+        }
     }
 
     /// Signatures over the packet, the stream, and the transactions of its direction.
@@ -350,35 +407,69 @@ impl Stages {
             flow.alerted = true;
         }
         if !self.hits.is_empty() {
-            let bytes = self.streams.window(direction, flow, &ext.streams, None).map(|w| w.bytes);
+            let bytes = self
+                .streams
+                .window(direction, flow, &ext.streams, None)
+                .map(|w| w.bytes);
             self.bits.clear();
             self.bits.extend_from_slice(ext.rules.bits());
-            let subject = Subject { packet, flow: Some((flow, direction)) };
+            let subject = Subject {
+                packet,
+                flow: Some((flow, direction)),
+            };
             self.say_hits(&subject, Some((&mut ext.app, bytes)), verdict, out);
         }
         if packet.transport == Transport::Tcp {
-            self.streams.inspected(direction, flow, &mut ext.streams, upto);
+            self.streams
+                .inspected(direction, flow, &mut ext.streams, upto);
         }
         verdict
     }
 
     /// Inspects what a direction holds although no packet of it is in hand: before the protocol changes, and when the
     /// flow ends.
-    fn inspect_rest(&mut self, packet: &Packet<'_>, flow: &mut Flow, ext: &mut Tracked, direction: Direction, out: &mut Outbox) {
-        let layers = pseudo_packet(flow, direction, (packet.number, packet.ts), packet.interface);
-        let packet = Packet { frame: &[], layers: &layers };
-        let standing = Standing { direction, stream: true, flow_established: true, added: true, ended: true };
+    fn inspect_rest(
+        &mut self,
+        packet: &Packet<'_>,
+        flow: &mut Flow,
+        ext: &mut Tracked,
+        direction: Direction,
+        out: &mut Outbox,
+    ) {
+        let layers = pseudo_packet(
+            flow,
+            direction,
+            (packet.number, packet.ts),
+            packet.interface,
+        );
+        let packet = Packet {
+            frame: &[],
+            layers: &layers,
+        };
+        let standing = Standing {
+            direction,
+            stream: true,
+            flow_established: true,
+            added: true,
+            ended: true,
+        };
         let mut last = None;
         // Bounded: each round inspects a further piece, and a direction holds a bounded number of them.
         for _ in 0..4_096 {
             self.inspect(packet, flow, ext, standing, out);
-            let next = self.streams.window(direction, flow, &ext.streams, None).map(|w| w.end());
+            let next = self
+                .streams
+                .window(direction, flow, &ext.streams, None)
+                .map(|w| w.end());
             if next.is_none() || next == last {
                 break;
             }
             last = next;
         }
-        let subject = Subject { packet, flow: Some((flow, direction)) };
+        let subject = Subject {
+            packet,
+            flow: Some((flow, direction)),
+        };
         self.say_anomalies(&subject, Some(&mut ext.app), out);
         self.log(&subject, &mut ext.app, false, out);
     }
@@ -388,31 +479,62 @@ impl Stages {
         let (flow, ext) = (&mut slot.flow, &mut slot.ext);
         let out = &mut said.outbox;
         let layers = pseudo_packet(flow, Direction::ToServer, (0, flow.last), flow.interface);
-        let packet = Packet { frame: &[], layers: &layers };
+        let packet = Packet {
+            frame: &[],
+            layers: &layers,
+        };
         if flow.key.proto == 6 && !flow.dropped {
-            let unfinished = self.streams.unfinished(flow, &ext.streams, pending(&ext.app));
+            let unfinished = self
+                .streams
+                .unfinished(flow, &ext.streams, pending(&ext.app));
             for direction in [Direction::ToServer, Direction::ToClient] {
                 if !unfinished[direction.index()] {
                     continue;
                 }
                 let mut events = packet.events;
-                let mut receiver = AppInput { layer: &mut ext.app, context: &mut self.app };
-                let verdict = self.streams.end(direction, flow, &mut ext.streams, &mut receiver, &mut events);
+                let mut receiver = AppInput {
+                    layer: &mut ext.app,
+                    context: &mut self.app,
+                };
+                let verdict = self.streams.end(
+                    direction,
+                    flow,
+                    &mut ext.streams,
+                    &mut receiver,
+                    &mut events,
+                );
                 for (changed, updated) in ext.changed.iter_mut().zip(verdict.updated) {
                     *changed |= updated;
                 }
                 self.inspect_rest(&packet, flow, ext, direction, out);
             }
         }
-        let subject = Subject { packet, flow: Some((flow, Direction::ToServer)) };
+        let subject = Subject {
+            packet,
+            flow: Some((flow, Direction::ToServer)),
+        };
         self.log(&subject, &mut ext.app, true, out);
         if flow.alerted {
             out.outcomes.push(flow_outcome(flow, number));
         }
         if self.eve.flow {
-            let transactions = ext.app.session.as_ref().map_or(0, |s| s.transactions().total());
-            let gap = flow.tcp.as_ref().map_or([false; 2], |t| [t.sides[0].gap, t.sides[1].gap]);
-            eve::flow(out, &self.eve, now, flow, &ext.app, FlowExtras { gap, transactions });
+            let transactions = ext
+                .app
+                .session
+                .as_ref()
+                .map_or(0, |s| s.transactions().total());
+            let gap = flow
+                .tcp
+                .as_ref()
+                .map_or([false; 2], |t| [t.sides[0].gap, t.sides[1].gap]);
+            eve::flow(
+                out,
+                &self.eve,
+                now,
+                flow,
+                &ext.app,
+                FlowExtras { gap, transactions },
+            );
         }
         if self.hosts {
             // Flows that end at the same moment come after the packets, in the order in which they began.
@@ -433,18 +555,27 @@ impl Stages {
         let (mut app, stream_bytes) = app.map_or((None, None), |(a, b)| (Some(a), b));
         let names: Vec<&str> = if self.hits.iter().any(|h| !h.silent) {
             let bits = &engine.rules().bit_names;
-            self.bits.iter().filter_map(|bit| bits.get(*bit as usize)).map(String::as_str).collect()
+            self.bits
+                .iter()
+                .filter_map(|bit| bits.get(*bit as usize))
+                .map(String::as_str)
+                .collect()
         } else {
             Vec::new()
         };
         for hit in self.hits.drain(..) {
-            let tx = hit.tx.and_then(|id| app.as_deref_mut().and_then(|a| tx_mut(a, id)));
+            let tx = hit
+                .tx
+                .and_then(|id| app.as_deref_mut().and_then(|a| tx_mut(a, id)));
             let (efficacy, open) = match tx {
                 Some((outcome, alerted)) => {
                     *alerted |= !hit.silent;
                     (outcome, outcome.0 == Efficacy::Unknown)
                 }
-                None => ((Efficacy::Unknown, "", 0), subject.flow.is_some_and(|(f, _)| f.key.proto == 6)),
+                None => (
+                    (Efficacy::Unknown, "", 0),
+                    subject.flow.is_some_and(|(f, _)| f.key.proto == 6),
+                ),
             };
             let matched = Matched {
                 tx: hit.tx,
@@ -459,7 +590,9 @@ impl Stages {
             };
             let blocks = matches!(
                 hit.action,
-                crate::rules::Action::RejectSource | crate::rules::Action::RejectDestination | crate::rules::Action::RejectBoth
+                crate::rules::Action::RejectSource
+                    | crate::rules::Action::RejectDestination
+                    | crate::rules::Action::RejectBoth
             ) || (self.inline && hit.action == crate::rules::Action::Drop);
             let packet = subject.packet;
             let (number, order) = out.rank();
@@ -473,8 +606,16 @@ impl Stages {
                 flow_id: subject.flow.map_or(0, |(f, _)| f.id),
                 tx: hit.tx,
                 open: open && !blocks && verdict == Verdict::Accept,
-                xbits: if hit.xbits { engine.xbits(hit.signature).collect() } else { Vec::new() },
-                verdict: if blocks { verdict.max(Verdict::DropPacket) } else { Verdict::Accept },
+                xbits: if hit.xbits {
+                    engine.xbits(hit.signature).collect()
+                } else {
+                    Vec::new()
+                },
+                verdict: if blocks {
+                    verdict.max(Verdict::DropPacket)
+                } else {
+                    Verdict::Accept
+                },
                 efficacy: if blocks { Efficacy::Failed } else { efficacy.0 },
                 efficacy_reason: if blocks { "blocked" } else { efficacy.1 },
                 confidence: 0.0,
@@ -490,20 +631,37 @@ impl Stages {
         }
     }
 
-    fn say_anomalies(&mut self, subject: &Subject<'_>, app: Option<&mut AppLayer>, out: &mut Outbox) {
+    fn say_anomalies(
+        &mut self,
+        subject: &Subject<'_>,
+        app: Option<&mut AppLayer>,
+        out: &mut Outbox,
+    ) {
         if self.eve.anomaly && !subject.packet.events.is_empty() {
             eve::anomaly(out, &self.eve, subject, subject.packet.events.iter());
         }
         if let Some(app) = app {
             for event in app.events.drain(..) {
                 if self.eve.anomaly {
-                    eve::app_anomaly(out, &self.eve, subject, (app.proto, "proto_detect", None), event);
+                    eve::app_anomaly(
+                        out,
+                        &self.eve,
+                        subject,
+                        (app.proto, "proto_detect", None),
+                        event,
+                    );
                 }
             }
         }
     }
 
-    fn say_drop(&mut self, subject: &Subject<'_>, verdict: Verdict, reason: &str, out: &mut Outbox) {
+    fn say_drop(
+        &mut self,
+        subject: &Subject<'_>,
+        verdict: Verdict,
+        reason: &str,
+        out: &mut Outbox,
+    ) {
         if self.inline && verdict > Verdict::Accept {
             self.dropped += 1;
             eve::drop(out, &self.eve, subject, reason);
@@ -512,24 +670,43 @@ impl Stages {
 
     /// Records of transactions that are complete (or, at the end of the flow, of all), and their release.
     fn log(&mut self, subject: &Subject<'_>, app: &mut AppLayer, ended: bool, out: &mut Outbox) {
-        let (Some(protocol), Some(session)) = (registry::protocol(app.proto), app.session.as_deref_mut()) else { return };
+        let (Some(protocol), Some(session)) =
+            (registry::protocol(app.proto), app.session.as_deref_mut())
+        else {
+            return;
+        };
         let mut at = 0;
         while let Some(tx) = session.transactions().at(at) {
             let complete = tx_complete(protocol, tx, app.ended) || ended;
             self.log_events(subject, app.proto, protocol, tx, out);
-            let ready = !tx.state().logged && self.eve.app && protocol.log_ready(tx, ended || app.ended == [true; 2]);
+            let ready = !tx.state().logged
+                && self.eve.app
+                && protocol.log_ready(tx, ended || app.ended == [true; 2]);
             if ready {
                 eve::transaction(out, &self.eve, subject, protocol, session, tx);
             }
             let files_left = self.log_files(subject, (protocol, session), tx, ended, out);
             let state = tx.state();
-            let inspected = state.inspected == [true; 2] || ended || subject.flow.is_some_and(|(f, _)| f.no_inspection);
+            let inspected = state.inspected == [true; 2]
+                || ended
+                || subject.flow.is_some_and(|(f, _)| f.no_inspection);
             let outcome = (state.alerted && complete).then(|| outcome_of(protocol.outcome(tx)));
-            let (id, logged, events) = (state.id, state.logged || ready || !self.eve.app, state.events.len());
+            let (id, logged, events) = (
+                state.id,
+                state.logged || ready || !self.eve.app,
+                state.events.len(),
+            );
             if let (Some((efficacy, reason, code)), Some((flow, _))) = (outcome, subject.flow) {
                 if !ended {
                     let number = subject.packet.number;
-                    out.outcomes.push(OutcomeNote { number, flow_id: flow.id, tx: Some(id), efficacy, reason, code });
+                    out.outcomes.push(OutcomeNote {
+                        number,
+                        flow_id: flow.id,
+                        tx: Some(id),
+                        efficacy,
+                        reason,
+                        code,
+                    });
                 }
             }
             let list = session.transactions_mut();
@@ -564,7 +741,13 @@ impl Stages {
         }
         for event in state.events.iter().skip(state.events_logged) {
             if let Some(name) = protocol.events().get(usize::from(*event)) {
-                eve::app_anomaly(out, &self.eve, subject, (proto, "proto_parser", Some(state.id)), name);
+                eve::app_anomaly(
+                    out,
+                    &self.eve,
+                    subject,
+                    (proto, "proto_parser", Some(state.id)),
+                    name,
+                );
             }
         }
     }
@@ -580,7 +763,11 @@ impl Stages {
     ) -> bool {
         let mut left = false;
         for direction in [Direction::ToServer, Direction::ToClient] {
-            for file in tx.files(direction).into_iter().flat_map(crate::app::Files::iter) {
+            for file in tx
+                .files(direction)
+                .into_iter()
+                .flat_map(crate::app::Files::iter)
+            {
                 let done = file.state != FileState::Open || ended;
                 if done && !file.logged && self.eve.files {
                     eve::file(out, &self.eve, subject, by, (tx, file, direction));
@@ -595,13 +782,21 @@ impl Stages {
 /// Notes which files were written.
 fn mark_files(tx: &mut dyn Transaction, ended: bool) {
     for direction in [Direction::ToServer, Direction::ToClient] {
-        for file in tx.files_mut(direction).into_iter().flat_map(crate::app::Files::iter_mut) {
+        for file in tx
+            .files_mut(direction)
+            .into_iter()
+            .flat_map(crate::app::Files::iter_mut)
+        {
             file.logged |= file.state != FileState::Open || ended;
         }
     }
 }
 
-fn tx_complete(protocol: &dyn crate::app::Protocol, tx: &dyn Transaction, ended: [bool; 2]) -> bool {
+fn tx_complete(
+    protocol: &dyn crate::app::Protocol,
+    tx: &dyn Transaction,
+    ended: [bool; 2],
+) -> bool {
     [Direction::ToServer, Direction::ToClient]
         .into_iter()
         .all(|d| ended[d.index()] || tx.progress(d) >= protocol.complete_at(d))
@@ -609,7 +804,9 @@ fn tx_complete(protocol: &dyn crate::app::Protocol, tx: &dyn Transaction, ended:
 
 /// Directions in which transactions are not inspected to their end.
 fn pending(app: &AppLayer) -> [bool; 2] {
-    let Some(session) = app.session.as_deref() else { return [false; 2] };
+    let Some(session) = app.session.as_deref() else {
+        return [false; 2];
+    };
     let list = session.transactions();
     let mut pending = [false; 2];
     for tx in (0..list.len()).filter_map(|i| list.at(i)) {
@@ -644,24 +841,40 @@ fn outcome_of(outcome: Outcome) -> (Efficacy, &'static str, u32) {
 fn flow_outcome(flow: &Flow, number: u64) -> OutcomeNote {
     let answered = flow.packets[1] > 0;
     let (efficacy, reason) = match &flow.tcp {
-        Some(tcp) if tcp.closed_by_rst && !flow.is_established() && tcp.state < TcpState::Established => {
+        Some(tcp)
+            if tcp.closed_by_rst && !flow.is_established() && tcp.state < TcpState::Established =>
+        {
             (Efficacy::Failed, "connection refused")
         }
         _ if !answered => (Efficacy::Unknown, "no answer seen"),
         _ if flow.state >= FlowState::Established => (Efficacy::Reached, "service answered"),
         _ => (Efficacy::Unknown, ""),
     };
-    OutcomeNote { number, flow_id: flow.id, tx: None, efficacy, reason, code: 0 }
+    OutcomeNote {
+        number,
+        flow_id: flow.id,
+        tx: None,
+        efficacy,
+        reason,
+        code: 0,
+    }
 }
 
 /// Sequence space used per direction.
 fn stream_sizes(flow: &Flow) -> [u64; 2] {
     let Some(tcp) = &flow.tcp else { return [0; 2] };
-    tcp.sides.each_ref().map(|side| u64::from(side.next_seq.wrapping_sub(side.isn)))
+    tcp.sides
+        .each_ref()
+        .map(|side| u64::from(side.next_seq.wrapping_sub(side.isn)))
 }
 
 /// A packet that never was, to inspect what a flow still holds.
-fn pseudo_packet(flow: &Flow, direction: Direction, (number, ts): (u64, Timestamp), interface: u16) -> Layers {
+fn pseudo_packet(
+    flow: &Flow,
+    direction: Direction,
+    (number, ts): (u64, Timestamp),
+    interface: u16,
+) -> Layers {
     let key = flow.key.in_direction(direction);
     Layers {
         frame: Slice::default(),
@@ -675,7 +888,11 @@ fn pseudo_packet(flow: &Flow, direction: Direction, (number, ts): (u64, Timestam
         src: key.src,
         dst: key.dst,
         ip_proto: key.proto,
-        transport: if key.proto == 6 { Transport::Tcp } else { Transport::Other(key.proto) },
+        transport: if key.proto == 6 {
+            Transport::Tcp
+        } else {
+            Transport::Other(key.proto)
+        },
         sport: key.sport,
         dport: key.dport,
         ..Layers::default()

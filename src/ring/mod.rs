@@ -67,7 +67,16 @@ pub struct Receiver<T> {
 pub fn ring<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = rtrb::RingBuffer::new(capacity.max(1));
     let shared = Arc::new(Shared::default());
-    (Sender { ring: producer, shared: Arc::clone(&shared) }, Receiver { ring: consumer, shared })
+    (
+        Sender {
+            ring: producer,
+            shared: Arc::clone(&shared),
+        },
+        Receiver {
+            ring: consumer,
+            shared,
+        },
+    )
 }
 
 impl<T> Sender<T> {
@@ -92,7 +101,9 @@ impl<T> Sender<T> {
             if spins < SPINS {
                 std::hint::spin_loop();
             } else {
-                self.shared.producer.sleep(|| self.ring.slots() > 0 || self.ring.is_abandoned());
+                self.shared
+                    .producer
+                    .sleep(|| self.ring.slots() > 0 || self.ring.is_abandoned());
             }
         }
     }
@@ -133,7 +144,9 @@ impl<T> Receiver<T> {
             if spins < SPINS {
                 std::hint::spin_loop();
             } else {
-                self.shared.consumer.sleep(|| self.ring.slots() > 0 || self.ring.is_abandoned());
+                self.shared
+                    .consumer
+                    .sleep(|| self.ring.slots() > 0 || self.ring.is_abandoned());
             }
         }
     }

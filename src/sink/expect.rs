@@ -51,23 +51,35 @@ impl Wanted {
             return Err("an entry wants sid, detector or level_at_least".to_owned());
         }
         for level in [&self.level, &self.level_at_least].into_iter().flatten() {
-            Level::from_name(level).ok_or_else(|| format!("'{level}' is not GREEN, YELLOW, ORANGE or RED"))?;
+            Level::from_name(level)
+                .ok_or_else(|| format!("'{level}' is not GREEN, YELLOW, ORANGE or RED"))?;
         }
         Ok(())
     }
 
     fn is_about(&self, alert: &Alert<'_>) -> bool {
         let floor = self.level_at_least.as_deref().and_then(Level::from_name);
-        self.sid.is_none_or(|sid| alert.detector.is_empty() && alert.sid == sid)
-            && self.detector.as_ref().is_none_or(|d| alert.detector == d && alert.finding.state != "close")
+        self.sid
+            .is_none_or(|sid| alert.detector.is_empty() && alert.sid == sid)
+            && self
+                .detector
+                .as_ref()
+                .is_none_or(|d| alert.detector == d && alert.finding.state != "close")
             && floor.is_none_or(|floor| alert.level >= floor)
     }
 
     fn name(&self) -> String {
         let sid = self.sid.map(|s| format!("sid {s}"));
         let detector = self.detector.as_ref().map(|d| format!("detector {d}"));
-        let level = self.level_at_least.as_ref().map(|l| format!("{l} or above"));
-        [sid, detector, level].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let level = self
+            .level_at_least
+            .as_ref()
+            .map(|l| format!("{l} or above"));
+        [sid, detector, level]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -91,7 +103,10 @@ impl Expectations {
         for wanted in text.alert.iter().chain(&text.absent) {
             wanted.check()?;
         }
-        Ok(Self { alerts: text.alert, absent: text.absent })
+        Ok(Self {
+            alerts: text.alert,
+            absent: text.absent,
+        })
     }
 
     /// Notes an event.
@@ -100,7 +115,12 @@ impl Expectations {
         for wanted in self.alerts.iter_mut().chain(&mut self.absent) {
             if wanted.is_about(alert) {
                 wanted.seen += 1;
-                if wanted.level.as_deref().and_then(Level::from_name).is_some_and(|l| l != alert.level) {
+                if wanted
+                    .level
+                    .as_deref()
+                    .and_then(Level::from_name)
+                    .is_some_and(|l| l != alert.level)
+                {
                     wanted.wrong_level = Some(alert.level);
                 }
             }
@@ -111,19 +131,37 @@ impl Expectations {
     pub fn unmet(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for wanted in &self.alerts {
-            let exact = wanted.count.or((wanted.min.is_none() && wanted.max.is_none()).then_some(1));
+            let exact = wanted
+                .count
+                .or((wanted.min.is_none() && wanted.max.is_none()).then_some(1));
             let low = exact.or(wanted.min).unwrap_or(0);
             let high = exact.or(wanted.max).unwrap_or(u64::MAX);
             if wanted.seen < low || wanted.seen > high {
-                let range = if low == high { low.to_string() } else { format!("{low} or more (at most {high})") };
-                lines.push(format!("{}: wanted {range}, saw {}", wanted.name(), wanted.seen));
+                let range = if low == high {
+                    low.to_string()
+                } else {
+                    format!("{low} or more (at most {high})")
+                };
+                lines.push(format!(
+                    "{}: wanted {range}, saw {}",
+                    wanted.name(),
+                    wanted.seen
+                ));
             } else if let Some(level) = wanted.wrong_level {
                 let want = wanted.level.as_deref().unwrap_or_default();
-                lines.push(format!("{}: wanted {want}, one is {}", wanted.name(), level.as_str()));
+                lines.push(format!(
+                    "{}: wanted {want}, one is {}",
+                    wanted.name(),
+                    level.as_str()
+                ));
             }
         }
         for wanted in self.absent.iter().filter(|w| w.seen > 0) {
-            lines.push(format!("{}: wanted none, saw {}", wanted.name(), wanted.seen));
+            lines.push(format!(
+                "{}: wanted none, saw {}",
+                wanted.name(),
+                wanted.seen
+            ));
         }
         lines
     }

@@ -9,6 +9,8 @@
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 
+use super::lzma::{Broken, Lzma, Progress};
+
 /// An encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -50,6 +52,7 @@ enum Codec {
     Inflate(Decompress),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     Zstd(zstd::stream::raw::Decoder<'static>),
+    Lzma(Box<Lzma>),
 }
 
 /// What became of a piece of input.
@@ -90,7 +93,7 @@ impl Codec {
                 decoder.set_parameter(DParameter::WindowLogMax(23)).ok()?;
                 Self::Zstd(decoder)
             }
-            Encoding::Lzma => return None,
+            Encoding::Lzma => Self::Lzma(Box::default()),
         })
     }
 
@@ -167,6 +170,12 @@ impl Codec {
                     }
                 }
             }
+            Self::Lzma(lzma) => match lzma.push(input, out, sink) {
+                Ok(Progress::Read) => Outcome::Read,
+                Ok(Progress::Ended) => Outcome::Ended,
+                Ok(Progress::Stopped) => Outcome::Stopped,
+                Err(Broken) => Outcome::Broken,
+            },
         }
     }
 }

@@ -15,6 +15,7 @@ mod event;
 mod fields;
 mod headers;
 mod log;
+mod lzma;
 mod multipart;
 mod request;
 mod response;

@@ -41,3 +41,43 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     w.layers.network_header_len = 28;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, only};
+    use crate::packet::Net;
+
+    const REQUEST: [u8; 28] = [
+        0, 1, 8, 0, 6, 4, 0, 1, 2, 2, 2, 2, 2, 2, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2,
+    ];
+
+    fn with(position: usize, value: u8) -> Vec<&'static str> {
+        let mut changed = REQUEST;
+        changed[position] = value;
+        events(0x0806, &changed)
+    }
+
+    #[test]
+    fn sender_and_target_are_the_addresses() {
+        let layers = only(&frame(0x0806, &REQUEST));
+        assert_eq!(
+            (layers.net, layers.events.is_empty(), layers.has_flow),
+            (Net::Arp, true, false)
+        );
+        assert_eq!(
+            (layers.src, layers.dst),
+            ([10, 0, 0, 1].into(), [10, 0, 0, 2].into())
+        );
+    }
+
+    #[test]
+    fn each_fault_has_its_event() {
+        assert_eq!(with(1, 2), ["decoder.arp.unsupported_hardware"]);
+        assert_eq!(with(2, 9), ["decoder.arp.unsupported_protocol"]);
+        assert_eq!(with(4, 5), ["decoder.arp.invalid_hardware_size"]);
+        assert_eq!(with(5, 5), ["decoder.arp.invalid_protocol_size"]);
+        assert_eq!(with(7, 9), ["decoder.arp.unsupported_opcode"]);
+        assert_eq!(events(0x0806, &REQUEST[..7]), ["decoder.arp.pkt_too_small"]);
+        assert_eq!(events(0x0806, &REQUEST[..27]), ["decoder.arp.invalid_pkt"]);
+    }
+}

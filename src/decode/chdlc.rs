@@ -15,3 +15,22 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     ethernet::network(w, protocol, rest);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, ipv4, names};
+    use crate::packet::{LinkType, Net};
+
+    #[test]
+    fn it_carries_an_ethertype() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        assert_eq!(
+            decode(&[&[0x0f, 0, 8, 0][..], &packet].concat(), LinkType::CHDLC)[0].net,
+            Net::V4
+        );
+        assert_eq!(
+            names(&decode(&[0x0f, 0, 8], LinkType::CHDLC)[0]),
+            ["decoder.chdlc.pkt_too_small"]
+        );
+    }
+}

@@ -23,3 +23,26 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     w.payload(payload);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use crate::packet::Transport;
+
+    #[test]
+    fn it_has_a_flow_by_its_index() {
+        let layers = only(&frame(
+            0x0800,
+            &ipv4(50, &[], &[0, 1, 0, 2, 0, 0, 0, 3, 9, 9]),
+        ));
+        assert_eq!(
+            (layers.transport, layers.has_flow, layers.payload_len),
+            (Transport::Other(50), true, 2)
+        );
+        assert_eq!((layers.sport, layers.dport), (1, 2));
+        assert_eq!(
+            events(0x0800, &ipv4(50, &[], &[0; 7])),
+            ["decoder.esp.pkt_too_small"]
+        );
+    }
+}

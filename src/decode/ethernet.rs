@@ -55,3 +55,23 @@ pub(super) fn network(w: &mut Walk<'_>, ethertype: u16, part: Part<'_>) -> bool 
     };
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, names, only};
+    use crate::packet::Net;
+
+    #[test]
+    fn cut_frames_and_unknown_types_are_events() {
+        assert_eq!(names(&only(&[0; 13])), ["decoder.ethernet.pkt_too_small"]);
+        assert_eq!(events(0x9999, &[]), ["decoder.ethernet.unknown_ethertype"]);
+        assert_eq!(events(0x8903, &[0; 15]), ["decoder.dce.pkt_too_small"]);
+    }
+
+    #[test]
+    fn fabric_path_carries_a_frame() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        let inner = [&[0, 0][..], &frame(0x0800, &packet)].concat();
+        assert_eq!(only(&frame(0x8903, &inner)).net, Net::V4);
+    }
+}

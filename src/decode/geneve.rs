@@ -55,3 +55,32 @@ fn options_add_up(mut options: &[u8]) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, frame, ipv4, names, udp};
+    use crate::packet::{Layers, LinkType, PacketOrigin};
+
+    fn datagram(header: &[u8], inner: &[u8]) -> Vec<Layers> {
+        let payload = [header, inner].concat();
+        decode(
+            &frame(0x0800, &ipv4(17, &[], &udp(6081, 9, &payload))),
+            LinkType::ETHERNET,
+        )
+    }
+
+    #[test]
+    fn a_packet_is_unfolded_when_the_options_add_up() {
+        let inner = ipv4(17, &[], &udp(1, 2, b"x"));
+        let options = [0, 1, 1, 1, 9, 9, 9, 9];
+        let found = datagram(&[&[2, 0, 8, 0, 0, 0, 1, 0][..], &options].concat(), &inner);
+        assert_eq!((found.len(), found[0].origin), (2, PacketOrigin::Geneve));
+        assert_eq!(
+            datagram(&[&[1, 0, 8, 0, 0, 0, 1, 0][..], &options].concat(), &inner).len(),
+            1
+        );
+        assert_eq!(datagram(&[0x40, 0, 8, 0, 0, 0, 1, 0], &inner).len(), 1);
+        let other = datagram(&[0, 0, 0x99, 0x99, 0, 0, 1, 0], &inner);
+        assert_eq!(names(&other[0]), ["decoder.geneve.unknown_payload_type"]);
+    }
+}

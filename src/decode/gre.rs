@@ -116,3 +116,90 @@ fn version_1(
     part.skip(HEADER_LEN + 4 * fields)
         .ok_or(DecodeEvent::GRE_VERSION1_HDR_TOO_BIG)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, events, frame, ipv4, udp};
+    use crate::packet::{LinkType, Net, PacketOrigin};
+
+    fn inside(gre: &[u8], payload: &[u8]) -> Vec<crate::packet::Layers> {
+        decode(
+            &frame(0x0800, &ipv4(47, &[], &[gre, payload].concat())),
+            LinkType::ETHERNET,
+        )
+    }
+
+    #[test]
+    fn the_inner_packet_comes_first_and_the_outer_one_is_marked() {
+        let inner = ipv4(17, &[], &udp(1, 2, b"x"));
+        let found = inside(&[0x30, 0, 8, 0, 0, 0, 0, 1, 0, 0, 0, 2], &inner);
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].origin, found[0].depth, found[0].dport),
+            (PacketOrigin::Gre, 1, 2)
+        );
+        assert_eq!(
+            (found[1].origin, found[1].encapsulates, found[1].has_flow),
+            (PacketOrigin::Wire, true, false)
+        );
+        assert_eq!(found[0].frame.start, 1000 + 14 + 20 + 12);
+    }
+
+    #[test]
+    fn pptp_carries_ppp_and_a_pure_acknowledgment_nothing() {
+        let inner = ipv4(17, &[], &udp(1, 2, b"x"));
+        let header = [0x30, 1, 0x88, 0x0b, 0, 30, 0, 1, 0, 0, 0, 2, 0, 0x21];
+        assert_eq!(inside(&header, &inner)[0].net, Net::V4);
+        assert_eq!(
+            inside(&[0x20, 0x81, 0x88, 0x0b, 0, 0, 0, 1, 0, 0, 0, 2], &[]).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn mirrored_frames_are_unfolded() {
+        let mirrored = frame(0x0800, &ipv4(17, &[], &udp(1, 2, b"x")));
+        let type_ii = [&[0x10, 0x07, 0, 1, 0, 0, 0, 0][..], &mirrored].concat();
+        let found = inside(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1], &type_ii);
+        assert_eq!(
+            (found[0].vlan, found[0].vlan_count, found[0].dport),
+            ([7, 0, 0], 1, 2)
+        );
+        assert_eq!(inside(&[0, 0, 0x88, 0xbe], &mirrored)[0].dport, 2);
+        assert_eq!(
+            inside(&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1], &[0x20; 9]).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn each_fault_has_its_event() {
+        let found = |gre: &[u8]| events(0x0800, &ipv4(47, &[], gre));
+        assert_eq!(found(&[0, 0, 8]), ["decoder.gre.pkt_too_small"]);
+        assert_eq!(found(&[0, 2, 8, 0]), ["decoder.gre.wrong_version"]);
+        assert_eq!(found(&[1, 0, 8, 0]), ["decoder.gre.version0_recur"]);
+        assert_eq!(found(&[0, 8, 8, 0]), ["decoder.gre.version0_flags"]);
+        assert_eq!(
+            found(&[0x80, 0, 8, 0]),
+            ["decoder.gre.version0_hdr_too_big"]
+        );
+        assert_eq!(
+            found(&[0x40, 0, 8, 0, 0, 0, 0, 0, 9]),
+            ["decoder.gre.version0_malformed_sre_hdr"]
+        );
+        assert_eq!(found(&[0x80, 1, 8, 0]), ["decoder.gre.version1_chksum"]);
+        assert_eq!(found(&[0x40, 1, 8, 0]), ["decoder.gre.version1_route"]);
+        assert_eq!(found(&[0x08, 1, 8, 0]), ["decoder.gre.version1_ssr"]);
+        assert_eq!(found(&[0x01, 1, 8, 0]), ["decoder.gre.version1_recur"]);
+        assert_eq!(found(&[0, 9, 8, 0]), ["decoder.gre.version1_flags"]);
+        assert_eq!(
+            found(&[0, 1, 8, 0]),
+            ["decoder.gre.version1_wrong_protocol"]
+        );
+        assert_eq!(found(&[0, 1, 0x88, 0x0b]), ["decoder.gre.version1_no_key"]);
+        assert_eq!(
+            found(&[0x20, 1, 0x88, 0x0b]),
+            ["decoder.gre.version1_hdr_too_big"]
+        );
+    }
+}

@@ -112,3 +112,76 @@ pub(super) fn quote(offset: u32, protocol: u8, icmp: u8, transport: &[u8]) -> Em
     }
     embedded
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only, udp};
+    use crate::packet::Packet;
+
+    fn message(kind: u8, code: u8, body: &[u8]) -> Vec<u8> {
+        ipv4(
+            1,
+            &[],
+            &[&[kind, code, 0, 0, 0, 7, 0, 9][..], body].concat(),
+        )
+    }
+
+    #[test]
+    fn an_error_quotes_the_flow_it_is_about_and_goes_to_its_worker() {
+        let quoted = ipv4(17, &[1, 1, 1, 1, 1, 1, 1, 0], &udp(1000, 53, b"x"));
+        let bytes = frame(0x0800, &message(3, 3, &quoted));
+        let layers = only(&bytes);
+        let key = Packet {
+            frame: &bytes,
+            layers: &layers,
+        }
+        .embedded_key()
+        .expect("quoted");
+        assert_eq!((key.sport, key.dport, key.proto), (1000, 53, 17));
+        assert_eq!(key.src, std::net::IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(layers.hash, only(&frame(0x0800, &quoted)).hash);
+    }
+
+    #[test]
+    fn echo_has_an_identifier_and_a_sequence_number() {
+        let layers = only(&frame(0x0800, &message(8, 0, b"abcd")));
+        assert_eq!(
+            (
+                layers.sport,
+                layers.icmp_id,
+                layers.icmp_seq,
+                layers.payload_len
+            ),
+            (8, 7, 9, 4)
+        );
+        assert!(layers.bad_checksum);
+    }
+
+    #[test]
+    fn unknown_types_and_codes_and_cut_bodies_are_events() {
+        assert_eq!(
+            events(0x0800, &message(8, 1, &[])),
+            ["decoder.icmpv4.unknown_code"]
+        );
+        assert_eq!(
+            events(0x0800, &message(44, 0, &[])),
+            ["decoder.icmpv4.unknown_type"]
+        );
+        assert_eq!(
+            events(0x0800, &message(13, 0, &[0; 4])),
+            ["decoder.icmpv4.ipv4_trunc_pkt"]
+        );
+        assert_eq!(
+            events(0x0800, &message(3, 0, &[0x45; 8])),
+            ["decoder.icmpv4.ipv4_trunc_pkt"]
+        );
+        assert_eq!(
+            events(0x0800, &message(3, 0, &[0x65; 20])),
+            ["decoder.icmpv4.ipv4_unknown_ver"]
+        );
+        assert_eq!(
+            events(0x0800, &ipv4(1, &[], &[8; 7])),
+            ["decoder.icmpv4.pkt_too_small"]
+        );
+    }
+}

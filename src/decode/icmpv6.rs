@@ -81,3 +81,62 @@ fn embedded(w: &mut Walk<'_>, part: Part<'_>) {
     }
     w.layers.embedded = Some(quote(part.at, protocol, 58, rest.bytes));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv6, only, udp};
+    use crate::packet::Packet;
+
+    fn message(kind: u8, code: u8, body: &[u8]) -> Vec<u8> {
+        ipv6(58, &[&[kind, code, 0, 0, 0, 7, 0, 9][..], body].concat())
+    }
+
+    #[test]
+    fn an_error_quotes_the_flow_it_is_about() {
+        let bytes = frame(0x86dd, &message(1, 4, &ipv6(17, &udp(1000, 53, b"x"))));
+        let layers = only(&bytes);
+        let key = Packet {
+            frame: &bytes,
+            layers: &layers,
+        }
+        .embedded_key()
+        .expect("quoted");
+        assert_eq!((key.sport, key.dport, key.proto), (1000, 53, 17));
+    }
+
+    #[test]
+    fn types_and_codes_without_definition_are_events() {
+        assert_eq!(
+            events(0x86dd, &message(128, 1, &[])),
+            ["decoder.icmpv6.unknown_code"]
+        );
+        assert_eq!(
+            events(0x86dd, &message(5, 0, &[])),
+            ["decoder.icmpv6.unassigned_type"]
+        );
+        assert_eq!(
+            events(0x86dd, &message(100, 0, &[])),
+            ["decoder.icmpv6.experimentation_type"]
+        );
+        assert_eq!(
+            events(0x86dd, &message(0, 0, &[])),
+            ["decoder.icmpv6.unknown_type"]
+        );
+        assert_eq!(
+            events(0x86dd, &message(130, 0, &[])),
+            ["decoder.icmpv6.mld_message_with_invalid_hl"]
+        );
+        assert_eq!(
+            events(0x86dd, &message(2, 0, &[0; 9])),
+            ["decoder.icmpv6.ipv6_trunc_pkt"]
+        );
+        assert_eq!(
+            events(0x86dd, &message(2, 0, &[0; 40])),
+            ["decoder.icmpv6.ipv6_unknown_version"]
+        );
+        assert_eq!(
+            events(0x86dd, &ipv6(58, &[128; 7])),
+            ["decoder.icmpv6.pkt_too_small"]
+        );
+    }
+}

@@ -63,3 +63,46 @@ fn report_len(part: Part<'_>) -> Result<usize, DecodeEvent> {
     }
     Ok(len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+
+    #[test]
+    fn messages_of_three_versions_are_read() {
+        let payload = |bytes: &[u8]| only(&frame(0x0800, &ipv4(2, &[], bytes))).payload_len;
+        assert_eq!(payload(&[0x16, 0, 0, 0, 224, 0, 0, 1]), 0);
+        assert_eq!(
+            payload(&[0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 10, 0, 0, 1, 7]),
+            1
+        );
+        assert_eq!(
+            payload(&[
+                0x22, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 224, 0, 0, 1, 10, 0, 0, 1, 7, 7
+            ]),
+            2
+        );
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_events() {
+        let found = |bytes: &[u8]| events(0x0800, &ipv4(2, &[], bytes));
+        assert_eq!(found(&[0x16; 7]), ["decoder.igmp.pkt_too_small"]);
+        assert_eq!(
+            found(&[0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            ["decoder.igmp.v3_pkt_too_small"]
+        );
+        assert_eq!(
+            found(&[0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 1]),
+            ["decoder.igmp.malformed"]
+        );
+        assert_eq!(
+            found(&[0x22, 0, 0, 0, 0, 0, 0, 1]),
+            ["decoder.igmp.v3_pkt_too_small"]
+        );
+        assert_eq!(
+            found(&[0x22, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 1, 224, 0, 0, 1]),
+            ["decoder.igmp.malformed"]
+        );
+    }
+}

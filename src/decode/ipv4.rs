@@ -256,3 +256,105 @@ fn cipso_is_sound(mut tags: &[u8]) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use crate::packet::Net;
+
+    const PING: [u8; 8] = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
+
+    fn option_events(options: &[u8]) -> Vec<&'static str> {
+        events(0x0800, &ipv4(1, options, &PING))
+    }
+
+    #[test]
+    fn sound_options_are_seen_and_make_no_event() {
+        let options = [0x94, 4, 0, 0, 7, 3, 4, 0];
+        let layers = only(&frame(0x0800, &ipv4(1, &options, &PING)));
+        assert!(layers.events.is_empty());
+        assert_eq!(layers.ip_options, 1 << 20 | 1 << 7 | 1);
+    }
+
+    #[test]
+    fn each_fault_of_an_option_has_its_event() {
+        assert_eq!(
+            option_events(&[1, 1, 1, 0]),
+            ["decoder.ipv4.opt_pad_required"]
+        );
+        assert_eq!(
+            option_events(&[1, 1, 1, 1, 1, 1, 1, 7]),
+            ["decoder.ipv4.opt_eol_required"]
+        );
+        assert_eq!(
+            option_events(&[7, 9, 4, 0, 0, 0, 0, 0]),
+            ["decoder.ipv4.opt_invalid_len"]
+        );
+        assert_eq!(
+            option_events(&[7, 0, 4, 0, 0, 0, 0, 0]),
+            ["decoder.ipv4.opt_invalid_len"]
+        );
+        assert_eq!(
+            option_events(&[7, 3, 5, 0, 0, 0, 0, 0]),
+            ["decoder.ipv4.opt_malformed"]
+        );
+        assert_eq!(
+            option_events(&[0x99, 4, 0, 0, 0, 0, 0, 0]),
+            ["decoder.ipv4.opt_invalid"]
+        );
+        assert_eq!(
+            option_events(&[0x94, 4, 0, 0, 0x94, 4, 0, 0]),
+            ["decoder.ipv4.opt_duplicate"]
+        );
+        assert_eq!(
+            option_events(&[0x94, 3, 0, 0, 0, 0, 0, 0]),
+            ["decoder.ipv4.opt_invalid_len"]
+        );
+        assert_eq!(
+            option_events(&[0x44, 8, 4, 0, 0, 0, 0, 0]),
+            ["decoder.ipv4.opt_malformed"]
+        );
+        assert_eq!(option_events(&[0x44, 8, 5, 0, 0, 0, 0, 0]), [""; 0]);
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other_leave_no_network_layer() {
+        let mut short = ipv4(1, &[], &PING);
+        short[3] = 60;
+        let layers = only(&frame(0x0800, &short));
+        assert_eq!(
+            (layers.net, layers.invalid, layers.has_flow),
+            (Net::None, true, false)
+        );
+        assert_eq!(events(0x0800, &short), ["decoder.ipv4.trunc_pkt"]);
+        short[3] = 19;
+        assert_eq!(
+            events(0x0800, &short),
+            ["decoder.ipv4.iplen_smaller_than_hlen"]
+        );
+        short[0] = 0x44;
+        assert_eq!(events(0x0800, &short), ["decoder.ipv4.hlen_too_small"]);
+        short[0] = 0x55;
+        assert_eq!(events(0x0800, &short), ["decoder.ipv4.wrong_ip_version"]);
+        assert_eq!(events(0x0800, &short[..19]), ["decoder.ipv4.pkt_too_small"]);
+    }
+
+    #[test]
+    fn what_does_not_belong_in_ipv4_is_an_event() {
+        assert_eq!(
+            events(0x0800, &ipv4(58, &[], &PING)),
+            ["decoder.ipv4.icmpv6"]
+        );
+        assert_eq!(
+            events(0x0800, &ipv4(200, &[], &PING)),
+            ["decoder.ipv4.unknown_protocol"]
+        );
+    }
+
+    #[test]
+    fn a_wrong_header_checksum_is_noted() {
+        let mut packet = ipv4(1, &[], &PING);
+        packet[8] = 63;
+        assert!(only(&frame(0x0800, &packet)).bad_ip_checksum);
+    }
+}

@@ -312,3 +312,100 @@ fn options(w: &mut Walk<'_>, header: Part<'_>, kind: u8) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv6, only};
+    use crate::packet::Transport;
+
+    /// A UDP datagram with a right checksum between the addresses of [`ipv6`].
+    const UDP: [u8; 8] = [0, 53, 0, 53, 0, 8, 0xa4, 0x0e];
+
+    fn chain(first: u8, headers: &[&[u8]]) -> Vec<u8> {
+        ipv6(first, &[&headers.concat()[..], &UDP].concat())
+    }
+
+    #[test]
+    fn a_chain_of_extension_headers_leads_to_the_transport() {
+        let hop = [60, 0, 5, 2, 0, 0, 0, 0];
+        let destination = [43, 0, 0xc9, 4, 0, 0, 0, 0];
+        let routing = [17, 0, 4, 0, 0, 0, 0, 0];
+        let packet = chain(0, &[&hop, &destination, &routing]);
+        let layers = only(&frame(0x86dd, &packet));
+        assert_eq!(
+            (layers.transport, layers.ip_proto, layers.network_header_len),
+            (Transport::Udp, 17, 64)
+        );
+        assert_eq!(
+            events(0x86dd, &packet),
+            ["decoder.ipv6.exthdr_invalid_optlen"]
+        );
+    }
+
+    #[test]
+    fn each_fault_of_an_extension_header_has_its_event() {
+        let padded = [17, 0, 1, 4, 0, 0, 0, 0];
+        assert_eq!(
+            events(0x86dd, &chain(0, &[&padded])),
+            ["decoder.ipv6.hopopts_only_padding"]
+        );
+        assert_eq!(
+            events(0x86dd, &chain(60, &[&padded])),
+            ["decoder.ipv6.dstopts_only_padding"]
+        );
+        let unknown = [17, 0, 0x1e, 4, 0, 0, 0, 0];
+        assert_eq!(
+            events(0x86dd, &chain(0, &[&unknown])),
+            ["decoder.ipv6.hopopts_unknown_opt"]
+        );
+        assert_eq!(
+            events(0x86dd, &chain(43, &[&[17, 0, 0, 0, 0, 0, 0, 0]])),
+            ["decoder.ipv6.rh_type_0"]
+        );
+        let atomic = [17, 0, 0, 0, 0, 0, 0, 1];
+        assert_eq!(
+            events(0x86dd, &chain(44, &[&atomic])),
+            ["decoder.ipv6.exthdr_useless_fh"]
+        );
+        let reserved = [17, 3, 0, 0, 0, 0, 0, 1];
+        let expected = [
+            "decoder.ipv6.exthdr_useless_fh",
+            "decoder.ipv6.fh_non_zero_reserved_field",
+        ];
+        assert_eq!(events(0x86dd, &chain(44, &[&reserved])), expected);
+        let twice = [43, 0, 4, 0, 0, 0, 0, 0];
+        let routing = [17, 0, 4, 0, 0, 0, 0, 0];
+        assert_eq!(
+            events(0x86dd, &chain(43, &[&twice, &routing])),
+            ["decoder.ipv6.exthdr_dupl_rh"]
+        );
+        assert_eq!(
+            events(0x86dd, &ipv6(59, &[0; 8])),
+            ["decoder.ipv6.data_after_none_header"]
+        );
+        assert_eq!(events(0x86dd, &ipv6(59, &[])), [""; 0]);
+        assert_eq!(
+            events(0x86dd, &ipv6(60, &[17, 9, 0, 0])),
+            ["decoder.ipv6.trunc_exthdr"]
+        );
+        assert_eq!(
+            events(0x86dd, &ipv6(1, &[8, 0, 0, 0])),
+            ["decoder.ipv6.icmpv4"]
+        );
+        assert_eq!(
+            events(0x86dd, &ipv6(200, &[8, 0, 0, 0])),
+            ["decoder.ipv6.unknown_next_header"]
+        );
+    }
+
+    #[test]
+    fn cut_packets_are_events() {
+        let packet = chain(17, &[]);
+        assert_eq!(events(0x86dd, &packet), [""; 0]);
+        assert_eq!(events(0x86dd, &packet[..47]), ["decoder.ipv6.trunc_pkt"]);
+        assert_eq!(
+            events(0x86dd, &packet[..39]),
+            ["decoder.ipv6.pkt_too_small"]
+        );
+    }
+}

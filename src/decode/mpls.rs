@@ -44,3 +44,53 @@ pub(super) fn decode(w: &mut Walk<'_>, mut part: Part<'_>) -> Decoded {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use crate::packet::Net;
+
+    fn labelled(label: u32, payload: &[u8]) -> Vec<u8> {
+        let outer = 1000u32 << 12;
+        let inner = label << 12 | 0x100;
+        [&outer.to_be_bytes()[..], &inner.to_be_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn the_payload_is_told_by_label_or_first_nibble() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        for label in [0, 500] {
+            assert_eq!(only(&frame(0x8847, &labelled(label, &packet))).net, Net::V4);
+        }
+        let wire = [&[0; 4][..], &frame(0x0800, &packet)].concat();
+        assert_eq!(only(&frame(0x8847, &labelled(500, &wire))).net, Net::V4);
+    }
+
+    #[test]
+    fn reserved_labels_and_cut_stacks_are_events() {
+        assert_eq!(
+            events(0x8847, &labelled(1, &[])),
+            ["decoder.mpls.bad_label_router_alert"]
+        );
+        assert_eq!(
+            events(0x8847, &labelled(3, &[])),
+            ["decoder.mpls.bad_label_implicit_null"]
+        );
+        assert_eq!(
+            events(0x8847, &labelled(9, &[])),
+            ["decoder.mpls.bad_label_reserved"]
+        );
+        assert_eq!(
+            events(0x8847, &labelled(500, &[0x45])),
+            ["decoder.mpls.pkt_too_small"]
+        );
+        assert_eq!(
+            events(0x8847, &labelled(500, &[0x90; 8])),
+            ["decoder.mpls.unknown_payload_type"]
+        );
+        assert_eq!(
+            events(0x8847, &[0, 0, 0, 0]),
+            ["decoder.mpls.header_too_small"]
+        );
+    }
+}

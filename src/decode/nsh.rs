@@ -47,3 +47,34 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use crate::packet::Net;
+
+    #[test]
+    fn the_payload_follows_the_context_headers() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        let header = [&[0, 6, 1, 1][..], &[0; 20]].concat();
+        assert_eq!(
+            only(&frame(0x894f, &[&header[..], &packet].concat())).net,
+            Net::V4
+        );
+    }
+
+    #[test]
+    fn each_fault_has_its_event() {
+        let with = |head: [u8; 4], len: usize| events(0x894f, &[&head[..], &vec![0; len]].concat());
+        assert_eq!(with([0, 6, 1, 1], 2), ["decoder.nsh.header_too_small"]);
+        assert_eq!(
+            with([0x40, 6, 1, 1], 30),
+            ["decoder.nsh.unsupported_version"]
+        );
+        assert_eq!(with([0, 6, 1, 1], 20), ["decoder.nsh.bad_header_length"]);
+        assert_eq!(with([0, 5, 1, 1], 30), ["decoder.nsh.bad_header_length"]);
+        assert_eq!(with([0, 6, 0, 1], 30), ["decoder.nsh.reserved_type"]);
+        assert_eq!(with([0, 6, 3, 1], 30), ["decoder.nsh.unsupported_type"]);
+        assert_eq!(with([0, 6, 2, 9], 30), ["decoder.nsh.unknown_payload"]);
+    }
+}

@@ -51,3 +51,30 @@ fn by_family(w: &mut Walk<'_>, part: Part<'_>, family: u32) -> Decoded {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, ipv4, names};
+    use crate::packet::{LinkType, Net};
+
+    #[test]
+    fn the_family_is_read_in_either_byte_order() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        for family in [[2, 0, 0, 0], [0, 0, 0, 2]] {
+            let found = decode(&[&family[..], &packet].concat(), LinkType::NULL);
+            assert_eq!(found[0].net, Net::V4);
+        }
+        assert_eq!(
+            decode(&[&[0, 0, 0, 2][..], &packet].concat(), LinkType::LOOP)[0].net,
+            Net::V4
+        );
+        assert_eq!(
+            names(&decode(&[7, 0, 0, 0], LinkType::NULL)[0]),
+            ["decoder.ltnull.unsupported_type"]
+        );
+        assert_eq!(
+            names(&decode(&[7, 0], LinkType::NULL)[0]),
+            ["decoder.ltnull.pkt_too_small"]
+        );
+    }
+}

@@ -61,3 +61,35 @@ pub(super) fn carried(w: &mut Walk<'_>, protocol: u16, part: Part<'_>) -> Decode
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, ipv4, names};
+    use crate::packet::{LinkType, Net};
+
+    #[test]
+    fn framing_and_compression_of_the_protocol_field_are_seen_through() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        for header in [
+            &[0x21][..],
+            &[0, 0x21],
+            &[0xff, 3, 0, 0x21],
+            &[0xff, 3, 0x21],
+        ] {
+            let found = decode(&[header, &packet].concat(), LinkType::PPP);
+            assert_eq!((found[0].net, found[0].events.is_empty()), (Net::V4, true));
+        }
+    }
+
+    #[test]
+    fn other_protocols_are_known_unsupported_or_wrong() {
+        let found = |bytes: &[u8]| names(&decode(bytes, LinkType::PPP)[0]);
+        assert_eq!(found(&[0xc0, 0x21, 0, 0]), [""; 0]);
+        assert_eq!(found(&[0, 0x2b, 0, 0]), ["decoder.ppp.unsup_proto"]);
+        assert_eq!(found(&[0x12, 0x34, 0, 0]), ["decoder.ppp.wrong_type"]);
+        assert_eq!(found(&[0, 0x21, 0x45]), ["decoder.ppp.ip4_pkt_too_small"]);
+        assert_eq!(found(&[0, 0x57, 0x45]), ["decoder.ppp.ip6_pkt_too_small"]);
+        assert_eq!(found(&[0, 0x2f, 0x45]), ["decoder.ppp.vju_pkt_too_small"]);
+        assert_eq!(found(&[0xff, 3]), ["decoder.ppp.pkt_too_small"]);
+    }
+}

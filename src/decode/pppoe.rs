@@ -43,3 +43,37 @@ pub(super) fn session(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     let _ = ppp::carried(w, protocol, rest);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use crate::packet::Net;
+
+    #[test]
+    fn a_session_carries_ip() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        let session = [&[0x11, 0, 0, 1, 0, 30, 0, 0x21][..], &packet].concat();
+        assert_eq!(only(&frame(0x8864, &session)).net, Net::V4);
+    }
+
+    #[test]
+    fn faults_of_discovery_and_session_are_events() {
+        assert_eq!(events(0x8863, &[0x11, 9, 0, 0, 0, 0]), [""; 0]);
+        assert_eq!(
+            events(0x8863, &[0x11, 8, 0, 0, 0, 0]),
+            ["decoder.pppoe.wrong_code"]
+        );
+        assert_eq!(
+            events(0x8863, &[0x11, 9, 0, 0, 0, 1]),
+            ["decoder.pppoe.malformed_tags"]
+        );
+        assert_eq!(
+            events(0x8863, &[0x11, 9, 0, 0, 0]),
+            ["decoder.pppoe.pkt_too_small"]
+        );
+        assert_eq!(
+            events(0x8864, &[0x11, 0, 0, 1, 0, 2]),
+            ["decoder.pppoe.pkt_too_small"]
+        );
+    }
+}

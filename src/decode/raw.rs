@@ -25,3 +25,24 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, ipv4, ipv6, names};
+    use crate::packet::{LinkType, Net};
+
+    #[test]
+    fn the_version_tells_what_it_is() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        assert_eq!(decode(&packet, LinkType::RAW)[0].net, Net::V4);
+        assert_eq!(decode(&ipv6(59, &[]), LinkType::RAW_BSD)[0].net, Net::V6);
+        assert_eq!(
+            names(&decode(&[0x90; 20], LinkType::RAW)[0]),
+            ["decoder.ipraw.invalid_ip_version"]
+        );
+        assert_eq!(
+            names(&decode(&[0x45; 19], LinkType::RAW)[0]),
+            ["decoder.ipv4.pkt_too_small"]
+        );
+    }
+}

@@ -175,3 +175,81 @@ fn chunks(
         Some(ChunkError::Length) => w.refuse(DecodeEvent::SCTP_CHUNK_LEN_INVALID).map(|()| None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use super::*;
+    use crate::packet::Packet;
+
+    fn packet(tag: u8, chunks: &[&[u8]]) -> Vec<u8> {
+        ipv4(
+            132,
+            &[],
+            &[
+                &[0, 1, 0, 2, 0, 0, 0, tag, 0, 0, 0, 0][..],
+                &chunks.concat(),
+            ]
+            .concat(),
+        )
+    }
+
+    const USER: [u8; 20] = [
+        0, 3, 0, 18, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, b'h', b'i', 0, 0,
+    ];
+    const SHORT: [u8; 4] = [3, 0, 0, 4];
+
+    #[test]
+    fn the_payload_is_the_first_data_chunk() {
+        let bytes = frame(0x0800, &packet(1, &[&SHORT, &USER, &USER]));
+        let layers = only(&bytes);
+        let found = Packet {
+            frame: &bytes,
+            layers: &layers,
+        };
+        assert_eq!(
+            (found.payload(), found.sport, found.dport),
+            (&b"hi"[..], 1, 2)
+        );
+        let all: Vec<u8> = Chunks::of_packet(&bytes[layers.transport_offset as usize..])
+            .map(|c| c.expect("chunk").kind)
+            .collect();
+        assert_eq!(all, [3, 0, 0]);
+    }
+
+    #[test]
+    fn faults_of_chunks_are_events() {
+        assert_eq!(
+            events(0x0800, &packet(0, &[&USER])),
+            ["decoder.sctp.data_with_zero_vtag"]
+        );
+        assert_eq!(
+            events(0x0800, &packet(1, &[&[1, 0, 0, 4]])),
+            ["decoder.sctp.init_with_non_zero_vtag"]
+        );
+        assert_eq!(
+            events(0x0800, &packet(0, &[&[1, 0, 0, 4], &SHORT])),
+            ["decoder.sctp.init_chunk_bundled"]
+        );
+        assert_eq!(
+            events(0x0800, &packet(1, &[&[3, 0, 0, 3]])),
+            ["decoder.sctp.chunk_len_invalid"]
+        );
+        assert_eq!(
+            events(0x0800, &packet(1, &[&[3, 0, 0, 9]])),
+            ["decoder.sctp.chunk_len_invalid"]
+        );
+        assert_eq!(
+            events(0x0800, &packet(1, &[&[3, 0]])),
+            ["decoder.sctp.chunk_too_small"]
+        );
+        assert_eq!(
+            events(0x0800, &packet(1, &[&SHORT.repeat(17)])),
+            ["decoder.sctp.too_many_chunks"]
+        );
+        assert_eq!(
+            events(0x0800, &ipv4(132, &[], &[0; 11])),
+            ["decoder.sctp.pkt_too_small"]
+        );
+    }
+}

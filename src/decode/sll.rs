@@ -32,3 +32,26 @@ pub(super) fn decode_v2(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     ethernet::network(w, protocol, rest);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, ipv4, names};
+    use crate::packet::{LinkType, Net};
+
+    #[test]
+    fn both_versions_carry_an_ethertype() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        let v1 = [&[0; 14][..], &[8, 0], &packet].concat();
+        assert_eq!(decode(&v1, LinkType::LINUX_SLL)[0].net, Net::V4);
+        let v2 = [&[8, 0][..], &[0; 18], &packet].concat();
+        assert_eq!(decode(&v2, LinkType::LINUX_SLL2)[0].net, Net::V4);
+        assert_eq!(
+            names(&decode(&v1[..15], LinkType::LINUX_SLL)[0]),
+            ["decoder.sll.pkt_too_small"]
+        );
+        assert_eq!(
+            names(&decode(&v2[..19], LinkType::LINUX_SLL2)[0]),
+            ["decoder.sll2.pkt_too_small"]
+        );
+    }
+}

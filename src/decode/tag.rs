@@ -41,3 +41,42 @@ pub(super) fn vntag(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+    use crate::packet::Net;
+
+    #[test]
+    fn tags_are_seen_through() {
+        let packet = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        for (ethertype, len) in [(0x88e7, 16), (0x893f, 6), (0x8926, 4)] {
+            let tagged = [&vec![0; len][..], &[8, 0], &packet].concat();
+            assert_eq!(only(&frame(ethertype, &tagged)).net, Net::V4);
+        }
+    }
+
+    #[test]
+    fn cut_tags_and_unknown_types_are_events() {
+        assert_eq!(
+            events(0x88e7, &[0; 17]),
+            ["decoder.ieee8021ah.header_too_small"]
+        );
+        assert_eq!(events(0x893f, &[0; 7]), ["decoder.etag.header_too_small"]);
+        assert_eq!(events(0x8926, &[0; 5]), ["decoder.vntag.header_too_small"]);
+        assert_eq!(
+            events(0x893f, &[0; 8]),
+            [
+                "decoder.ethernet.unknown_ethertype",
+                "decoder.etag.unknown_type"
+            ]
+        );
+        assert_eq!(
+            events(0x8926, &[0; 8]),
+            [
+                "decoder.ethernet.unknown_ethertype",
+                "decoder.vntag.unknown_type"
+            ]
+        );
+    }
+}

@@ -193,3 +193,101 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Taken {
     *slot = Some(value);
     Taken::Well
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{frame, ipv4, names, only};
+    use crate::packet::{Layers, Transport};
+
+    fn segment(options: &[u8]) -> Layers {
+        let words = ((20 + options.len()) / 4) as u8;
+        let mut tcp = vec![
+            0,
+            80,
+            4,
+            0,
+            0,
+            0,
+            0,
+            1,
+            0,
+            0,
+            0,
+            2,
+            words << 4,
+            0x12,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
+        tcp.extend_from_slice(options);
+        only(&frame(0x0800, &ipv4(6, &[], &tcp)))
+    }
+
+    #[test]
+    fn options_are_read() {
+        let layers = segment(&[
+            2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 3, 3, 7, 34, 4, 1, 2,
+        ]);
+        let tcp = layers.tcp;
+        assert_eq!(
+            (tcp.mss, tcp.wscale, tcp.sack_permitted),
+            (Some(1460), Some(7), true)
+        );
+        assert_eq!((tcp.timestamps, tcp.fast_open), (Some((1, 2)), Some(2)));
+        assert!(layers.events.is_empty());
+        assert_eq!(
+            segment(&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2])
+                .tcp
+                .timestamps,
+            Some((1, 2))
+        );
+        assert_eq!(
+            segment(&[1, 1, 5, 18, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4])
+                .tcp
+                .sack_blocks,
+            2
+        );
+    }
+
+    #[test]
+    fn faulty_options_are_events_and_the_segment_still_has_a_flow() {
+        let twice = segment(&[2, 4, 5, 0xb4, 2, 4, 0, 1]);
+        assert_eq!(
+            (names(&twice), twice.tcp.mss),
+            (vec!["decoder.tcp.opt_duplicate"], Some(1460))
+        );
+        assert_eq!(
+            names(&segment(&[3, 4, 5, 0])),
+            ["decoder.tcp.opt_invalid_len"]
+        );
+        let beyond = segment(&[8, 10, 0, 0]);
+        assert_eq!(names(&beyond), ["decoder.tcp.opt_invalid_len"]);
+        assert!(beyond.invalid && beyond.has_flow);
+        assert!(segment(&[19, 4, 0, 0]).invalid);
+        assert_eq!(segment(&[3, 3, 15, 0]).tcp.wscale, Some(0));
+    }
+
+    #[test]
+    fn cut_headers_have_no_transport() {
+        let mut tcp = [0u8; 20];
+        tcp[12] = 0xf0;
+        let layers = only(&frame(0x0800, &ipv4(6, &[], &tcp)));
+        assert_eq!(
+            (names(&layers), layers.transport),
+            (vec!["decoder.tcp.hlen_too_small"], Transport::None)
+        );
+        tcp[12] = 0x40;
+        assert_eq!(
+            names(&only(&frame(0x0800, &ipv4(6, &[], &tcp)))),
+            ["decoder.tcp.invalid_optlen"]
+        );
+        assert_eq!(
+            names(&only(&frame(0x0800, &ipv4(6, &[], &tcp[..19])))),
+            ["decoder.tcp.pkt_too_small"]
+        );
+    }
+}

@@ -39,3 +39,28 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, frame, ipv4, ipv6, udp};
+    use crate::packet::{LinkType, PacketOrigin};
+
+    fn packets(payload: &[u8]) -> usize {
+        let found = decode(
+            &frame(0x0800, &ipv4(17, &[], &udp(3544, 9, payload))),
+            LinkType::ETHERNET,
+        );
+        assert!(found.len() == 1 || found[0].origin == PacketOrigin::Teredo);
+        found.len()
+    }
+
+    #[test]
+    fn only_a_wholly_valid_packet_is_unfolded() {
+        let ping = ipv6(58, &[128, 0, 0x20, 0xc4, 0, 0, 0, 0]);
+        assert_eq!(packets(&ping), 2);
+        assert_eq!(packets(&[&[0, 0, 1, 2, 3, 4, 5, 6][..], &ping].concat()), 2);
+        assert_eq!(packets(&[&[0, 1, 1, 2, 3, 4, 5, 6][..], &ping].concat()), 1);
+        assert_eq!(packets(&[&ping[..], &[0]].concat()), 1);
+        assert_eq!(packets(&ipv6(6, &[0; 4])), 1);
+    }
+}

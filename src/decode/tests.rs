@@ -54,6 +54,72 @@ pub(super) fn names(layers: &Layers) -> Vec<&'static str> {
     layers.events.iter().map(DecodeEvent::name).collect()
 }
 
+/// An Ethernet frame.
+pub(super) fn frame(ethertype: u16, payload: &[u8]) -> Vec<u8> {
+    [&[2u8; 6][..], &[4; 6], &ethertype.to_be_bytes(), payload].concat()
+}
+
+/// An IPv4 packet from 10.0.0.1 to 10.0.0.2 with a right checksum; `options` in whole words.
+pub(super) fn ipv4(proto: u8, options: &[u8], payload: &[u8]) -> Vec<u8> {
+    let header_len = 20 + options.len();
+    let total = (header_len + payload.len()) as u16;
+    let [l1, l2] = total.to_be_bytes();
+    let mut header = vec![
+        0x40 | (header_len / 4) as u8,
+        0,
+        l1,
+        l2,
+        0,
+        9,
+        0,
+        0,
+        64,
+        proto,
+        0,
+        0,
+        10,
+        0,
+        0,
+        1,
+        10,
+        0,
+        0,
+        2,
+    ];
+    header.extend_from_slice(options);
+    let checksum = !checksum::fold(checksum::sum(&header));
+    header[10..12].copy_from_slice(&checksum.to_ne_bytes());
+    [&header, payload].concat()
+}
+
+/// An IPv6 packet from 2001:db8::1 to 2001:db8::2.
+pub(super) fn ipv6(next: u8, payload: &[u8]) -> Vec<u8> {
+    let [l1, l2] = (payload.len() as u16).to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0, l1, l2, next, 64];
+    for last in [1, 2] {
+        packet.extend_from_slice(&[0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    }
+    [&packet, payload].concat()
+}
+
+/// A UDP datagram without a checksum.
+pub(super) fn udp(sport: u16, dport: u16, payload: &[u8]) -> Vec<u8> {
+    let len = (8 + payload.len()) as u16;
+    [
+        &sport.to_be_bytes()[..],
+        &dport.to_be_bytes(),
+        &len.to_be_bytes(),
+        &[0, 0],
+        payload,
+    ]
+    .concat()
+}
+
+/// The events of the packet in an Ethernet frame.
+pub(super) fn events(ethertype: u16, payload: &[u8]) -> Vec<&'static str> {
+    names(&only(&frame(ethertype, payload)))
+}
+
 fn tcp_frame(payload: &[u8]) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2([1; 6], [2; 6])
         .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)

@@ -57,3 +57,30 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only, udp};
+
+    #[test]
+    fn lengths_that_do_not_fit_are_events() {
+        let mut datagram = udp(53, 53, b"abc");
+        datagram[5] = 12;
+        assert_eq!(
+            events(0x0800, &ipv4(17, &[], &datagram)),
+            ["decoder.udp.pkt_too_small"]
+        );
+        datagram[5] = 7;
+        assert_eq!(
+            events(0x0800, &ipv4(17, &[], &datagram)),
+            ["decoder.udp.len_invalid"]
+        );
+        assert_eq!(
+            events(0x0800, &ipv4(17, &[], &datagram[..7])),
+            ["decoder.udp.hlen_too_small"]
+        );
+        datagram[5] = 10;
+        let layers = only(&frame(0x0800, &ipv4(17, &[], &datagram)));
+        assert_eq!((layers.payload_len, layers.bad_checksum), (2, false));
+    }
+}

@@ -29,3 +29,42 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{events, frame, ipv4, only};
+
+    #[test]
+    fn three_tags_are_kept_and_a_fourth_is_an_event() {
+        let mut payload = ipv4(1, &[], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
+        let mut ethertype = [8, 0];
+        for id in [3u16, 2, 1] {
+            payload = [&id.to_be_bytes()[..], &ethertype, &payload].concat();
+            ethertype = [0x81, 0];
+        }
+        let layers = only(&frame(0x88a8, &payload));
+        assert_eq!(
+            (layers.vlan, layers.vlan_count, layers.ethertype),
+            ([1, 2, 3], 3, 0x0800)
+        );
+        assert!(layers.has_flow);
+        let deeper = [&[0x20, 9, 0x81, 0][..], &payload].concat();
+        assert_eq!(events(0x8100, &deeper), ["decoder.vlan.too_many_layers"]);
+    }
+
+    #[test]
+    fn cut_tags_and_unknown_types_are_events() {
+        assert_eq!(
+            events(0x8100, &[0, 1, 8]),
+            ["decoder.vlan.header_too_small"]
+        );
+        let unknown = events(0x8100, &[0, 1, 0x12, 0x34]);
+        assert_eq!(
+            unknown,
+            [
+                "decoder.ethernet.unknown_ethertype",
+                "decoder.vlan.unknown_type"
+            ]
+        );
+    }
+}

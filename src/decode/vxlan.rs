@@ -35,3 +35,30 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> bool {
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{decode, frame, ipv4, names, udp};
+    use crate::packet::{Layers, LinkType, PacketOrigin};
+
+    fn datagram(header: [u8; 8], inner: &[u8]) -> Vec<Layers> {
+        let payload = [&header[..], inner].concat();
+        decode(
+            &frame(0x0800, &ipv4(17, &[], &udp(9, 4789, &payload))),
+            LinkType::ETHERNET,
+        )
+    }
+
+    #[test]
+    fn a_frame_is_unfolded_only_when_reserved_bits_are_zero() {
+        let inner = frame(0x0800, &ipv4(17, &[], &udp(1, 2, b"x")));
+        let found = datagram([8, 0, 0, 0, 0, 0, 1, 0], &inner);
+        assert_eq!(
+            (found.len(), found[0].origin, found[0].link),
+            (2, PacketOrigin::Vxlan, LinkType::ETHERNET)
+        );
+        assert_eq!(datagram([8, 0, 0, 1, 0, 0, 1, 0], &inner).len(), 1);
+        let other = datagram([8, 0, 0, 0, 0, 0, 1, 0], &frame(0x9999, &[]));
+        assert_eq!(names(&other[0]), ["decoder.vxlan.unknown_payload_type"]);
+    }
+}

@@ -42,8 +42,9 @@ struct Load {
     packets_per_frame: usize,
 }
 
-const FRAMES: usize = 4096;
-const ROUNDS: usize = 200;
+/// As many as a batch may hold, so that frames and layers stay where the workers will find them: in the cache.
+const FRAMES: usize = 256;
+const ROUNDS: usize = 4000;
 
 fn main() {
     println!(

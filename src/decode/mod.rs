@@ -203,20 +203,18 @@ impl Decoder {
         out: &mut Vec<Layers>,
     ) -> Option<Job> {
         let position = out.len();
-        out.push(Layers {
-            frame: job.slice,
-            number: raw.number,
-            ts: raw.ts,
-            interface: raw.interface,
-            link: job.link,
-            origin: job.origin,
-            depth: job.depth,
-            vlan: job.vlan,
-            vlan_count: job.vlan_count,
-            ..Layers::default()
-        });
+        out.push(Layers::EMPTY);
         let (outer, inner) = out.split_at_mut_checked(position)?;
         let layers = inner.first_mut()?;
+        layers.frame = job.slice;
+        layers.number = raw.number;
+        layers.ts = raw.ts;
+        layers.interface = raw.interface;
+        layers.link = job.link;
+        layers.origin = job.origin;
+        layers.depth = job.depth;
+        layers.vlan = job.vlan;
+        layers.vlan_count = job.vlan_count;
         let frame = resolve(job.slice, raw, extra);
         let mut walk = Walk {
             frame,

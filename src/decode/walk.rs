@@ -91,6 +91,7 @@ pub(super) enum Begin {
 
 impl Begin {
     /// How frames of a link layer begin.
+    #[inline]
     pub fn of_link(link: LinkType) -> Self {
         match link {
             LinkType::ETHERNET => Self::Ethernet,

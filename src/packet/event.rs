@@ -276,6 +276,9 @@ const WORDS: usize = 5;
 pub struct EventSet([u64; WORDS]);
 
 impl EventSet {
+    /// No event.
+    pub const EMPTY: Self = Self([0; WORDS]);
+
     /// Adds one.
     pub fn insert(&mut self, event: DecodeEvent) {
         if let Some(word) = self.0.get_mut(usize::from(event.0 / 64)) {
@@ -292,7 +295,7 @@ impl EventSet {
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0.iter().fold(0, |all, word| all | word) == 0
     }
 
     /// The events, in the order of their numbers.

@@ -160,6 +160,24 @@ pub struct Tcp {
     pub sack_blocks: u8,
 }
 
+impl Tcp {
+    /// All zero, no option.
+    pub const EMPTY: Self = Self {
+        seq: 0,
+        ack: 0,
+        flags: TcpFlags(0),
+        reserved: 0,
+        window: 0,
+        urgent: 0,
+        mss: None,
+        wscale: None,
+        sack_permitted: false,
+        timestamps: None,
+        fast_open: None,
+        sack_blocks: 0,
+    };
+}
+
 /// The packet that an ICMP error quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Embedded {
@@ -267,9 +285,20 @@ pub struct Layers {
 
 impl Default for Layers {
     fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl Layers {
+    /// Nothing found. A constant, so that a new packet is one copy and not a write a field.
+    pub const EMPTY: Self = {
         let none = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
-            frame: Slice::default(),
+            frame: Slice {
+                start: 0,
+                len: 0,
+                extra: false,
+            },
             number: 0,
             ts: Timestamp(0),
             interface: 0,
@@ -299,22 +328,20 @@ impl Default for Layers {
             payload_len: 0,
             sport: 0,
             dport: 0,
-            tcp: Tcp::default(),
+            tcp: Tcp::EMPTY,
             icmp_id: 0,
             icmp_seq: 0,
             embedded: None,
             bad_checksum: false,
             bad_ip_checksum: false,
-            events: EventSet::default(),
+            events: EventSet::EMPTY,
             invalid: false,
             has_flow: false,
             encapsulates: false,
             hash: 0,
         }
-    }
-}
+    };
 
-impl Layers {
     /// Source to destination, as this packet writes it.
     pub fn key(&self) -> FlowKey {
         FlowKey {

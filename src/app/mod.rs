@@ -363,6 +363,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
         self.name()
     }
 
+    /// Its frames (`frame:request.line` in rules), in lower case.
+    fn frames(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Names of the progress values in a direction, from 0; the last one means complete.
     fn states(&self, direction: Direction) -> &'static [&'static str];
 

@@ -171,6 +171,7 @@ fn threshold(text: &ThresholdText) -> Result<Threshold, String> {
         count: text.count,
         seconds: text.seconds,
         multiplier: 1,
+        unique: None,
     })
 }
 

@@ -117,6 +117,7 @@ mod tests {
             count,
             seconds: 10,
             multiplier: 2,
+            unique: None,
         };
         let mut table = Thresholds::default();
         times
@@ -157,6 +158,7 @@ mod tests {
             count: 5,
             seconds: 60,
             multiplier: 1,
+            unique: None,
         };
         let mut table = Thresholds::default();
         for i in 0..200_000u32 {

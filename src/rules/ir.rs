@@ -39,6 +39,15 @@ pub enum Action {
     Config,
 }
 
+/// What a blocking or passing action acts on, when the rule says so (`drop:packet`, `pass:flow`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActionScope {
+    /// The packet in hand.
+    Packet,
+    /// The whole flow.
+    Flow,
+}
+
 /// A set of addresses: sorted, non-overlapping, inclusive ranges; negations already taken out. `any` is empty `ranges`
 /// with `any` set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -260,9 +269,11 @@ pub enum PacketTest {
     /// `icmpv6.mtu`.
     Icmpv6Mtu(Compare),
     /// `seq`, relative to the stream's start when a stream exists, as Suricata compares the raw number.
-    TcpSeq(u32),
+    TcpSeq(Compare),
     /// `ack`.
-    TcpAck(u32),
+    TcpAck(Compare),
+    /// `tcp.flags` as a number.
+    TcpFlagsNumber(Compare),
     /// `window`.
     TcpWindow(Compare),
     /// `tcp.mss`.
@@ -440,6 +451,13 @@ pub enum StreamTest {
         /// Wanted.
         value: Compare,
     },
+    /// `flow.pkts:either`: one of two counters.
+    FlowCounterEither {
+        /// Which.
+        counters: [FlowCounter; 2],
+        /// Wanted.
+        value: Compare,
+    },
     /// Flow-wide `app-layer-event:applayer_…`.
     AppLayerEvent(&'static str),
 }
@@ -562,8 +580,13 @@ pub enum Transform {
     DotPrefix,
     /// Percent-decoding and `+`.
     UrlDecode,
-    /// Exclusive or with a repeated key.
-    Xor(Vec<u8>),
+    /// Exclusive or with a repeated key, from `offset` on (bytes before it stay).
+    Xor {
+        /// The key.
+        key: XorKey,
+        /// Where it begins.
+        offset: u32,
+    },
     /// Lower case.
     ToLowercase,
     /// Upper case.
@@ -595,8 +618,10 @@ pub enum Transform {
     Subslice {
         /// From (negative: from the end).
         offset: i32,
-        /// Number of bytes (`None`: to the end).
-        len: Option<u32>,
+        /// Number of bytes (`None`: to the end; negative: so many before the end stay out).
+        len: Option<i32>,
+        /// Whether a range beyond the buffer gives what there is; otherwise it gives nothing.
+        truncate: bool,
     },
     /// gunzip
     Gunzip {
@@ -607,6 +632,20 @@ pub enum Transform {
     ZlibDeflate {
         /// Most bytes out.
         max: u32,
+    },
+}
+
+/// Key of the `xor` transform.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum XorKey {
+    /// Written in the rule.
+    Bytes(Vec<u8>),
+    /// Taken from the buffer.
+    Extract {
+        /// Number of bytes.
+        bytes: u8,
+        /// Where.
+        offset: u16,
     },
 }
 
@@ -959,11 +998,57 @@ pub struct TxTest {
     pub want: TxWant,
 }
 
+/// A test on the numbers of a field, of which there may be several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NumberTest {
+    /// What a number must satisfy.
+    pub want: Compare,
+    /// How many of the numbers must.
+    pub of: NumberIndex,
+    /// The numbers looked at, from `slice.0` to before `slice.1`; negative: from the end; 0 as end: to the end.
+    pub slice: (i32, i32),
+}
+
+impl From<Compare> for NumberTest {
+    fn from(want: Compare) -> Self {
+        Self {
+            want,
+            of: NumberIndex::Any,
+            slice: (0, 0),
+        }
+    }
+}
+
+/// Which of several numbers must satisfy a comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NumberIndex {
+    /// One of them.
+    #[default]
+    Any,
+    /// All of them, and there is one. Decided when the direction is complete.
+    All,
+    /// All of them, or there is none. Decided when the direction is complete.
+    AllOrAbsent,
+    /// One of them, or there is none when the direction is complete.
+    OrAbsent,
+    /// The one at an index (negative: from the end).
+    At {
+        /// Index.
+        index: i32,
+        /// Whether an index out of bounds satisfies it too, once the direction is complete.
+        or_outside: bool,
+    },
+    /// So many of them.
+    Matches(Compare),
+    /// So many are there, whatever they are. `want` is not looked at.
+    Count(Compare),
+}
+
 /// What a [`TxTest`] wants.
 #[derive(Debug)]
 pub enum TxWant {
-    /// The field's number.
-    Number(Compare),
+    /// The field's number, or numbers.
+    Number(NumberTest),
     /// The field's own test.
     Test(Box<dyn FieldTest>),
     /// An event of the transaction: protocol and number.
@@ -1005,6 +1090,8 @@ pub struct Threshold {
     pub seconds: u32,
     /// For `multiplier` of backoff.
     pub multiplier: u32,
+    /// `unique_on`: counts different values of this instead of matches.
+    pub unique: Option<UniqueOn>,
 }
 
 /// Kinds of thresholds.
@@ -1020,6 +1107,15 @@ pub enum ThresholdKind {
     DetectionFilter,
     /// Alerts at count, count*multiplier, …
     Backoff,
+}
+
+/// What a threshold counts different values of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UniqueOn {
+    /// Source ports.
+    SourcePort,
+    /// Destination ports.
+    DestinationPort,
 }
 
 /// Whom a threshold counts.
@@ -1142,10 +1238,14 @@ pub enum PayloadScope {
 pub enum SignatureKind {
     /// Decoder events alone; also on packets whose headers could not be read.
     DecodeEvent,
-    /// Addresses alone: once per flow and direction.
+    /// Addresses and ports alone: once per flow and direction, on every packet that has no flow.
     IpOnly,
-    /// The flow's application protocol alone: once it is known.
-    Protocol,
+    /// The same with negated or ranged addresses: on every packet, but acts on the flow.
+    IpOnlyEveryPacket,
+    /// `app-layer-protocol` alone: once per flow and direction, when the protocol becomes known.
+    ProtocolDetected,
+    /// An application protocol in the header and nothing of its transactions: every packet of such flows.
+    ProtocolPackets,
     /// Headers and payload of each packet.
     Packet,
     /// Payload of packets and the stream.
@@ -1182,7 +1282,9 @@ pub struct Signature {
     pub origin: (u16, u32),
     /// Action.
     pub action: Action,
-    /// `noalert`.
+    /// What the action acts on, when stated.
+    pub action_scope: Option<ActionScope>,
+    /// No alert: `noalert`, or a `pass` or `config` rule without `alert`.
     pub silent: bool,
     /// Protocol, as the header states it.
     pub proto: HeaderProto,

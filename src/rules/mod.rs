@@ -1,11 +1,38 @@
 //! The rule language: from rule text to [`Signature`]s.
 //!
-//! Suricata's language, versions 8 and 9, with the Snort 2 forms its users still have. Text → [`lexer`] → [`parser`]
-//! (header, options) → one file per keyword group in `keyword/` → [`Signature`]. Nothing is silently ignored: what is not
-//! understood is an error that names rule, file and line, and the other rules still load.
+//! ```text
+//! file ─▶ lexer: logical lines ─▶ parser: header, options ─▶ keyword/: one fn each ─▶ draft ─▶ finish ─▶ Signature
+//!                                     │ variables, address, port      │ fields of app protocols   │ direction, kind, fast
+//! ```
+//!
+//! Suricata's language, versions 8 and 9, with the Snort 2 forms its users still have. Nothing is silently ignored: what
+//! is not understood is an error that names rule, file and line, and the other rules still load.
 //!
 //! Matching itself is `detect::signature`'s work. This module says *what* to match, as plain data.
 
+mod address;
+mod classification;
+mod compare;
+mod context;
+mod draft;
+mod fast;
+mod fields;
+mod finish;
 pub mod ir;
+pub mod keyword;
+mod lexer;
+mod load;
+mod names;
+mod parser;
+mod port;
+mod ranges;
+mod variables;
 
+pub use address::addresses;
+pub use classification::Classes;
+pub use fields::{FieldKeyword, Fields};
 pub use ir::*;
+pub use load::{LoadError, LoadSettings, load, load_text};
+pub use names::nearest;
+pub use port::ports;
+pub use variables::Variables;

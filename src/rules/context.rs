@@ -1,0 +1,130 @@
+//! What the rules of one load share: variables, classes, names, buffers, sets of addresses and ports.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::address::addresses;
+use super::classification::Classes;
+use super::ir::{
+    AddressSet, Buffer, BufferId, BufferSource, Dataset, HeaderBuffer, PortSet, RuleSet, Transform,
+};
+use super::names::Names;
+use super::port::ports;
+use super::variables::Variables;
+use crate::app::AppProto;
+use crate::sys::pcre::{Regex, RegexOptions};
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
+/// A buffer's source as a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum SourceKey {
+    Payload,
+    Base64,
+    Header(HeaderBuffer),
+    App(&'static str),
+    Frame(AppProto, String),
+}
+
+/// What the rules of one load share.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// Variables in force.
+    pub variables: Variables,
+    /// Classes and reference systems.
+    pub classes: Classes,
+    /// What is loaded so far.
+    pub set: RuleSet,
+    /// Names of flowbits.
+    pub(super) bits: Names,
+    /// Names of flowints.
+    pub(super) ints: Names,
+    /// Names of xbits and hostbits.
+    pub(super) xbits: Names,
+    /// Which flowbits some rule sets, and which are tested (with the place of the first test).
+    pub(super) bits_set: std::collections::HashSet<u32>,
+    pub(super) bits_tested: Map<u32, (u16, u32, u32)>,
+    /// Data sets by name.
+    pub(super) datasets: Map<String, Arc<Dataset>>,
+    /// Folder of the rule file, for files that rules name.
+    pub folder: PathBuf,
+    /// Do not compile expressions to see whether they are valid.
+    pub trust_expressions: bool,
+    /// Things worth saying of the rule in hand.
+    pub notes: Vec<String>,
+    addresses: Map<Box<str>, Result<Arc<AddressSet>, String>>,
+    ports: Map<Box<str>, Result<Arc<PortSet>, String>>,
+    buffers: Map<(SourceKey, Vec<Transform>), BufferId>,
+}
+
+impl Context {
+    /// With the variables of a load.
+    pub fn new(variables: Variables, classes: Classes) -> Self {
+        Self {
+            variables,
+            classes,
+            ..Self::default()
+        }
+    }
+
+    /// The set of addresses of a text; the same text gives the same set.
+    pub fn addresses(&mut self, text: &str) -> Result<Arc<AddressSet>, String> {
+        if let Some(known) = self.addresses.get(text) {
+            return known.clone();
+        }
+        let set = addresses(text, &self.variables).map(Arc::new);
+        self.addresses.insert(text.into(), set.clone());
+        set
+    }
+
+    /// The set of ports of a text; the same text gives the same set.
+    pub fn ports(&mut self, text: &str) -> Result<Arc<PortSet>, String> {
+        if let Some(known) = self.ports.get(text) {
+            return known.clone();
+        }
+        let set = ports(text, &self.variables).map(Arc::new);
+        self.ports.insert(text.into(), set.clone());
+        set
+    }
+
+    /// Refuses an expression that does not compile. Each distinct expression is compiled once per load, and not at all when
+    /// the load trusts them (an unchanged rule set whose compiled form is cached).
+    pub fn check_expression(&mut self, expression: &str, letters: &str) -> Result<(), String> {
+        if self.trust_expressions {
+            return Ok(());
+        }
+        let options = RegexOptions::from_letters(letters);
+        Regex::compile(expression.as_bytes(), options)
+            .map(|_| ())
+            .map_err(|why| why.to_string())
+    }
+
+    /// The number of a buffer; the same source and transforms give the same number.
+    pub fn buffer(
+        &mut self,
+        source: &BufferSource,
+        transforms: &[Transform],
+    ) -> Result<BufferId, String> {
+        let key = match source {
+            BufferSource::Payload => SourceKey::Payload,
+            BufferSource::Base64 => SourceKey::Base64,
+            BufferSource::Header(header) => SourceKey::Header(*header),
+            BufferSource::App { name, .. } => SourceKey::App(name),
+            BufferSource::Frame { proto, name } => SourceKey::Frame(*proto, name.clone()),
+        };
+        let key = (key, transforms.to_vec());
+        if let Some(id) = self.buffers.get(&key) {
+            return Ok(*id);
+        }
+        let id = u16::try_from(self.set.buffers.len())
+            .map(BufferId)
+            .map_err(|_| "more than 65,536 different buffers")?;
+        self.set.buffers.push(Buffer {
+            source: source.clone(),
+            transforms: transforms.to_vec(),
+        });
+        self.buffers.insert(key, id);
+        Ok(id)
+    }
+}

@@ -130,7 +130,7 @@ impl ReportStage {
 /// A detector's report as a finding.
 fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
     // Behind everything that packets said with the same number.
-    out.begin(report.number, 1 << 40);
+    out.begin(report.number, 0xfff_ffff_ffff);
     let head = eve::alert::detector_head(out, settings, (report.number, report.ts), &report.key);
     let start = out.text.len();
     out.text.extend_from_slice(&report.evidence);

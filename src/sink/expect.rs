@@ -3,7 +3,7 @@
 //! ```toml
 //! about = "one sentence"
 //! [[alert]]
-//! sid = 1900101            # or detector = "syn_flood"
+//! sid = 1900101            # or detector = "syn_flood": its incidents
 //! count = 1                # exact; or min, max
 //! level = "YELLOW"         # of each of them, if given
 //! [[absent]]
@@ -64,7 +64,7 @@ impl Wanted {
             && self
                 .detector
                 .as_ref()
-                .is_none_or(|d| alert.detector == d && alert.finding.state != "close")
+                .is_none_or(|d| alert.detector == d && alert.finding.state == "open")
             && floor.is_none_or(|floor| alert.level >= floor)
     }
 

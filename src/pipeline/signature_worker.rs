@@ -199,8 +199,9 @@ impl SignatureWorker {
     /// What is left of flows that ended: their last bytes, transactions and records.
     fn end_flows(&mut self, (number, now): (u64, Timestamp), said: &mut Said) {
         while let Some(mut slot) = self.flows.take_ended() {
-            said.outbox
-                .begin(number, 1 << 30 | slot.flow.first_number & 0x3fff_ffff);
+            // In the order in which the flows began, whichever worker has them.
+            let began = (slot.flow.first_number & 0x7ff_ffff) << 16 | slot.flow.id & 0xffff;
+            said.outbox.begin(number, 1 << 43 | began);
             self.stages.end(&mut slot, (number, now), said);
             self.stages.streams.release(&mut slot.ext.streams);
             self.flows.recycle(slot);

@@ -9,16 +9,34 @@ fn every_case_gives_what_it_says() {
     for capture in crate::captures() {
         let case = capture.with_file_name("case.toml");
         assert!(case.is_file(), "{} has no case.toml", capture.display());
-        assert!(capture.with_file_name("README.md").is_file(), "{} has no README.md", capture.display());
+        assert!(
+            capture.with_file_name("README.md").is_file(),
+            "{} has no README.md",
+            capture.display()
+        );
         let (_, output) = replay(&capture, &["--expect", case.to_str().unwrap()]);
         cases += 1;
         if !output.status.success() {
-            let name = capture.parent().unwrap().strip_prefix(root()).unwrap().display().to_string();
-            failures.push(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
+            let name = capture
+                .parent()
+                .unwrap()
+                .strip_prefix(root())
+                .unwrap()
+                .display()
+                .to_string();
+            failures.push(format!(
+                "{name}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
         }
     }
     assert!(cases > 20, "only {cases} cases");
-    assert!(failures.is_empty(), "{} of {cases} cases fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {cases} cases fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]
@@ -26,17 +44,27 @@ fn eve_lines_are_json_with_the_exact_timestamp_form() {
     let (eve, _) = replay(&root().join("pcaps/http_browse/traffic.pcap"), &[]);
     assert!(!eve.is_empty());
     for line in eve.lines() {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let value: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let timestamp = value["timestamp"].as_str().unwrap();
-        assert_eq!((timestamp.len(), &timestamp[26..]), (31, "+0000"), "{timestamp}");
+        assert_eq!(
+            (timestamp.len(), &timestamp[26..]),
+            (31, "+0000"),
+            "{timestamp}"
+        );
         assert!(value["event_type"].is_string());
     }
 }
 
 #[test]
 fn strict_eve_has_no_key_of_ours() {
-    let (eve, _) = replay(&root().join("pcaps/webattack_sqli/traffic.pcap"), &["--set", "eve.strict=true"]);
-    let alerts = eve.lines().filter(|l| l.contains("\"event_type\":\"alert\""));
+    let (eve, _) = replay(
+        &root().join("pcaps/webattack_sqli/traffic.pcap"),
+        &["--set", "eve.strict=true"],
+    );
+    let alerts = eve
+        .lines()
+        .filter(|l| l.contains("\"event_type\":\"alert\""));
     for line in alerts {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(value.get("sekisho").is_none());

@@ -19,7 +19,10 @@ fn rust_files(folder: &Path, out: &mut Vec<PathBuf>) {
 fn sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     rust_files(&root().join("src"), &mut files);
-    files.into_iter().map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
+    files
+        .into_iter()
+        .map(|p| (p.clone(), std::fs::read_to_string(p).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -35,16 +38,31 @@ fn a_module_names_only_modules_declared_above_it() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let inside = path.strip_prefix(root().join("src")).unwrap();
-        let own = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
-        let Some(&own_at) = order.get(own) else { continue };
+        let own = inside
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
+        let Some(&own_at) = order.get(own) else {
+            continue;
+        };
         // Tests may use what they like.
         let code = text.split("#[cfg(test)]").next().unwrap();
         for (number, line) in code.lines().enumerate() {
             let line = line.split("//").next().unwrap();
             for part in line.split("crate::").skip(1) {
-                let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let name: String = part
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if order.get(name.as_str()).is_some_and(|at| *at > own_at) {
-                    wrong.push(format!("{}:{}: {own} names {name}", inside.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: {own} names {name}",
+                        inside.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -54,14 +72,29 @@ fn a_module_names_only_modules_declared_above_it() {
 
 #[test]
 fn every_file_begins_with_what_it_is_for() {
-    let bare: Vec<_> = sources().into_iter().filter(|(_, t)| !t.starts_with("//!")).map(|(p, _)| p).collect();
+    let bare: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, t)| !t.starts_with("//!"))
+        .map(|(p, _)| p)
+        .collect();
     assert!(bare.is_empty(), "{bare:?}");
 }
 
 #[test]
 fn the_core_reads_no_clock_does_no_io_and_starts_no_thread() {
-    let core = ["packet", "alert", "decode", "flow", "stream", "app", "asset", "grade"];
-    let banned = ["Instant::now", "SystemTime::now", "thread::spawn", "thread::sleep", "std::fs::", "std::net::Tcp", "std::net::Udp", "println!"];
+    let core = [
+        "packet", "alert", "decode", "flow", "stream", "app", "asset", "grade",
+    ];
+    let banned = [
+        "Instant::now",
+        "SystemTime::now",
+        "thread::spawn",
+        "thread::sleep",
+        "std::fs::",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "println!",
+    ];
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let inside = path.strip_prefix(root().join("src")).unwrap();
@@ -71,7 +104,10 @@ fn the_core_reads_no_clock_does_no_io_and_starts_no_thread() {
         }
         let code = text.split("#[cfg(test)]").next().unwrap();
         for word in banned {
-            if code.lines().any(|l| l.split("//").next().unwrap().contains(word)) {
+            if code
+                .lines()
+                .any(|l| l.split("//").next().unwrap().contains(word))
+            {
                 wrong.push(format!("{}: {word}", inside.display()));
             }
         }

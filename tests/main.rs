@@ -1,5 +1,10 @@
 //! Integration tests: one binary.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod cases;
 mod house;
@@ -29,7 +34,11 @@ fn captures() -> Vec<PathBuf> {
 
 /// Runs the program.
 fn sekisho(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_sekisho")).args(arguments).current_dir(root()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_sekisho"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap()
 }
 
 /// Replays a capture with the default configuration and gives eve.json and what was printed.
@@ -39,5 +48,8 @@ fn replay(capture: &Path, more: &[&str]) -> (String, Output) {
     let mut arguments = vec!["replay", "-l", log, capture.to_str().unwrap()];
     arguments.extend_from_slice(more);
     let output = sekisho(&arguments);
-    (std::fs::read_to_string(folder.path().join("eve.json")).unwrap_or_default(), output)
+    (
+        std::fs::read_to_string(folder.path().join("eve.json")).unwrap_or_default(),
+        output,
+    )
 }

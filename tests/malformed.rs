@@ -28,10 +28,18 @@ fn captures_cut_anywhere_are_analysed_up_to_the_cut() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             match output.status.code() {
                 Some(0) => {}
-                Some(1) => assert!(said.contains("cut.pcap: at offset"), "{}: {said}", capture.display()),
+                Some(1) => assert!(
+                    said.contains("cut.pcap: at offset"),
+                    "{}: {said}",
+                    capture.display()
+                ),
                 other => panic!("{} cut at {cut}: {other:?}: {said}", capture.display()),
             }
-            assert!(!said.contains("made the analysis fail"), "{} cut at {cut}: {said}", capture.display());
+            assert!(
+                !said.contains("made the analysis fail"),
+                "{} cut at {cut}: {said}",
+                capture.display()
+            );
         }
     }
 }
@@ -50,7 +58,15 @@ fn captures_with_flipped_bytes_never_break_the_analysis() {
         std::fs::write(&path, &bytes).unwrap();
         let (_, output) = replay(&path, &["-k", "none"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{}: {said}", capture.display());
-        assert!(!said.contains("made the analysis fail"), "{}: {said}", capture.display());
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{}: {said}",
+            capture.display()
+        );
+        assert!(
+            !said.contains("made the analysis fail"),
+            "{}: {said}",
+            capture.display()
+        );
     }
 }

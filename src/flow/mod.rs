@@ -199,6 +199,15 @@ impl Flow {
         })
     }
 
+    /// Puts a session back that was taken out for work. One that never began is kept as memory only.
+    pub(crate) fn put_session(&mut self, session: Box<TcpSession>) {
+        if session.state == TcpState::None {
+            self.spare_tcp = Some(session);
+        } else {
+            self.tcp = Some(session);
+        }
+    }
+
     /// Exchanges client and server: the first packet seen was the server's.
     ///
     /// The counters change places with the directions they count. What later stages keep per direction (streams,

@@ -79,6 +79,9 @@ pub const fn seq_leq(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) <= 0
 }
 
+/// Selectively acknowledged ranges remembered per sender (RFC 2018 §3: an option holds at most four).
+pub const SACK_RANGES: usize = 4;
+
 /// The sender of one direction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TcpSide {
@@ -110,6 +113,8 @@ pub struct TcpSide {
     pub gap: bool,
     /// Bytes acknowledged selectively above `last_ack`.
     pub sacked: u32,
+    /// The ranges of these, not in order; equal ends: none.
+    pub sack: [(u32, u32); SACK_RANGES],
 }
 
 /// One connection.
@@ -138,7 +143,7 @@ pub struct TcpSession {
     /// Whether the client offered SACK.
     pub sack_offered: bool,
     /// Whether SACK is used.
-    pub sack: bool,
+    pub sack_used: bool,
     /// TCP Fast Open (RFC 7413).
     pub fast_open: bool,
     /// The server did not take the data in the SYN.

@@ -87,8 +87,12 @@ pub struct StreamBuffer {
     pub(super) needed: usize,
     /// Urgent bytes taken out of the stream so far.
     pub(super) urgent: u16,
-    /// Policy of the receiver, once needed.
+    /// Policy of the host that sends this direction, once needed (for its view of RSTs and timestamps).
     pub(super) policy: Option<OsPolicy>,
+    /// Policy of the host that receives this direction, which settles overlaps.
+    pub(super) policy_of_data: Option<OsPolicy>,
+    /// Left edge as Suricata has it: ours lags behind by the overlap kept for raw inspection.
+    pub(super) pruned: u64,
     pub(super) seen_data: bool,
     pub(super) depth_reached: bool,
     /// Nothing is kept any more.
@@ -169,23 +173,71 @@ impl StreamBuffer {
         kept.get(from..to).unwrap_or_default()
     }
 
-    /// The first block after a hole at `offset`: where it begins, and how far it reaches.
-    pub(super) fn after_hole(&self, offset: u64) -> Option<(u64, u64)> {
+    /// The first block after a hole at `offset`: where it begins.
+    pub(super) fn after_hole(&self, offset: u64) -> Option<u64> {
         self.blocks
             .iter()
-            .map(|block| (block.offset, block.end()))
-            .find(|(start, _)| *start > offset)
+            .map(|block| block.offset)
+            .find(|start| *start > offset)
     }
 
-    /// Bytes of the block that holds `offset`, from there on.
-    pub(super) fn block_at(&self, offset: u64) -> Option<&[u8]> {
-        let block = self
-            .blocks
+    fn block_at(&self, offset: u64) -> Option<&Block> {
+        self.blocks
             .iter()
-            .find(|block| block.offset <= offset && offset < block.end())?;
-        block
-            .bytes
-            .get(usize::try_from(offset - block.offset).ok()?..)
+            .find(|block| block.offset <= offset && offset < block.end())
+    }
+
+    /// How far one can read from `offset` without a break, and whether what is there is a hole instead of bytes.
+    /// Nothing there at all: `offset` itself.
+    pub(super) fn readable(&self, offset: u64) -> (u64, bool) {
+        if offset < self.end() {
+            return (self.end(), false);
+        }
+        if let Some(block) = self.block_at(offset) {
+            return (block.end(), false);
+        }
+        self.after_hole(offset)
+            .map_or((offset, false), |start| (start, true))
+    }
+
+    /// The first offset at or after `offset` with bytes.
+    pub(super) fn next_readable(&self, offset: u64) -> Option<u64> {
+        if offset < self.end() || self.block_at(offset).is_some() {
+            Some(offset)
+        } else {
+            self.after_hole(offset)
+        }
+    }
+
+    /// How far back one can read from `offset` without a break.
+    pub(super) fn contiguous_start(&self, offset: u64) -> u64 {
+        if offset <= self.end() {
+            return self.base.min(offset);
+        }
+        self.block_at(offset).map_or(offset, |block| block.offset)
+    }
+
+    /// Bytes of one stretch, in order or in a block.
+    pub(super) fn bytes_between(&self, from: u64, to: u64) -> &[u8] {
+        if from < self.end() || to <= from {
+            return self.slice(from, to);
+        }
+        let Some(block) = self.block_at(from) else {
+            return &[];
+        };
+        let range = (from - block.offset) as usize..(to.min(block.end()) - block.offset) as usize;
+        block.bytes.get(range).unwrap_or_default()
+    }
+
+    /// Sequence number of Suricata's left edge.
+    pub(super) fn pruned_seq(&self) -> u32 {
+        self.base_seq
+            .wrapping_add(self.pruned.saturating_sub(self.base) as u32)
+    }
+
+    /// Whether the depth is reached and what came before is still there.
+    pub(super) fn ends_at_depth(&self) -> bool {
+        self.depth_reached && !self.closed
     }
 
     /// Bytes not yet consumed by identification, in order or not.
@@ -270,7 +322,7 @@ impl StreamBuffer {
         let mut settled = spare.pop().unwrap_or_default();
         settled.clear();
         settled.extend_from_slice(data);
-        let policy = self.policy.unwrap_or_default();
+        let policy = self.policy_of_data.unwrap_or_default();
         let mut result = Inserted::default();
         // Whatever is already there stays, unless a segment it came with gives way by policy.
         self.visit_existing(start, stop, |at, old| {
@@ -448,26 +500,22 @@ impl StreamBuffer {
         }
     }
 
-    /// Passes over a hole: what follows it becomes the front. `to` is where the next block begins.
-    pub(super) fn skip_hole(&mut self, to: u64, spare: &mut Vec<Vec<u8>>) {
-        if to <= self.end() {
-            return;
-        }
-        self.bytes.clear();
-        self.head = 0;
-        self.base_seq = self.base_seq.wrapping_add((to - self.base) as u32);
-        self.base = to;
-        self.app = self.app.max(to);
-        self.join_blocks(spare);
-    }
-
-    /// Gives up everything before `offset`.
+    /// Gives up everything before `offset`, holes included.
     pub(super) fn give_up(&mut self, offset: u64, spare: &mut Vec<Vec<u8>>) {
-        let offset = offset.min(self.end());
-        let Some(cut) = offset.checked_sub(self.base).filter(|cut| *cut > 0) else {
+        let Some(cut) = offset
+            .min(self.right_edge())
+            .checked_sub(self.base)
+            .filter(|cut| *cut > 0)
+        else {
             return;
         };
-        self.head += cut as usize;
+        let offset = self.base + cut;
+        let beyond = offset > self.end();
+        self.head = if beyond {
+            self.bytes.len()
+        } else {
+            self.head + cut as usize
+        };
         self.base = offset;
         self.base_seq = self.base_seq.wrapping_add(cut as u32);
         while self
@@ -483,6 +531,9 @@ impl StreamBuffer {
         } else if self.head > 65_536 && self.head > self.bytes.len() / 2 {
             self.bytes.drain(..self.head);
             self.head = 0;
+        }
+        if beyond {
+            self.join_blocks(spare);
         }
     }
 
@@ -564,7 +615,7 @@ mod tests {
             (OsPolicy::Solaris, "aaaaBBcccc"),
         ] {
             let mut buffer = StreamBuffer {
-                policy: Some(policy),
+                policy_of_data: Some(policy),
                 ..StreamBuffer::default()
             };
             put(&mut buffer, 0, b"aaaa");
@@ -593,7 +644,7 @@ mod tests {
     fn a_segment_that_begins_earlier_wins_for_bsd_but_not_for_first() {
         for (policy, expected) in [(OsPolicy::Bsd, b"xyyyyzz"), (OsPolicy::First, b"xyyzzzz")] {
             let mut buffer = StreamBuffer {
-                policy: Some(policy),
+                policy_of_data: Some(policy),
                 ..StreamBuffer::default()
             };
             put(&mut buffer, 3, b"zzzz");
@@ -669,10 +720,10 @@ mod tests {
             .expect("room");
         buffer.give_up(5000, &mut spare);
         assert_eq!(buffer.held(), 100);
-        buffer.skip_hole(9000, &mut spare);
+        buffer.give_up(9020, &mut spare);
         assert_eq!(
-            (buffer.base(), buffer.end(), buffer.app),
-            (9000, 9100, 9000)
+            (buffer.base(), buffer.end(), buffer.block_bytes),
+            (9020, 9100, 0)
         );
         buffer.close(&mut spare);
         assert_eq!(buffer.held(), 0);
@@ -686,7 +737,7 @@ mod tests {
             segments in proptest::collection::vec((0u64..60, proptest::collection::vec(any::<u8>(), 1..20)), 1..40),
             cut in 0u64..40,
         ) {
-            let mut buffer = StreamBuffer { policy: Some(OsPolicy::First), ..StreamBuffer::default() };
+            let mut buffer = StreamBuffer { policy_of_data: Some(OsPolicy::First), ..StreamBuffer::default() };
             let mut model: Vec<Option<u8>> = vec![None; 100];
             let mut spare = Vec::new();
             for (i, (offset, data)) in segments.iter().enumerate() {
@@ -709,7 +760,7 @@ mod tests {
                     }
                 }
                 if i == segments.len() / 2 {
-                    buffer.give_up(cut, &mut spare);
+                    buffer.give_up(cut.min(buffer.end()), &mut spare);
                 }
             }
         }

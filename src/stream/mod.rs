@@ -27,7 +27,7 @@ pub use buffer::StreamBuffer;
 pub use policy::{HostPolicies, OsPolicy};
 
 use crate::flow::{Flow, TcpState};
-use crate::packet::{DecodeEvent, Direction, EventSet, Packet, TcpFlags, Timestamp};
+use crate::packet::{DecodeEvent, Direction, EventSet, Layers, Packet, TcpFlags, Timestamp};
 use crate::stats::MemoryBound;
 
 /// Bytes of one direction that detection may look at as raw stream.
@@ -248,6 +248,8 @@ pub enum Next {
     Stop,
     /// Never offer anything again, and look at no payload either (encrypted remainder).
     Encrypted,
+    /// Never offer anything again: what was parsed so far is inspected, then no payload any more.
+    InspectionEnds,
     /// The same, and the flow may be bypassed altogether.
     Bypass,
 }
@@ -281,7 +283,9 @@ pub struct StreamVerdict {
     /// Whether what was parsed so far is to be inspected (both directions, the one opposite to the packet first; inline:
     /// the packet's first) before the packet: the protocol changes, or payload inspection ends with it.
     pub flush: bool,
-    /// What the midstream or memory policy wants done with the flow.
+    /// Whether the flow may be taken out of inspection altogether.
+    pub bypass: bool,
+    /// What the midstream policy wants done with the flow.
     pub policy: ExceptionPolicy,
 }
 
@@ -296,6 +300,7 @@ impl StreamVerdict {
             drop: None,
             updated: [false; 2],
             flush: false,
+            bypass: false,
             policy: ExceptionPolicy::Ignore,
         }
     }
@@ -330,21 +335,12 @@ impl DropReason {
 #[derive(Debug, Default)]
 pub struct StreamPair {
     sides: [StreamBuffer; 2],
-    first_data: FirstData,
+    /// Which direction sent data first.
+    first_data: Option<Direction>,
     /// The receiver wants nothing more.
     app_done: bool,
-    /// The last packet came before its direction was known to be the other one.
-    swapped: bool,
-}
-
-/// Which direction sent data first, until the application layer has taken some.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum FirstData {
-    #[default]
-    None,
-    Seen(Direction),
-    /// It no longer matters.
-    Taken,
+    /// Per direction: the flow has ended, what was not acknowledged counts as well.
+    ending: [bool; 2],
 }
 
 impl StreamPair {
@@ -364,6 +360,16 @@ impl StreamPair {
         } else {
             to_client
         }
+    }
+
+    fn held(&self) -> u64 {
+        self.sides.iter().map(StreamBuffer::held).sum()
+    }
+
+    fn swap_directions(&mut self) {
+        self.sides.swap(0, 1);
+        self.ending.swap(0, 1);
+        self.first_data = self.first_data.map(Direction::reverse);
     }
 
     /// Whether the application layer gets no more data of this connection.
@@ -424,15 +430,57 @@ impl StreamEngine {
         receiver: &mut R,
         events: &mut EventSet,
     ) -> StreamVerdict {
-        let _ = (packet, flow, streams, receiver, events);
-        StreamVerdict::new(direction)
+        if packet.bad_checksum {
+            self.stats.invalid_checksum += 1;
+            return StreamVerdict::new(direction);
+        }
+        let tcp = &packet.tcp;
+        if !tcp.flags.has(TcpFlags::ACK) && tcp.ack != 0 {
+            events.insert(DecodeEvent::STREAM_PKT_BROKEN_ACK);
+        }
+        let known = flow.tcp.is_some();
+        flow.open_session();
+        let Some(session) = flow.tcp.take() else {
+            return StreamVerdict::new(direction);
+        };
+        let before = streams.held();
+        let mut work = state::Work::new(
+            self, packet, direction, flow, session, streams, receiver, events,
+        );
+        if known {
+            work.note_flags();
+        }
+        if work.drops_urgent() {
+            work.verdict.drop = Some(DropReason::StreamUrgent);
+        } else if !(work.engine.settings.inline && work.flow.dropped) {
+            work.run();
+        }
+        let (verdict, session) = (work.verdict, work.tcp);
+        flow.put_session(session);
+        self.held = self
+            .held
+            .saturating_sub(before)
+            .saturating_add(streams.held());
+        verdict
     }
 
     /// Whether a flow that ends has something left to inspect, per direction. `pending` says in which directions the
     /// application layer has transactions that are not inspected to their end.
     pub fn unfinished(&self, flow: &Flow, streams: &StreamPair, pending: [bool; 2]) -> [bool; 2] {
-        let _ = (flow, streams, pending);
-        [false; 2]
+        let Some(tcp) = flow.tcp.as_deref() else {
+            return [false; 2];
+        };
+        if flow.dropped || flow.state == crate::flow::FlowState::Bypassed {
+            return [false; 2];
+        }
+        if tcp.state >= TcpState::Established && tcp.state != TcpState::Closed {
+            return [true; 2];
+        }
+        let [to_server, to_client] = pending;
+        [
+            to_server || Self::has_unread(streams, Direction::ToServer),
+            to_client || Self::has_unread(streams, Direction::ToClient),
+        ]
     }
 
     /// Ends a direction of a flow that ends: hands over what is there, acknowledged or not. Then the pipeline inspects a
@@ -445,8 +493,37 @@ impl StreamEngine {
         receiver: &mut R,
         events: &mut EventSet,
     ) -> StreamVerdict {
-        let _ = (flow, streams, receiver, events);
-        StreamVerdict::new(direction)
+        let mut verdict = StreamVerdict::new(direction);
+        verdict.stream = true;
+        verdict.established = true;
+        let Some(session) = flow.tcp.take() else {
+            return verdict;
+        };
+        let layers = Layers {
+            ts: flow.last,
+            number: 0,
+            ..Layers::default()
+        };
+        let packet = Packet {
+            frame: &[],
+            layers: &layers,
+        };
+        if let Some(ending) = streams.ending.get_mut(direction.index()) {
+            *ending = true;
+        }
+        let mut work = state::Work::new(
+            self, &packet, direction, flow, session, streams, receiver, events,
+        );
+        work.pseudo = true;
+        work.segment(direction);
+        let StreamVerdict { updated, flush, .. } = work.verdict;
+        let session = work.tcp;
+        flow.put_session(session);
+        StreamVerdict {
+            updated,
+            flush,
+            ..verdict
+        }
     }
 
     /// What raw stream inspection of a packet (or pseudo packet) of this direction shall look at, piece by piece: call
@@ -461,12 +538,14 @@ impl StreamEngine {
         streams: &'s StreamPair,
         after: Option<u64>,
     ) -> Option<StreamWindow<'s>> {
-        let _ = (direction, flow, streams, after);
-        None
+        self.raw_window(direction, flow, streams, after)
     }
 
-    /// Says that raw inspection of a direction has come this far (`None`: nobody is interested in what there is). To be
-    /// called after the inspection of each packet, also when there was no window: it gives up what is no longer needed.
+    /// Says how far raw inspection of a direction has come: the end of the last window, 0 when there was none; `None` when
+    /// no rule is interested in raw bytes of this flow.
+    ///
+    /// To be called after the inspection of each packet (and pseudo packet) for its direction, when
+    /// [`StreamVerdict::stream`] is set: it gives up what is no longer needed.
     pub fn inspected(
         &mut self,
         direction: Direction,
@@ -474,12 +553,18 @@ impl StreamEngine {
         streams: &mut StreamPair,
         upto: Option<u64>,
     ) {
-        let _ = (direction, flow, streams, upto);
+        self.raw_inspected(direction, flow, streams, upto);
     }
 
     /// Gives up what a flow still holds. To be called before its slot is recycled.
     pub fn release(&mut self, streams: &mut StreamPair) {
-        let _ = streams;
+        self.held = self.held.saturating_sub(streams.held());
+        for side in &mut streams.sides {
+            side.reset(&mut self.spare);
+        }
+        streams.first_data = None;
+        streams.app_done = false;
+        streams.ending = [false; 2];
     }
 
     /// Bytes of stream data held now.
@@ -487,3 +572,6 @@ impl StreamEngine {
         self.held
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ enum Command {
     Replay(command::replay::Arguments),
     /// Looks at rules: what loads, what is refused and why.
     #[command(subcommand)]
-    Rules(command::rules::Command),
+    Rules(command::ruleset::Command),
     /// Checks a configuration, or shows what is in force.
     #[command(subcommand)]
     Config(command::config::Command),
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Replay(arguments) => command::replay::run(&arguments),
-        Command::Rules(command) => command::rules::run(&command),
+        Command::Rules(command) => command::ruleset::run(&command),
         Command::Config(command) => command::config::run(&command),
     };
     match result {

@@ -2,12 +2,15 @@
 
 pub mod config;
 pub mod replay;
-pub mod rules;
+pub mod ruleset;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use sekisho::config::{Config, ConfigError};
+use sekisho::detect::signature::{Engine, EngineSettings};
+use sekisho::rules::{self, LoadSettings};
 
 /// Prints every error of a configuration; exit code 2.
 fn print_errors(errors: &[ConfigError]) -> ExitCode {
@@ -20,6 +23,48 @@ fn print_errors(errors: &[ConfigError]) -> ExitCode {
 /// Loads a configuration, or says all that is wrong with it.
 fn load_config(file: Option<&Path>, sets: &[String]) -> Result<Config, ExitCode> {
     Config::load(file, sets).map_err(|errors| print_errors(&errors))
+}
+
+/// Loads and compiles the rules of a configuration. Refused rules are said on stderr; the others work.
+fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+    let load = LoadSettings {
+        paths: config.rule_files.clone(),
+        variables: config.variables.clone(),
+        classification: config.classification_file.clone(),
+        reference: config.reference_file.clone(),
+        ..LoadSettings::default()
+    };
+    let rules = rules::load(&load).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", lines.join("; "))
+    })?;
+    let settings = EngineSettings { cache_dir: cache_dir(config), ..EngineSettings::default() };
+    let engine = Engine::compile(Arc::new(rules), &settings)?;
+    Ok(Arc::new(engine))
+}
+
+/// Where compiled rules are kept: as configured, else the user's cache folder.
+fn cache_dir(config: &Config) -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    config
+        .cache_dir
+        .clone()
+        .or_else(|| variable("XDG_CACHE_HOME").map(|d| d.join("sekisho")))
+        .or_else(|| variable("HOME").map(|d| d.join(".cache/sekisho")))
+}
+
+/// Errors of rules shown at most.
+const ERRORS_SHOWN: usize = 20;
+
+/// Says on stderr which rules were refused.
+fn print_refused(engine: &Engine) {
+    let errors: Vec<_> = engine.rules().errors.iter().chain(&engine.report().refused).collect();
+    for error in errors.iter().take(ERRORS_SHOWN) {
+        eprintln!("sekisho: {error}");
+    }
+    if !errors.is_empty() {
+        eprintln!("sekisho: {} rules refused, {} loaded", errors.len(), engine.rules().signatures.len());
+    }
 }
 
 /// Folder of the project's own rules: beside the program when it is installed, else where it was built.

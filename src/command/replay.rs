@@ -11,11 +11,9 @@ use sekisho::app::layer::EncryptionHandling;
 use sekisho::capture::expand_paths;
 use sekisho::config::Config;
 use sekisho::decode::{ChecksumMode, DecodeSettings};
-use sekisho::detect::signature::{Engine, EngineSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
 use sekisho::pipeline::{ReplayOptions, ReplaySummary, ReportStage, WorkerSettings, replay};
-use sekisho::rules::RuleSet;
 use sekisho::sink::console::Console;
 use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
 use sekisho::stream::{ExceptionPolicy, StreamSettings};
@@ -92,15 +90,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             }
         },
     };
-    let rules = Arc::new(RuleSet::default());
-    let engine_settings = EngineSettings {
-        cache_dir: config.cache_dir.clone(),
-        ..EngineSettings::default()
-    };
-    let engine = Arc::new(
-        Engine::compile(Arc::clone(&rules), &engine_settings)
-            .map_err(|e| anyhow::anyhow!("{e}"))?,
-    );
+    let engine = super::load_engine(&config)?;
+    super::print_refused(&engine);
+    let rules = Arc::clone(engine.rules());
 
     let console = Arc::new(Mutex::new(Summary {
         console: Console::default(),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::app::Limits;
 use crate::detect::anomaly::AnomalySettings;
 use crate::grade::GradeSettings;
+use crate::rules::Variables;
 use crate::sink::eve::EveSettings;
 
 pub use keys::{KEYS, Key};
@@ -24,8 +25,8 @@ pub use keys::{KEYS, Key};
 pub struct Config {
     /// Rule files, in order.
     pub rule_files: Vec<PathBuf>,
-    /// Variables of rules (`HOME_NET` …): addresses and ports by name.
-    pub variables: BTreeMap<String, String>,
+    /// Variables of rules (`HOME_NET`, `HTTP_PORTS` …).
+    pub variables: Variables,
     /// classification.config; `None`: the bundled one.
     pub classification_file: Option<PathBuf>,
     /// reference.config; `None`: the bundled one.
@@ -70,7 +71,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             rule_files: Vec::new(),
-            variables: default_variables(),
+            variables: Variables::default(),
             classification_file: None,
             reference_file: None,
             log_dir: PathBuf::from("./sekisho-log"),
@@ -92,42 +93,6 @@ impl Default for Config {
             origins: BTreeMap::new(),
         }
     }
-}
-
-/// Suricata's default variables.
-fn default_variables() -> BTreeMap<String, String> {
-    [
-        ("HOME_NET", "[192.168.0.0/16,10.0.0.0/8,172.16.0.0/12]"),
-        ("EXTERNAL_NET", "!$HOME_NET"),
-        ("HTTP_SERVERS", "$HOME_NET"),
-        ("SMTP_SERVERS", "$HOME_NET"),
-        ("SQL_SERVERS", "$HOME_NET"),
-        ("DNS_SERVERS", "$HOME_NET"),
-        ("TELNET_SERVERS", "$HOME_NET"),
-        ("AIM_SERVERS", "$EXTERNAL_NET"),
-        ("DC_SERVERS", "$HOME_NET"),
-        ("DNP3_SERVER", "$HOME_NET"),
-        ("DNP3_CLIENT", "$HOME_NET"),
-        ("MODBUS_CLIENT", "$HOME_NET"),
-        ("MODBUS_SERVER", "$HOME_NET"),
-        ("ENIP_CLIENT", "$HOME_NET"),
-        ("ENIP_SERVER", "$HOME_NET"),
-        ("HTTP_PORTS", "80"),
-        ("SHELLCODE_PORTS", "!80"),
-        ("ORACLE_PORTS", "1521"),
-        ("SSH_PORTS", "22"),
-        ("DNP3_PORTS", "20000"),
-        ("MODBUS_PORTS", "502"),
-        ("FILE_DATA_PORTS", "[$HTTP_PORTS,110,143]"),
-        ("FTP_PORTS", "21"),
-        ("GENEVE_PORTS", "6081"),
-        ("VXLAN_PORTS", "4789"),
-        ("TEREDO_PORTS", "3544"),
-        ("SIP_PORTS", "[5060, 5061]"),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .collect()
 }
 
 /// One thing wrong with the configuration.
@@ -235,9 +200,7 @@ impl Config {
             ("vars", toml::Value::Table(vars)) => {
                 for (variable, value) in vars {
                     match value.as_str() {
-                        Some(value) => {
-                            drop(self.variables.insert(variable.clone(), value.to_owned()))
-                        }
+                        Some(value) => self.set_variable(variable, value),
                         None => errors.push(ConfigError {
                             place: place(),
                             message: format!("vars.{variable}: wants a string"),
@@ -264,8 +227,7 @@ impl Config {
     ) {
         if let Some(variable) = key.strip_prefix("vars.") {
             match value.as_str() {
-                Some(value) => drop(self.variables.insert(variable.to_owned(), value.to_owned())),
-                None => errors.push(ConfigError {
+                Some(value) => self.set_variable(variable, value),None => errors.push(ConfigError {
                     place: place.to_owned(),
                     message: format!("{key}: wants a string"),
                 }),
@@ -291,6 +253,13 @@ impl Config {
         }
     }
 
+    /// Ports when it is known as one or its name says so, addresses otherwise.
+    fn set_variable(&mut self, name: &str, value: &str) {
+        let ports = self.variables.ports.contains_key(name) || name.contains("PORT");
+        let map = if ports { &mut self.variables.ports } else { &mut self.variables.addresses };
+        map.insert(name.to_owned(), value.to_owned());
+    }
+
     /// What is in force, one key a line, with where it came from.
     pub fn show(&self) -> String {
         let mut out = String::new();
@@ -303,7 +272,7 @@ impl Config {
                 key.doc
             ));
         }
-        for (name, value) in &self.variables {
+        for (name, value) in self.variables.addresses.iter().chain(&self.variables.ports) {
             out.push_str(&format!("vars.{name} = \"{value}\"\n"));
         }
         for segment in &self.grade.segments.list {
@@ -395,7 +364,7 @@ mod tests {
         assert_eq!(
             (
                 config.stream_depth_bytes,
-                config.variables["HOME_NET"].as_str()
+                config.variables.addresses["HOME_NET"].as_str()
             ),
             (8192, "[1.2.3.0/24]")
         );

@@ -1354,6 +1354,18 @@ pub struct RuleError {
     pub message: String,
 }
 
+impl std::fmt::Display for RuleError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if let Some(Sid(sid)) = self.sid {
+            write!(f, "sid {sid}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for RuleError {}
+
 /// A class of `classification.config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {

@@ -38,14 +38,21 @@ fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("; "))
     })?;
-    let settings = EngineSettings { cache_dir: cache_dir(config), ..EngineSettings::default() };
+    let settings = EngineSettings {
+        cache_dir: cache_dir(config),
+        ..EngineSettings::default()
+    };
     let engine = Engine::compile(Arc::new(rules), &settings)?;
     Ok(Arc::new(engine))
 }
 
 /// Where compiled rules are kept: as configured, else the user's cache folder.
 fn cache_dir(config: &Config) -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let variable = |name: &str| {
+        std::env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     config
         .cache_dir
         .clone()
@@ -58,12 +65,21 @@ const ERRORS_SHOWN: usize = 20;
 
 /// Says on stderr which rules were refused.
 fn print_refused(engine: &Engine) {
-    let errors: Vec<_> = engine.rules().errors.iter().chain(&engine.report().refused).collect();
+    let errors: Vec<_> = engine
+        .rules()
+        .errors
+        .iter()
+        .chain(&engine.report().refused)
+        .collect();
     for error in errors.iter().take(ERRORS_SHOWN) {
         eprintln!("sekisho: {error}");
     }
     if !errors.is_empty() {
-        eprintln!("sekisho: {} rules refused, {} loaded", errors.len(), engine.rules().signatures.len());
+        eprintln!(
+            "sekisho: {} rules refused, {} loaded",
+            errors.len(),
+            engine.rules().signatures.len()
+        );
     }
 }
 

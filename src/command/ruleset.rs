@@ -55,8 +55,17 @@ fn check(config: &Config) -> Result<ExitCode> {
         println!("warning  {warning}");
     }
     for (at, file) in rules.files.iter().enumerate() {
-        let loaded = rules.signatures.iter().filter(|s| usize::from(s.origin.0) == at).count();
-        let of_file = rules.errors.iter().chain(&report.refused).filter(|e| e.file == *file).count();
+        let loaded = rules
+            .signatures
+            .iter()
+            .filter(|s| usize::from(s.origin.0) == at)
+            .count();
+        let of_file = rules
+            .errors
+            .iter()
+            .chain(&report.refused)
+            .filter(|e| e.file == *file)
+            .count();
         println!("{file}: {loaded} loaded, {of_file} refused");
     }
     println!(
@@ -65,8 +74,17 @@ fn check(config: &Config) -> Result<ExitCode> {
         rules.skipped.len(),
         rules.warnings.len()
     );
-    let origin = if report.cached { "from the cache" } else { "compiled" };
-    println!("{} patterns in {} databases, {} KiB, {origin}", report.patterns, report.databases, report.database_bytes / 1024);
+    let origin = if report.cached {
+        "from the cache"
+    } else {
+        "compiled"
+    };
+    println!(
+        "{} patterns in {} databases, {} KiB, {origin}",
+        report.patterns,
+        report.databases,
+        report.database_bytes / 1024
+    );
     if let Some(note) = &report.cache_note {
         println!("cache: {note}");
     }
@@ -78,5 +96,9 @@ fn check(config: &Config) -> Result<ExitCode> {
         usage.system_secs,
         usage.peak_bytes >> 20
     );
-    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if refused == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

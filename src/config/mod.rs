@@ -227,7 +227,8 @@ impl Config {
     ) {
         if let Some(variable) = key.strip_prefix("vars.") {
             match value.as_str() {
-                Some(value) => self.set_variable(variable, value),None => errors.push(ConfigError {
+                Some(value) => self.set_variable(variable, value),
+                None => errors.push(ConfigError {
                     place: place.to_owned(),
                     message: format!("{key}: wants a string"),
                 }),
@@ -256,7 +257,11 @@ impl Config {
     /// Ports when it is known as one or its name says so, addresses otherwise.
     fn set_variable(&mut self, name: &str, value: &str) {
         let ports = self.variables.ports.contains_key(name) || name.contains("PORT");
-        let map = if ports { &mut self.variables.ports } else { &mut self.variables.addresses };
+        let map = if ports {
+            &mut self.variables.ports
+        } else {
+            &mut self.variables.addresses
+        };
         map.insert(name.to_owned(), value.to_owned());
     }
 

@@ -68,6 +68,7 @@ class Lab:
         self.requests = []  # labelled requests: requests.txt
         self.children = []
         self.captures = []
+        self.made = []  # namespaces made by this run: only these are deleted
 
     # --- namespaces -------------------------------------------------------------------------------------------
 
@@ -95,6 +96,7 @@ class Lab:
         (etc / "resolv.conf").write_text("nameserver 10.20.0.53\noptions timeout:2 attempts:1\n")
         (etc / "hosts").write_text("127.0.0.1 localhost\n10.20.0.80 www.shop.example shop.example\n")
         self._ip(f"netns add {name}")
+        self.made.append(name)
         for key in ("net.ipv6.conf.all.accept_ra=0", "net.ipv6.conf.default.accept_ra=0",
                     "net.ipv6.conf.default.router_solicitations=0", "net.ipv6.conf.default.accept_dad=0"):
             self.quiet(name, f"sysctl -qw {key}")
@@ -261,9 +263,7 @@ class Lab:
             self.stop(child)
         for child, _, _ in self.captures:
             self.stop(child)
-        for ns in NAMESPACES:
-            if not pathlib.Path("/run/netns", ns).exists():
-                continue
+        for ns in self.made:
             # Daemons that left their session still live in our namespace: nobody else's process can.
             for sig in (signal.SIGTERM, signal.SIGKILL):
                 pids = subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True).stdout.split()

@@ -6,6 +6,12 @@ use std::collections::VecDeque;
 
 use super::Window;
 
+/// Bytes of a file that are awaited before the first look (Suricata's `content-inspect-min-size`).
+const FIRST_LOOK_BYTES: u64 = 32 * 1024;
+
+/// Bytes that a later look sees at least, old ones included (`content-inspect-window`).
+const LOOK_BYTES: u64 = 4 * 1024;
+
 /// Where a file stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FileState {
@@ -109,6 +115,38 @@ impl File {
         self.inspected
     }
 
+    /// What is to be looked at now: nothing while little is there and more may come, later what is new with some of
+    /// what came before. `over`: no more will come in its direction; `inline`: nothing waits.
+    pub fn due(&self, over: bool, inline: bool) -> Option<Window<'_>> {
+        let window = self.window();
+        let len = window.offset.saturating_add(window.bytes.len() as u64);
+        let complete = window.complete || over;
+        if !complete && !inline && len < FIRST_LOOK_BYTES {
+            return None;
+        }
+        let from = match self.inspected {
+            0 => 0,
+            seen => {
+                let fresh = len.saturating_sub(seen);
+                let behind = if fresh < LOOK_BYTES {
+                    LOOK_BYTES - fresh
+                } else {
+                    LOOK_BYTES / 4
+                };
+                seen.saturating_sub(behind)
+            }
+        };
+        let skip = from.saturating_sub(window.offset);
+        let bytes = window
+            .bytes
+            .get(usize::try_from(skip).unwrap_or(usize::MAX)..)?;
+        Some(Window {
+            bytes,
+            offset: window.offset.saturating_add(skip),
+            complete,
+        })
+    }
+
     /// Detection has seen everything up to `offset`.
     pub fn set_inspected(&mut self, offset: u64) {
         self.inspected = self.inspected.max(offset);
@@ -148,6 +186,16 @@ impl Files {
     /// All.
     pub fn iter(&self) -> impl Iterator<Item = &File> {
         self.list.iter()
+    }
+
+    /// Called before more data is taken, when detection has looked since the last: what was due need not be shown again.
+    pub fn note_inspection(&mut self, over: bool, inline: bool) {
+        for file in &mut self.list {
+            if let Some(window) = file.due(over, inline) {
+                let seen = window.offset.saturating_add(window.bytes.len() as u64);
+                file.set_inspected(seen);
+            }
+        }
     }
 
     /// All.

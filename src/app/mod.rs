@@ -14,10 +14,12 @@ mod expect;
 #[cfg(test)]
 pub mod feed;
 pub mod file;
+pub mod ftp;
 pub mod http1;
 mod identify;
 pub mod layer;
 pub mod ldap;
+pub(crate) mod line;
 pub mod mqtt;
 pub mod number;
 pub mod reader;

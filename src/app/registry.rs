@@ -12,6 +12,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::http1::HTTP,
     &super::mqtt::MQTT,
     &super::ldap::LDAP,
+    &super::ftp::FTP,
+    &super::ftp::data::FTP_DATA,
 ];
 
 /// The protocol of a number.

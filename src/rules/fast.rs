@@ -5,55 +5,61 @@
 //! since its bytes are all searched. An explicit `fast_pattern` is followed, except where it cannot be: negated contents
 //! are absent from most traffic, so their signature would be a candidate for nearly everything.
 
+use std::sync::OnceLock;
+
 use super::context::Context;
 use super::draft::{DraftGroup, GroupKind};
 use super::ir::{Content, FastPattern, Number, Test};
 
 /// Chooses the fast pattern among the contents of the groups.
 pub fn choose(context: &Context, groups: &[DraftGroup]) -> Option<FastPattern> {
-    let mut best: Option<(i32, FastPattern)> = None;
-    for group in groups {
-        let searchable = matches!(group.kind, GroupKind::Payload | GroupKind::App);
-        let may_be_absent = group
-            .tests
-            .iter()
-            .any(|(_, t)| matches!(t, Test::Absent { .. }));
-        if !searchable || may_be_absent {
-            continue;
-        }
-        let transforms = context
-            .set
-            .buffers
-            .get(usize::from(group.buffer.0))
-            .map_or(0, |b| b.transforms.len());
-        for (_, test) in &group.tests {
-            let Test::Content(content) = test else {
-                continue;
+    let candidates = || {
+        let searchable = |g: &&DraftGroup| {
+            matches!(g.kind, GroupKind::Payload | GroupKind::App)
+                && !g
+                    .tests
+                    .iter()
+                    .any(|(_, t)| matches!(t, Test::Absent { .. }))
+        };
+        groups.iter().filter(searchable).flat_map(|g| {
+            g.tests.iter().filter_map(move |(_, t)| match t {
+                Test::Content(content) if !content.negate => Some((g, content)),
+                _ => None,
+            })
+        })
+    };
+    let explicit = candidates().find(|(_, content)| content.fast_pattern);
+    let (group, content) = explicit.or_else(|| match candidates().count() {
+        0 | 1 => candidates().next(),
+        _ => {
+            let score = |group: &DraftGroup, content: &Content| {
+                let transforms = context
+                    .set
+                    .buffers
+                    .get(usize::from(group.buffer.0))
+                    .map_or(0, |b| b.transforms.len());
+                // Transforming a buffer only to search it costs work on every transaction.
+                let transforms = i32::try_from(transforms)
+                    .unwrap_or(i32::MAX)
+                    .saturating_mul(TRANSFORM_COST);
+                information(searched(content), content.nocase) - cost(group) - transforms
             };
-            if content.negate {
-                continue;
+            let mut best = None;
+            for (group, content) in candidates() {
+                let score = score(group, content);
+                if best.is_none_or(|(most, _)| score > most) {
+                    best = Some((score, (group, content)));
+                }
             }
-            let bytes = searched(content);
-            let mut score = information(bytes, content.nocase) - cost(group);
-            // Transforming a buffer only to search it costs work on every transaction.
-            score -= i32::try_from(transforms)
-                .unwrap_or(i32::MAX)
-                .saturating_mul(TRANSFORM_COST);
-            if content.fast_pattern {
-                score = score.saturating_add(EXPLICIT);
-            }
-            if best.as_ref().is_none_or(|(most, _)| score > *most) {
-                let pattern = FastPattern {
-                    buffer: group.buffer,
-                    bytes: bytes.to_vec(),
-                    nocase: content.nocase,
-                    bounds: bounds(content),
-                };
-                best = Some((score, pattern));
-            }
+            best.map(|(_, candidate)| candidate)
         }
-    }
-    best.map(|(_, pattern)| pattern)
+    })?;
+    Some(FastPattern {
+        buffer: group.buffer,
+        bytes: searched(content).to_vec(),
+        nocase: content.nocase,
+        bounds: bounds(content),
+    })
 }
 
 /// The bytes searched: the content, or the part that `fast_pattern:offset,length` names.
@@ -103,8 +109,6 @@ fn bounds(content: &Content) -> Option<(u32, u32)> {
     Some((start.saturating_add(chop.into()), end))
 }
 
-/// More than any content scores by itself.
-const EXPLICIT: i32 = 1 << 20;
 /// Tenths of a bit for each transform.
 const TRANSFORM_COST: i32 = 150;
 /// Tenths of a bit that count at most: beyond about 100 bits a content is unique anyway, and shorter ones search faster.
@@ -139,14 +143,30 @@ fn information(bytes: &[u8], nocase: bool) -> i32 {
 
 /// Which bytes belong to a word that is in most traffic.
 fn common_bytes(bytes: &[u8]) -> Vec<bool> {
-    let mut common = vec![false; bytes.len()];
-    let lower = bytes.to_ascii_lowercase();
-    for word in WORDS {
-        if word.len() > lower.len() {
-            continue;
+    static BY_FIRST: OnceLock<Vec<Vec<&[u8]>>> = OnceLock::new();
+    let by_first = BY_FIRST.get_or_init(|| {
+        let mut table = vec![Vec::new(); 256];
+        for word in WORDS {
+            if let Some(list) = word.first().and_then(|b| table.get_mut(usize::from(*b))) {
+                list.push(*word);
+            }
         }
-        for (at, window) in lower.windows(word.len()).enumerate() {
-            if window == *word {
+        table
+    });
+    let mut common = vec![false; bytes.len()];
+    for at in 0..bytes.len() {
+        let Some(rest) = bytes.get(at..) else { break };
+        let Some(list) = rest
+            .first()
+            .and_then(|b| by_first.get(usize::from(b.to_ascii_lowercase())))
+        else {
+            break;
+        };
+        for word in list {
+            if rest
+                .get(..word.len())
+                .is_some_and(|part| part.eq_ignore_ascii_case(word))
+            {
                 common
                     .iter_mut()
                     .skip(at)

@@ -503,7 +503,6 @@ mod tests {
             r#"base64_data; content:"a";"#,
             r#"threshold:type limit, track by_src, count 1;"#,
             r#"itype:300;"#,
-            r#"msg:"a\q";"#,
             r#"priority:0;"#,
             r#"classtype;"#,
             r#"sid:2;"#,

@@ -160,13 +160,9 @@ fn msg(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     let mut rest = value.text.chars();
     while let Some(c) = rest.next() {
         match c {
+            // A backslash before anything else is dropped too, as Snort did.
             '\\' => match rest.next() {
-                Some(escaped @ (';' | '\\' | '"' | ':')) => text.push(escaped),
-                Some(other) => {
-                    return Err(format!(
-                        "'{other}' cannot be escaped: only ; \\ \" and : can"
-                    ));
-                }
+                Some(escaped) => text.push(escaped),
                 None => return Err("ends with a single backslash".into()),
             },
             plain => text.push(plain),

@@ -76,7 +76,9 @@ fn pcre(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
         ),
     };
     if let (Some(keyword), Some(sticky)) = (keyword, draft.sticky_name()) {
-        if keyword.name != sticky {
+        // Q means bodies of responses, which have two names.
+        let same_body = keyword.name == "file.data" && sticky == "http.response_body";
+        if keyword.name != sticky && !same_body {
             return Err(format!(
                 "a letter means {}, but the sticky buffer {sticky} is in force",
                 keyword.name

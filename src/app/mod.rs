@@ -9,6 +9,7 @@
 //! Memory and work are bounded per transaction and per flow ([`Limits`]).
 
 pub mod ber;
+pub mod dcerpc;
 pub mod dns;
 mod expect;
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::ldap::LDAP,
     &super::ftp::FTP,
     &super::ftp::data::FTP_DATA,
+    &super::dcerpc::DCERPC,
 ];
 
 /// The protocol of a number.

@@ -66,6 +66,11 @@ pub trait Transaction: Any + Send + std::fmt::Debug {
         None
     }
 
+    /// Byte order of its numbers, for `byte_test: … dce` and its kin.
+    fn is_little_endian(&self) -> bool {
+        false
+    }
+
     /// For fields, which need the protocol's own type.
     fn as_any(&self) -> &dyn Any;
 }
@@ -117,6 +122,12 @@ impl<T: Transaction> TxStore<T> {
     /// The transaction numbered `id`, while it lives.
     pub fn by_id(&mut self, id: u64) -> Option<&mut T> {
         self.live.iter_mut().find(|tx| tx.state().id == id)
+    }
+
+    /// The transaction at a position (0 = oldest) or, beyond the end, the newest; one must live.
+    pub fn get_mut(&mut self, position: usize) -> &mut T {
+        let last = self.live.len() - 1;
+        &mut self.live[position.min(last)]
     }
 
     /// The newest.

@@ -23,6 +23,7 @@ pub mod ldap;
 pub(crate) mod line;
 pub mod mqtt;
 pub mod number;
+pub mod quic;
 pub mod reader;
 pub mod registry;
 pub mod ssh;

@@ -15,6 +15,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::ftp::FTP,
     &super::ftp::data::FTP_DATA,
     &super::dcerpc::DCERPC,
+    &super::quic::QUIC,
 ];
 
 /// The protocol of a number.

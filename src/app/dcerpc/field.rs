@@ -12,7 +12,10 @@ fn call(tx: &dyn Transaction) -> Option<&Call> {
 }
 
 fn interfaces(session: &dyn Session) -> Option<&Interfaces> {
-    session.as_any().downcast_ref::<DcerpcSession>().map(|session| &session.interfaces)
+    session
+        .as_any()
+        .downcast_ref::<DcerpcSession>()
+        .map(|session| &session.interfaces)
 }
 
 /// `dcerpc.iface:UUID[,version][,any_frag]`.
@@ -32,11 +35,17 @@ pub fn interface(argument: &str) -> Result<Box<dyn FieldTest>, String> {
     for part in parts {
         match part {
             "any_frag" if !any_fragment => any_fragment = true,
-            part if version.is_none() && !any_fragment => version = Some(Comparison::parse(part, &[], 65_535)?),
+            part if version.is_none() && !any_fragment => {
+                version = Some(Comparison::parse(part, &[], 65_535)?)
+            }
             part => return Err(format!("{part:?} has no place here")),
         }
     }
-    Ok(Box::new(InterfaceIs { uuid, version, any_fragment }))
+    Ok(Box::new(InterfaceIs {
+        uuid,
+        version,
+        any_fragment,
+    }))
 }
 
 fn uuid(text: &str) -> Option<[u8; 16]> {
@@ -44,14 +53,23 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
     if groups != [8, 4, 4, 4, 12] {
         return None;
     }
-    let digits: Vec<u32> = text.chars().filter(|c| *c != '-').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |b, d| b << 4 | *d as u8)).collect();
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| *c != '-')
+        .map(|c| c.to_digit(16))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> = digits
+        .chunks_exact(2)
+        .map(|pair| pair.iter().fold(0, |b, d| b << 4 | *d as u8))
+        .collect();
     bytes.try_into().ok()
 }
 
 impl FieldTest for InterfaceIs {
     fn test(&self, tx: &dyn Transaction, session: &dyn Session, _: Direction) -> bool {
-        let (Some(call), Some(interfaces)) = (call(tx), interfaces(session)) else { return false };
+        let (Some(call), Some(interfaces)) = (call(tx), interfaces(session)) else {
+            return false;
+        };
         call.requested
             && interfaces.0.iter().any(|i| {
                 i.result == Some(0)
@@ -87,7 +105,9 @@ pub fn operation(argument: &str) -> Result<Box<dyn FieldTest>, String> {
 
 impl FieldTest for OperationIs {
     fn test(&self, tx: &dyn Transaction, _: &dyn Session, _: Direction) -> bool {
-        let Some(call) = call(tx).filter(|c| c.requested) else { return false };
+        let Some(call) = call(tx).filter(|c| c.requested) else {
+            return false;
+        };
         let number = u32::from(call.operation);
         match self {
             Self::Ranges(ranges) => ranges.iter().any(|(a, b)| (*a..=*b).contains(&number)),
@@ -97,19 +117,50 @@ impl FieldTest for OperationIs {
 }
 
 fn stub<'a>(tx: &'a dyn Transaction, d: Direction, _: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    call(tx)?.stub.get(d.index()).map(Vec::as_slice).filter(|s| !s.is_empty())
+    call(tx)?
+        .stub
+        .get(d.index())
+        .map(Vec::as_slice)
+        .filter(|s| !s.is_empty())
 }
 
-const fn field(name: &'static str, aliases: &'static [&'static str], access: Access, doc: &'static str) -> Field {
-    Field { name, aliases, modifier: None, direction: FieldDirection::Both, progress: 0, access, doc }
+const fn field(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    access: Access,
+    doc: &'static str,
+) -> Field {
+    Field {
+        name,
+        aliases,
+        modifier: None,
+        direction: FieldDirection::Both,
+        progress: 0,
+        access,
+        doc,
+    }
 }
 
 /// `dcerpc.iface`.
-pub const INTERFACE: Field =
-    field("dcerpc.iface", &["dce_iface"], Access::Test(interface), "an interface that was granted and is called");
+pub const INTERFACE: Field = field(
+    "dcerpc.iface",
+    &["dce_iface"],
+    Access::Test(interface),
+    "an interface that was granted and is called",
+);
 /// `dcerpc.opnum`.
-pub const OPERATION: Field = field("dcerpc.opnum", &["dce_opnum"], Access::Test(operation), "operations called");
+pub const OPERATION: Field = field(
+    "dcerpc.opnum",
+    &["dce_opnum"],
+    Access::Test(operation),
+    "operations called",
+);
 /// `dcerpc.stub_data`.
-pub const STUB: Field = field("dcerpc.stub_data", &["dce_stub_data"], Access::Bytes(stub), "parameters of a call");
+pub const STUB: Field = field(
+    "dcerpc.stub_data",
+    &["dce_stub_data"],
+    Access::Bytes(stub),
+    "parameters of a call",
+);
 
 pub(super) static FIELDS: &[Field] = &[INTERFACE, OPERATION, STUB];

@@ -19,7 +19,11 @@ pub(super) fn dcerpc(tx: &DcerpcTx, interfaces: &Interfaces, json: &mut Json<'_>
             json.end();
         }
         if tx.activity.is_none() {
-            self::interfaces(call, interfaces.0.iter().filter(|i| concerns(i, call)), json);
+            self::interfaces(
+                call,
+                interfaces.0.iter().filter(|i| concerns(i, call)),
+                json,
+            );
         }
     } else {
         json.str("request", "REQUEST_LOST");
@@ -36,10 +40,13 @@ pub(super) fn dcerpc(tx: &DcerpcTx, interfaces: &Interfaces, json: &mut Json<'_>
     }
     match &tx.activity {
         Some((activity, sequence)) => {
-            json.str("activityuuid", uuid_text(activity)).num("seqnum", *sequence).str("rpc_version", "4.0");
+            json.str("activityuuid", uuid_text(activity))
+                .num("seqnum", *sequence)
+                .str("rpc_version", "4.0");
         }
         None => {
-            json.num("call_id", call.id).str("rpc_version", format!("5.{}", tx.minor));
+            json.num("call_id", call.id)
+                .str("rpc_version", format!("5.{}", tx.minor));
         }
     }
     json.end();
@@ -48,7 +55,8 @@ pub(super) fn dcerpc(tx: &DcerpcTx, interfaces: &Interfaces, json: &mut Json<'_>
 /// Fragments and bytes of a direction.
 pub fn part(call: &Call, direction: usize, json: &mut Json<'_>) {
     let (count, stub) = (call.fragments.get(direction), call.stub.get(direction));
-    json.num("frag_cnt", count.copied().unwrap_or(0)).num("stub_data_size", stub.map_or(0, Vec::len) as u64);
+    json.num("frag_cnt", count.copied().unwrap_or(0))
+        .num("stub_data_size", stub.map_or(0, Vec::len) as u64);
 }
 
 fn concerns(interface: &Interface, call: &Call) -> bool {
@@ -69,13 +77,17 @@ pub fn interfaces<'a>(call: &Call, list: impl Iterator<Item = &'a Interface>, js
     for interface in list {
         let (major, minor) = interface.version;
         let uuid = uuid_text(&interface.uuid);
-        json.begin().str("uuid", &uuid).str("version", format!("{major}.{minor}"));
+        json.begin()
+            .str("uuid", &uuid)
+            .str("version", format!("{major}.{minor}"));
         if let Some(result) = interface.result {
             json.num("ack_result", result);
         }
         if let Some(known) = names::known(&uuid) {
             json.str("service", known.service);
-            if let (pdu::REQUEST, Some(name)) = (call.request, names::procedure(known, call.operation)) {
+            if let (pdu::REQUEST, Some(name)) =
+                (call.request, names::procedure(known, call.operation))
+            {
                 json.str("procedure", name);
             }
         }

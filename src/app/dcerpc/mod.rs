@@ -14,8 +14,8 @@ use std::any::Any;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session, Transaction, TxList,
-    TxState, TxStore,
+    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
+    Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -63,7 +63,11 @@ impl Protocol for Dcerpc {
                 _ => return Probe::NotMine,
             }
         };
-        if request == (direction == Direction::ToServer) { Probe::Match } else { Probe::MatchReversed }
+        if request == (direction == Direction::ToServer) {
+            Probe::Match
+        } else {
+            Probe::MatchReversed
+        }
     }
 
     fn session(&self, _limits: &Limits) -> Box<dyn Session> {
@@ -82,7 +86,10 @@ impl Protocol for Dcerpc {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead { event_type: "dcerpc", by_packet: false })
+        Some(LogHead {
+            event_type: "dcerpc",
+            by_packet: false,
+        })
     }
 
     fn log(&self, session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {
@@ -138,13 +145,28 @@ impl<'a> Datagram<'a> {
         r.skip(2)?;
         let whole = r.left() >= len;
         let body = r.take(len.min(r.left()))?;
-        Some(Self { kind, flags, drep, activity, sequence, operation, fragment, body, whole })
+        Some(Self {
+            kind,
+            flags,
+            drep,
+            activity,
+            sequence,
+            operation,
+            fragment,
+            body,
+            whole,
+        })
     }
 
     fn is_plausible(&self) -> bool {
         let [a, b] = self.drep;
         let [_, flags] = self.flags;
-        self.whole && self.fragment == 0 && self.kind <= 10 && flags & 0xfc == 0 && a & 0xee == 0 && b <= 3
+        self.whole
+            && self.fragment == 0
+            && self.kind <= 10
+            && flags & 0xfc == 0
+            && a & 0xee == 0
+            && b <= 3
     }
 }
 
@@ -173,7 +195,11 @@ impl Transaction for DcerpcTx {
     }
     fn progress(&self, direction: Direction) -> u8 {
         let [request, response] = self.done;
-        u8::from(if direction == Direction::ToServer { request } else { response })
+        u8::from(if direction == Direction::ToServer {
+            request
+        } else {
+            response
+        })
     }
     fn is_little_endian(&self) -> bool {
         self.call.little
@@ -213,7 +239,11 @@ impl DcerpcSession {
             Some(position) => position,
             None => {
                 self.open(DcerpcTx {
-                    call: Call { id: header.call_id, little: header.little, ..Call::default() },
+                    call: Call {
+                        id: header.call_id,
+                        little: header.little,
+                        ..Call::default()
+                    },
                     minor: header.minor,
                     ..DcerpcTx::default()
                 });
@@ -242,7 +272,12 @@ impl DcerpcSession {
     /// Bytes of parameters that may still be kept.
     fn budget(&mut self) -> usize {
         if self.stub >= FLOW_STUB_MAX {
-            self.stub = self.txs.iter().flat_map(|t| &t.call.stub).map(Vec::len).sum();
+            self.stub = self
+                .txs
+                .iter()
+                .flat_map(|t| &t.call.stub)
+                .map(Vec::len)
+                .sum();
         }
         FLOW_STUB_MAX.saturating_sub(self.stub)
     }
@@ -316,7 +351,10 @@ impl DcerpcSession {
                 let _ = r.skip(1);
             }
             if !r.rest().starts_with(&[5, 0]) {
-                return Parsed::NeedMore { consumed: r.position(), needed: 1 };
+                return Parsed::NeedMore {
+                    consumed: r.position(),
+                    needed: 1,
+                };
             }
             self.lost[side] = false;
         }
@@ -326,14 +364,22 @@ impl DcerpcSession {
                 return Parsed::All;
             }
             if r.left() < Header::LEN {
-                return Parsed::NeedMore { consumed, needed: Header::LEN - r.left() };
+                return Parsed::NeedMore {
+                    consumed,
+                    needed: Header::LEN - r.left(),
+                };
             }
-            let Some(header) = Header::read(r.rest()).filter(|h| usize::from(h.frag_len) >= Header::LEN) else {
+            let Some(header) =
+                Header::read(r.rest()).filter(|h| usize::from(h.frag_len) >= Header::LEN)
+            else {
                 return Parsed::Error;
             };
             let len = usize::from(header.frag_len);
             let Some(unit) = whole.take(len) else {
-                return Parsed::NeedMore { consumed, needed: len - r.left() };
+                return Parsed::NeedMore {
+                    consumed,
+                    needed: len - r.left(),
+                };
             };
             r = whole;
             let body = unit.get(Header::LEN..).unwrap_or_default();
@@ -344,17 +390,28 @@ impl DcerpcSession {
     }
 
     fn datagram(&mut self, bytes: &[u8]) -> Option<()> {
-        let d = Datagram::read(bytes).filter(|d| d.whole && matches!(d.kind, pdu::REQUEST | pdu::RESPONSE | pdu::FAULT))?;
+        let d = Datagram::read(bytes)
+            .filter(|d| d.whole && matches!(d.kind, pdu::REQUEST | pdu::RESPONSE | pdu::FAULT))?;
         let side = usize::from(d.kind != pdu::REQUEST);
         let [flags, _] = d.flags;
         let key = Some((d.activity, d.sequence));
         let budget = self.budget();
-        let found = self.txs.iter().position(|t| t.activity == key && !t.done.get(side).is_some_and(|d| *d));
+        let found = self
+            .txs
+            .iter()
+            .position(|t| t.activity == key && !t.done.get(side).is_some_and(|d| *d));
         let position = match found {
             Some(position) => position,
             None => {
                 let little = d.drep.first().is_some_and(|d| *d & 0x10 != 0);
-                self.open(DcerpcTx { activity: key, call: Call { little, ..Call::default() }, ..DcerpcTx::default() });
+                self.open(DcerpcTx {
+                    activity: key,
+                    call: Call {
+                        little,
+                        ..Call::default()
+                    },
+                    ..DcerpcTx::default()
+                });
                 self.txs.len().saturating_sub(1)
             }
         };
@@ -420,13 +477,23 @@ mod tests {
 
     fn unit(kind: u8, flags: u8, call: u32, body: &[u8]) -> Vec<u8> {
         let len = (body.len() + 16) as u16;
-        [&[5, 0, kind, flags, 0x10, 0, 0, 0][..], &len.to_le_bytes(), &[0, 0], &call.to_le_bytes(), body].concat()
+        [
+            &[5, 0, kind, flags, 0x10, 0, 0, 0][..],
+            &len.to_le_bytes(),
+            &[0, 0],
+            &call.to_le_bytes(),
+            body,
+        ]
+        .concat()
     }
 
     fn bind() -> Vec<u8> {
         let mut body = vec![0; 8];
         body.extend([1, 0, 0, 0, 0, 0, 1, 0]);
-        body.extend([0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35, 0xad, 0x32, 0x98, 0xf0, 0x38, 0, 0x10, 3, 2, 0, 0, 0]);
+        body.extend([
+            0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35, 0xad, 0x32, 0x98, 0xf0, 0x38, 0, 0x10,
+            3, 2, 0, 0, 0,
+        ]);
         body.extend([0; 20]);
         unit(pdu::BIND, 3, 1, &body)
     }
@@ -440,7 +507,10 @@ mod tests {
             unit(pdu::REQUEST, pdu::FIRST, 2, b"\0\0\0\0\0\0\x0f\0AAAA"),
             unit(pdu::REQUEST, pdu::LAST, 2, b"\0\0\0\0\0\0\x0f\0BBBB"),
         ];
-        let server = [unit(pdu::BINDACK, 3, 1, &ack), unit(pdu::RESPONSE, 3, 2, b"\0\0\0\0\0\0\0\0yes")];
+        let server = [
+            unit(pdu::BINDACK, 3, 1, &ack),
+            unit(pdu::RESPONSE, 3, 2, b"\0\0\0\0\0\0\0\0yes"),
+        ];
         (client.concat(), server.concat())
     }
 
@@ -454,17 +524,30 @@ mod tests {
         assert_eq!(log[0]["dcerpc"]["request"], "BIND");
         assert_eq!(log[0]["dcerpc"]["interfaces"][0]["ack_result"], 0);
         let call = &log[1]["dcerpc"];
-        assert_eq!(call["req"], serde_json::json!({"opnum": 15, "frag_cnt": 2, "stub_data_size": 8}));
+        assert_eq!(
+            call["req"],
+            serde_json::json!({"opnum": 15, "frag_cnt": 2, "stub_data_size": 8})
+        );
         assert_eq!(call["interfaces"][0]["service"], "svcctl");
         assert_eq!(call["interfaces"][0]["procedure"], "OpenSCManagerW");
         assert_eq!(call["response"], "RESPONSE");
-        assert_eq!(feed.field(&DCERPC, 1, "dcerpc.stub_data", Direction::ToServer), ["AAAABBBB"]);
+        assert_eq!(
+            feed.field(&DCERPC, 1, "dcerpc.stub_data", Direction::ToServer),
+            ["AAAABBBB"]
+        );
     }
 
     #[test]
     fn pieces_never_matter() {
         let (client, server) = exchange();
-        chunking_never_matters(&DCERPC, 135, &[(Direction::ToServer, &client), (Direction::ToClient, &server)]);
+        chunking_never_matters(
+            &DCERPC,
+            135,
+            &[
+                (Direction::ToServer, &client),
+                (Direction::ToClient, &server),
+            ],
+        );
     }
 
     #[test]
@@ -475,12 +558,23 @@ mod tests {
         feed.give(Direction::ToClient, &server);
         let tx = feed.session.transactions().at(1).expect("two");
         let check = |test: Result<Box<dyn crate::app::FieldTest>, String>| {
-            test.expect("a test").test(tx, &*feed.session, Direction::ToServer)
+            test.expect("a test")
+                .test(tx, &*feed.session, Direction::ToServer)
         };
-        assert!(check(field::interface("367abb81-9844-35f1-ad32-98f038001003")));
-        assert!(check(field::interface("367abb81-9844-35f1-ad32-98f038001003,=2,any_frag")));
-        assert!(!check(field::interface("367abb81-9844-35f1-ad32-98f038001003,<2")));
-        assert!(check(field::operation("1,10-20")) && check(field::operation(">14")) && !check(field::operation("16")));
+        assert!(check(field::interface(
+            "367abb81-9844-35f1-ad32-98f038001003"
+        )));
+        assert!(check(field::interface(
+            "367abb81-9844-35f1-ad32-98f038001003,=2,any_frag"
+        )));
+        assert!(!check(field::interface(
+            "367abb81-9844-35f1-ad32-98f038001003,<2"
+        )));
+        assert!(
+            check(field::operation("1,10-20"))
+                && check(field::operation(">14"))
+                && !check(field::operation("16"))
+        );
         assert!(field::interface("367abb81").is_err() && field::operation("5-1").is_err());
     }
 
@@ -489,7 +583,15 @@ mod tests {
         let (client, _) = exchange();
         let mut feed = Feed::new(&DCERPC, 6, 135);
         feed.give(Direction::ToServer, &client[..client.len() - 28]);
-        feed.gap(Direction::ToServer, 100, &[&b"rubbish"[..], &unit(pdu::REQUEST, 3, 9, b"\0\0\0\0\0\0\x01\0C")].concat());
+        feed.gap(
+            Direction::ToServer,
+            100,
+            &[
+                &b"rubbish"[..],
+                &unit(pdu::REQUEST, 3, 9, b"\0\0\0\0\0\0\x01\0C"),
+            ]
+            .concat(),
+        );
         let log = feed.logged(&DCERPC);
         assert_eq!(log[1]["dcerpc"]["request"], "REQUEST_LOST");
         assert_eq!(log[2]["dcerpc"]["req"]["opnum"], 1);
@@ -508,7 +610,13 @@ mod tests {
         feed.give(Direction::ToServer, &packet(0));
         feed.give(Direction::ToClient, &packet(2));
         let log = feed.logged(&DCERPC);
-        assert_eq!((log.len(), log[0]["dcerpc"]["res"]["stub_data_size"].as_u64()), (1, Some(2)));
+        assert_eq!(
+            (
+                log.len(),
+                log[0]["dcerpc"]["res"]["stub_data_size"].as_u64()
+            ),
+            (1, Some(2))
+        );
         assert_eq!(log[0]["dcerpc"]["rpc_version"], "4.0");
     }
 

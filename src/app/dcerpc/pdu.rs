@@ -27,16 +27,37 @@ pub const LAST: u8 = 2;
 /// Names of the types.
 pub fn kind_name(kind: u8) -> &'static str {
     const NAMES: [&str; 21] = [
-        "REQUEST", "PING", "RESPONSE", "FAULT", "WORKING", "NOCALL", "REJECT", "ACK", "CL_CANCEL", "FACK",
-        "CANCEL_ACK", "BIND", "BINDACK", "BINDNAK", "ALTER_CONTEXT", "ALTER_CONTEXT_RESP", "AUTH3", "SHUTDOWN",
-        "CO_CANCEL", "ORPHANED", "RTS",
+        "REQUEST",
+        "PING",
+        "RESPONSE",
+        "FAULT",
+        "WORKING",
+        "NOCALL",
+        "REJECT",
+        "ACK",
+        "CL_CANCEL",
+        "FACK",
+        "CANCEL_ACK",
+        "BIND",
+        "BINDACK",
+        "BINDNAK",
+        "ALTER_CONTEXT",
+        "ALTER_CONTEXT_RESP",
+        "AUTH3",
+        "SHUTDOWN",
+        "CO_CANCEL",
+        "ORPHANED",
+        "RTS",
     ];
     NAMES.get(usize::from(kind)).copied().unwrap_or("UNKNOWN")
 }
 
 /// Whether clients send it.
 pub const fn is_request(kind: u8) -> bool {
-    matches!(kind, REQUEST | BIND | ALTER_CONTEXT | 1 | 8 | 9 | 16 | 18 | 19)
+    matches!(
+        kind,
+        REQUEST | BIND | ALTER_CONTEXT | 1 | 8 | 9 | 16 | 18 | 19
+    )
 }
 
 /// The common header.
@@ -73,14 +94,28 @@ impl Header {
         let frag_len = u16(&mut r, little)?;
         let _auth_len = u16(&mut r, little)?;
         let call_id = u32(&mut r, little)?;
-        (major == 5 && minor < 3).then_some(Self { minor, kind, flags, little, frag_len, call_id })
+        (major == 5 && minor < 3).then_some(Self {
+            minor,
+            kind,
+            flags,
+            little,
+            frag_len,
+            call_id,
+        })
     }
 
     /// A strict look at the first bytes of a stream.
     pub fn is_plausible(bytes: &[u8]) -> bool {
-        let drep = (bytes.get(4).copied().unwrap_or(0xff), bytes.get(5).copied().unwrap_or(0xff));
+        let drep = (
+            bytes.get(4).copied().unwrap_or(0xff),
+            bytes.get(5).copied().unwrap_or(0xff),
+        );
         Self::read(bytes).is_some_and(|h| {
-            h.minor == 0 && h.kind <= 20 && usize::from(h.frag_len) >= Self::LEN && drep.0 & 0xee == 0 && drep.1 <= 3
+            h.minor == 0
+                && h.kind <= 20
+                && usize::from(h.frag_len) >= Self::LEN
+                && drep.0 & 0xee == 0
+                && drep.1 <= 3
         })
     }
 
@@ -196,7 +231,11 @@ impl Interfaces {
         for index in 0..u16::from(count) {
             let result = u16(&mut r, header.little)?;
             r.skip(22)?;
-            for known in self.0.iter_mut().filter(|i| i.index == index && i.call_id == header.call_id) {
+            for known in self
+                .0
+                .iter_mut()
+                .filter(|i| i.index == index && i.call_id == header.call_id)
+            {
                 known.result = Some(result);
             }
         }
@@ -241,7 +280,12 @@ pub const STUB_MAX: usize = 1 << 20;
 impl Call {
     /// Adds a fragment's parameters; how many bytes were kept.
     pub fn add(&mut self, direction: usize, bytes: &[u8], budget: usize) -> usize {
-        let (Some(stub), Some(count)) = (self.stub.get_mut(direction), self.fragments.get_mut(direction)) else { return 0 };
+        let (Some(stub), Some(count)) = (
+            self.stub.get_mut(direction),
+            self.fragments.get_mut(direction),
+        ) else {
+            return 0;
+        };
         *count = count.saturating_add(1);
         let room = STUB_MAX.saturating_sub(stub.len()).min(budget);
         let kept = bytes.get(..room).unwrap_or(bytes);
@@ -256,18 +300,34 @@ mod tests {
 
     #[test]
     fn interfaces_are_granted_by_position_and_call() {
-        let header = Header { minor: 0, kind: BIND, flags: 3, little: true, frag_len: 0, call_id: 7 };
+        let header = Header {
+            minor: 0,
+            kind: BIND,
+            flags: 3,
+            little: true,
+            frag_len: 0,
+            call_id: 7,
+        };
         let mut bind = vec![0; 8];
         bind.extend([1, 0, 0, 0, 5, 0, 1, 0]);
-        bind.extend([0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35, 0xad, 0x32, 0x98, 0xf0, 0x38, 0, 0x10, 3, 2, 0, 0, 0]);
+        bind.extend([
+            0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35, 0xad, 0x32, 0x98, 0xf0, 0x38, 0, 0x10,
+            3, 2, 0, 0, 0,
+        ]);
         bind.extend([0; 20]);
         let mut all = Interfaces::default();
         all.bind(header, &bind).unwrap();
-        assert_eq!(uuid_text(&all.0[0].uuid), "367abb81-9844-35f1-ad32-98f038001003");
+        assert_eq!(
+            uuid_text(&all.0[0].uuid),
+            "367abb81-9844-35f1-ad32-98f038001003"
+        );
         let mut ack = vec![0; 8];
         ack.extend([4, 0, b'1', b'3', b'5', 0, 0, 0, 1, 0, 0, 0, 0, 0]);
         ack.extend([0; 22]);
         all.answer(header, &ack).unwrap();
-        assert_eq!((all.0[0].context, all.0[0].version, all.0[0].result), (5, (2, 0), Some(0)));
+        assert_eq!(
+            (all.0[0].context, all.0[0].version, all.0[0].result),
+            (5, (2, 0), Some(0))
+        );
     }
 }

@@ -255,6 +255,23 @@ impl Hello {
     }
 }
 
+/// The extensions of a hello message's body as they lie there, in order, GREASE included; empty when it is broken.
+pub fn extensions(bytes: &[u8], side: Side) -> Vec<(u16, &[u8])> {
+    fn list<'a>(r: &mut Reader<'a>, side: Side) -> Option<&'a [u8]> {
+        r.skip(34)?;
+        r.counted8()?;
+        if side == Side::Client {
+            r.counted16()?;
+            r.counted8()?;
+        } else {
+            r.skip(3)?;
+        }
+        r.counted16()
+    }
+    let mut r = Reader::new(list(&mut Reader::new(bytes), side).unwrap_or_default());
+    std::iter::from_fn(|| Some((r.u16()?, r.counted16()?))).collect()
+}
+
 /// MD5 in lower-case hexadecimal, as JA3, JA3S and HASSH are written.
 pub fn md5_hex(text: &[u8]) -> String {
     hex(&Md5::digest(text))

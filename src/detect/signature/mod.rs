@@ -17,9 +17,13 @@
 //! Limits: 3,000 steps a signature and buffer, [`ALERTS_MAX`] alerts a packet, match and depth limits for pcre, a bound on
 //! the values of a multi-buffer. Each has a counter in [`InspectorStats`].
 
+mod base64;
+mod bytes;
 mod engine;
 mod flow_rules;
 mod inspect;
+mod program;
+mod verify;
 
 pub use engine::{CompileReport, Engine, EngineError, EngineSettings, SegmentView};
 pub use flow_rules::{FlowAction, FlowRules};

@@ -1,0 +1,548 @@
+//! Verification: runs a program over a buffer, with Suricata's semantics of content inspection.
+//!
+//! Steps run in order over a cursor, the end of the last match. When a step that counts from a content fails, the content
+//! looks for its next occurrence. Three answers of a step: everything from here on matches; it does not, but an earlier
+//! content may try its next occurrence; it does not and never will in this buffer. Work is bounded by a number of steps
+//! and a number of bytes searched a program and buffer; hitting a bound means no match, and is counted.
+
+use std::net::IpAddr;
+
+use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
+
+use super::base64;
+use super::bytes::{self, Cursor};
+use super::program::{ContentStep, PcreStep, Program, Programs, Step};
+use crate::rules::{Base64Mode, Compare, Dataset, DatasetKind, Test};
+use crate::sys::pcre::{Matched, RegexScratch};
+
+/// What is inspected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// Offset of the first of them in the whole, for buffers that are inspected piece by piece.
+    pub offset: u64,
+    /// Whether nothing follows.
+    pub complete: bool,
+    /// Byte order of the DCE/RPC message, for `dce`.
+    pub little: bool,
+    /// Client of the flow, for `ftpbounce`.
+    pub client: Option<IpAddr>,
+}
+
+impl<'a> Subject<'a> {
+    /// A buffer that is there as a whole.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            offset: 0,
+            complete: true,
+            little: false,
+            client: None,
+        }
+    }
+}
+
+/// A step's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// It and all that follow match.
+    Match,
+    /// Not with this cursor.
+    NoMatch,
+    /// Not in this buffer.
+    Never,
+}
+
+/// Bytes that may be searched for one program in one buffer: 3,000 steps over 4 KiB, or a few hundred over a large body.
+const SEARCH_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that `base64_decode` gives at most (Suricata's BASE64_BUFFER_SIZE is 65,535).
+const BASE64_MAX: usize = 65_535;
+
+/// One worker's state of verification.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    /// Variables of the signature in hand (`byte_extract`, `byte_math`).
+    pub variables: [u64; 256],
+    /// Times the limit of steps or bytes ended an inspection.
+    pub step_limits: u64,
+    /// Times pcre ended at its limit.
+    pub pcre_limits: u64,
+    steps_max: u32,
+    steps: u32,
+    search_left: usize,
+    cursor: usize,
+    /// Where an expression that is tried again starts; 0: at the beginning.
+    pcre_start: usize,
+    regex: Option<RegexScratch>,
+    decoded: Vec<u8>,
+}
+
+impl Verifier {
+    pub fn new(steps_max: u32, match_limit: u32, depth_limit: u32) -> Self {
+        Self {
+            variables: [0; 256],
+            step_limits: 0,
+            pcre_limits: 0,
+            steps_max,
+            steps: 0,
+            search_left: 0,
+            cursor: 0,
+            pcre_start: 0,
+            regex: RegexScratch::new(match_limit, depth_limit),
+            decoded: Vec::new(),
+        }
+    }
+
+    /// Forgets the variables of the last signature.
+    pub fn begin(&mut self, variables: u8) {
+        for value in self.variables.iter_mut().take(usize::from(variables)) {
+            *value = 0;
+        }
+    }
+
+    /// Whether the program matches the buffer.
+    pub fn matches(&mut self, programs: &Programs, program: Program, subject: Subject<'_>) -> bool {
+        self.cursor = 0;
+        self.steps = 0;
+        self.pcre_start = 0;
+        self.search_left = SEARCH_BYTES_MAX;
+        let steps = programs.steps_of(program);
+        self.run(programs, steps, subject) == Answer::Match
+    }
+
+    fn run(&mut self, programs: &Programs, steps: &[Step], subject: Subject<'_>) -> Answer {
+        let Some((step, rest)) = steps.split_first() else {
+            return Answer::Match;
+        };
+        self.steps += 1;
+        if self.steps >= self.steps_max {
+            if self.steps == self.steps_max {
+                self.step_limits += 1;
+            }
+            return Answer::Never;
+        }
+        let answer = match step {
+            Step::Content(content) => return self.content(programs, content, rest, subject),
+            Step::Pcre(pcre) => return self.pcre(programs, *pcre, rest, subject),
+            Step::Base64 {
+                bytes,
+                offset,
+                relative,
+                then,
+            } => {
+                return self.base64(programs, (*bytes, *offset, *relative), *then, subject);
+            }
+            Step::DataAt {
+                at,
+                variable,
+                relative,
+                negate,
+            } => self.data_at(*at, *variable, *relative, *negate, subject.bytes.len()),
+            Step::BufferSize(compare) => buffer_size(
+                *compare,
+                subject.offset.saturating_add(subject.bytes.len() as u64),
+                subject.complete,
+            ),
+            Step::Length(compare) => {
+                let len = subject.bytes.len().min(usize::from(u16::MAX)) as u64;
+                if compare.test(len) {
+                    Answer::Match
+                } else {
+                    Answer::Never
+                }
+            }
+            Step::Absent { or_else } => yes_or(*or_else, Answer::NoMatch),
+            Step::Dataset { set, negate } => {
+                yes_or(dataset_holds(set, subject.bytes) != *negate, Answer::Never)
+            }
+            Step::Other(test) => self.other(test, subject),
+        };
+        if answer == Answer::Match {
+            self.run(programs, rest, subject)
+        } else {
+            answer
+        }
+    }
+
+    fn content(
+        &mut self,
+        programs: &Programs,
+        content: &ContentStep,
+        rest: &[Step],
+        subject: Subject<'_>,
+    ) -> Answer {
+        let buffer = subject.bytes;
+        let pattern = programs.bytes_of(content);
+        let negated = content.has(ContentStep::NEGATED);
+        let relative = content.has(ContentStep::DISTANCE | ContentStep::WITHIN);
+        let previous = if relative { self.cursor } else { 0 };
+        let absent = if negated {
+            Answer::Match
+        } else {
+            Answer::NoMatch
+        };
+        let mut again = 0;
+        loop {
+            let Some((offset, depth)) = self.bounds(content, previous, subject) else {
+                return Answer::NoMatch;
+            };
+            let offset = if again != 0 { again } else { offset };
+            if offset > depth || depth == 0 {
+                return self.finish(absent, programs, rest, subject);
+            }
+            let area = buffer.get(offset..depth).unwrap_or_default();
+            let found = if content.has(ContentStep::ENDS) && depth < buffer.len() {
+                None
+            } else {
+                self.find(content, pattern, area).map(|at| at + offset)
+            };
+            let Some(found) = found else {
+                return match (negated, relative) {
+                    (true, _) => self.run(programs, rest, subject),
+                    (false, true) => Answer::NoMatch,
+                    (false, false) => Answer::Never,
+                };
+            };
+            let end = found + pattern.len();
+            if negated {
+                // Suricata compares the end in the buffer with the length of the area searched.
+                if content.has(ContentStep::ENDS) && area.len() != end {
+                    return self.run(programs, rest, subject);
+                }
+                return if content.stands_alone() {
+                    Answer::Never
+                } else {
+                    Answer::NoMatch
+                };
+            }
+            self.cursor = end;
+            if !content.has(ContentStep::ENDS) || end == buffer.len() {
+                if rest.is_empty() {
+                    return Answer::Match;
+                }
+                match self.run(programs, rest, subject) {
+                    Answer::NoMatch => {}
+                    decided => return decided,
+                }
+                if !content.has(ContentStep::NEXT_WITHIN) {
+                    return Answer::Never;
+                }
+            }
+            again = found + 1;
+        }
+    }
+
+    fn finish(
+        &mut self,
+        answer: Answer,
+        programs: &Programs,
+        rest: &[Step],
+        subject: Subject<'_>,
+    ) -> Answer {
+        if answer == Answer::Match {
+            self.run(programs, rest, subject)
+        } else {
+            answer
+        }
+    }
+
+    /// Where a content is searched: start and end in the buffer. `None`: it lies before the piece in hand.
+    fn bounds(
+        &self,
+        content: &ContentStep,
+        previous: usize,
+        subject: Subject<'_>,
+    ) -> Option<(usize, usize)> {
+        let len = subject.bytes.len();
+        let total = len as i64;
+        let value = |fixed: i32, variable: u16| -> i64 {
+            if content.has(variable) {
+                self.variables
+                    .get(fixed as usize & 0xff)
+                    .map_or(0, |v| i64::from(*v as u32))
+            } else {
+                i64::from(fixed)
+            }
+        };
+        let previous_at = previous as i64;
+        let piece = i64::try_from(subject.offset).unwrap_or(i64::MAX);
+        let mut depth = total;
+        let mut offset;
+        if content.has(ContentStep::DISTANCE | ContentStep::WITHIN) {
+            let distance = if content.has(ContentStep::DISTANCE) {
+                value(content.distance, ContentStep::DISTANCE_VARIABLE)
+            } else {
+                0
+            };
+            offset = (previous_at + distance).max(0);
+            if content.has(ContentStep::WITHIN) {
+                let end =
+                    previous_at + value(content.within, ContentStep::WITHIN_VARIABLE) + distance;
+                // A negative end wraps around in the reference, and means no bound.
+                if end >= 0 {
+                    depth = depth.min(end);
+                }
+                if piece != 0 && previous == 0 {
+                    depth = self.shift(depth, piece, total)?;
+                }
+            }
+            if content.has(ContentStep::DEPTH) {
+                depth = depth.min(previous_at + value(content.depth, ContentStep::DEPTH_VARIABLE));
+            }
+            if content.has(ContentStep::OFFSET) {
+                offset = offset.max(value(content.offset, ContentStep::OFFSET_VARIABLE));
+            }
+        } else {
+            if content.has(ContentStep::DEPTH) {
+                depth = value(content.depth, ContentStep::DEPTH_VARIABLE);
+                if piece != 0 {
+                    depth = self.shift(depth, piece, total)?;
+                }
+            }
+            offset = value(content.offset, ContentStep::OFFSET_VARIABLE);
+        }
+        if content.has(ContentStep::OFFSET_VARIABLE | ContentStep::DEPTH_VARIABLE) {
+            depth += offset;
+        }
+        let depth = depth.clamp(0, total);
+        Some((
+            usize::try_from(offset).unwrap_or(usize::MAX),
+            usize::try_from(depth).unwrap_or(0).min(len),
+        ))
+    }
+
+    /// An end in the whole, as an end in the piece that begins at `piece`.
+    fn shift(&self, end: i64, piece: i64, total: i64) -> Option<i64> {
+        if end <= piece {
+            None
+        } else if end >= piece.saturating_add(total) {
+            Some(end)
+        } else {
+            Some(end - piece)
+        }
+    }
+
+    /// First occurrence of a content in an area.
+    fn find(&mut self, content: &ContentStep, pattern: &[u8], area: &[u8]) -> Option<usize> {
+        if pattern.is_empty() || pattern.len() > area.len() {
+            return None;
+        }
+        if area.len() == pattern.len() {
+            return equal(content, pattern, area).then_some(0);
+        }
+        if area.len() > self.search_left {
+            self.search_left = 0;
+            if self.steps < self.steps_max {
+                self.steps = self.steps_max;
+                self.step_limits += 1;
+            }
+            return None;
+        }
+        self.search_left -= area.len();
+        let nocase = content.has(ContentStep::NOCASE);
+        if !nocase {
+            if let [single] = pattern {
+                return memchr(*single, area);
+            }
+            // The library's searcher costs some 50 ns to build, and is linear whatever the input.
+            if area.len() > 1024 {
+                return memmem::find(area, pattern);
+            }
+        }
+        let rare = usize::from(content.rare);
+        let byte = *pattern.get(rare)?;
+        let last = area.len() - (pattern.len() - rare) + 1;
+        let places = area.get(rare..last)?;
+        let mut verify = |at: usize| -> Option<usize> {
+            self.search_left = self.search_left.saturating_sub(8);
+            area.get(at..at + pattern.len())
+                .is_some_and(|bytes| equal(content, pattern, bytes))
+                .then_some(at)
+        };
+        if nocase && byte.is_ascii_alphabetic() {
+            memchr2_iter(byte, byte.to_ascii_uppercase(), places).find_map(&mut verify)
+        } else {
+            memchr_iter(byte, places).find_map(&mut verify)
+        }
+    }
+
+    fn pcre(
+        &mut self,
+        programs: &Programs,
+        pcre: PcreStep,
+        rest: &[Step],
+        subject: Subject<'_>,
+    ) -> Answer {
+        let previous = self.cursor;
+        self.pcre_start = 0;
+        loop {
+            if !self.pcre_once(programs, pcre, subject.bytes) {
+                return Answer::NoMatch;
+            }
+            if !pcre.next_relative {
+                return self.run(programs, rest, subject);
+            }
+            let next = self.pcre_start;
+            match self.run(programs, rest, subject) {
+                Answer::NoMatch => {}
+                decided => return decided,
+            }
+            if next == 0 {
+                return Answer::NoMatch;
+            }
+            self.cursor = previous;
+            self.pcre_start = next;
+        }
+    }
+
+    fn pcre_once(&mut self, programs: &Programs, pcre: PcreStep, buffer: &[u8]) -> bool {
+        let base = if pcre.relative { self.cursor } else { 0 };
+        let (Some(regex), Some(subject), Some(scratch)) = (
+            programs
+                .regexes
+                .get(pcre.regex as usize)
+                .and_then(|r| r.get()),
+            buffer.get(base..),
+            self.regex.as_mut(),
+        ) else {
+            return false;
+        };
+        let start = self.pcre_start.saturating_sub(base);
+        match regex.find(subject, start, scratch) {
+            Matched::None => pcre.negate,
+            Matched::At(..) if pcre.negate => false,
+            Matched::At(from, to) => {
+                self.cursor = base + to;
+                self.pcre_start = base + from + 1;
+                true
+            }
+            Matched::Limit => {
+                self.pcre_limits += 1;
+                false
+            }
+        }
+    }
+
+    fn base64(
+        &mut self,
+        programs: &Programs,
+        (bytes, offset, relative): (Option<u32>, u32, bool),
+        then: Option<Program>,
+        subject: Subject<'_>,
+    ) -> Answer {
+        let start = if relative { self.cursor } else { 0 };
+        let Some(input) = subject.bytes.get(start.saturating_add(offset as usize)..) else {
+            return Answer::NoMatch;
+        };
+        let limit = bytes.map_or(BASE64_MAX, |n| n as usize).min(BASE64_MAX);
+        let input = input.get(..limit).unwrap_or(input);
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        base64::decode(input, Base64Mode::Rfc4648, &mut decoded);
+        let answer = match then {
+            Some(program) if !decoded.is_empty() => {
+                self.cursor = 0;
+                self.run(
+                    programs,
+                    programs.steps_of(program),
+                    Subject {
+                        bytes: &decoded,
+                        offset: 0,
+                        ..subject
+                    },
+                )
+            }
+            _ => Answer::NoMatch,
+        };
+        self.decoded = decoded;
+        yes_or(answer == Answer::Match, Answer::NoMatch)
+    }
+
+    fn data_at(&self, at: u32, variable: bool, relative: bool, negate: bool, len: usize) -> Answer {
+        let mut at = at as usize;
+        if variable {
+            let value = self.variables.get(at).copied().unwrap_or(0);
+            if value >= 100_000_000 {
+                return yes_or(negate, Answer::NoMatch);
+            }
+            at = value as usize;
+        }
+        let there = if relative {
+            self.cursor + at <= len
+        } else {
+            at < len
+        };
+        if there != negate {
+            return Answer::Match;
+        }
+        let try_again = if relative {
+            negate || variable
+        } else {
+            variable
+        };
+        if try_again {
+            Answer::NoMatch
+        } else {
+            Answer::Never
+        }
+    }
+
+    fn other(&mut self, test: &Test, subject: Subject<'_>) -> Answer {
+        let mut cursor = Cursor {
+            at: self.cursor,
+            variables: &mut self.variables,
+        };
+        let matched = bytes::test(test, subject, &mut cursor);
+        self.cursor = cursor.at;
+        yes_or(matched, Answer::NoMatch)
+    }
+}
+
+fn yes_or(matched: bool, otherwise: Answer) -> Answer {
+    if matched { Answer::Match } else { otherwise }
+}
+
+fn equal(content: &ContentStep, pattern: &[u8], bytes: &[u8]) -> bool {
+    if content.has(ContentStep::NOCASE) {
+        bytes.eq_ignore_ascii_case(pattern)
+    } else {
+        bytes == pattern
+    }
+}
+
+/// `bsize` of a buffer that may still grow: what can come true later is no final mismatch.
+fn buffer_size(compare: Compare, size: u64, complete: bool) -> Answer {
+    if compare.test(size) {
+        return Answer::Match;
+    }
+    let may_grow = !complete;
+    let later = match compare {
+        Compare::Less(_) | Compare::LessOrEqual(_) => false,
+        Compare::Greater(_) | Compare::GreaterOrEqual(_) => may_grow,
+        Compare::Equal(n) => may_grow && size < n,
+        Compare::Between(a, _) => may_grow && size < a,
+        Compare::NotEqual(_) | Compare::Outside(..) | Compare::Masked { .. } => true,
+    };
+    if later {
+        Answer::NoMatch
+    } else {
+        Answer::Never
+    }
+}
+
+fn dataset_holds(set: &Dataset, bytes: &[u8]) -> bool {
+    use md5::Digest as _;
+    match set.kind {
+        DatasetKind::String | DatasetKind::Ipv4 => set.values.contains(bytes),
+        DatasetKind::Md5 => set.values.contains(md5::Md5::digest(bytes).as_slice()),
+        DatasetKind::Sha256 => set.values.contains(sha2::Sha256::digest(bytes).as_slice()),
+        DatasetKind::Ip => match <[u8; 4]>::try_from(bytes) {
+            Ok(v4) => set
+                .values
+                .contains(&std::net::Ipv4Addr::from(v4).to_ipv6_mapped().octets()[..]),
+            Err(_) => set.values.contains(bytes),
+        },
+    }
+}

@@ -19,6 +19,8 @@ pub struct TxState {
     pub updated: [bool; 2],
     /// Per direction: detection is done with it.
     pub inspected: [bool; 2],
+    /// Per direction: detection's own note of the progress up to which buffers were scanned.
+    pub detect_progress: [u8; 2],
     /// Detection's memory of partly matched signatures per direction; opaque to parsers.
     pub detect: [Option<Box<dyn Any + Send>>; 2],
     /// Whether its record was written.

@@ -1,11 +1,19 @@
 //! The compiled rule set: shared by all workers, read only.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::cache::{self, KeyBuilder};
+use super::compiled::{Compiled, Draft};
 use super::inspect::Inspector;
+use super::prefilter::MatcherBuilder;
+use super::values::Transforms;
 use crate::alert::XbitCondition;
-use crate::rules::{AddressSet, PortSet, RuleError, RuleSet};
+use crate::rules::{AddressSet, PortSet, RuleError, RuleSet, Test};
+use crate::sys::hs::{Database, HsError};
+use crate::sys::pcre::{Regex, RegexOptions};
 
 /// How a rule set is compiled.
 #[derive(Clone, Debug)]
@@ -92,6 +100,11 @@ impl std::error::Error for EngineError {}
 pub struct Engine {
     rules: Arc<RuleSet>,
     report: CompileReport,
+    pub(super) compiled: Compiled,
+    pub(super) transforms: Transforms,
+    pub(super) settings: EngineSettings,
+    /// Tells the memory that flows keep of this engine from that of another.
+    pub(super) generation: u32,
 }
 
 impl Engine {
@@ -101,11 +114,89 @@ impl Engine {
         if settings.segments.len() > 64 {
             return Err(EngineError::TooManySegments(settings.segments.len()));
         }
-        let report = CompileReport {
-            signatures: rules.signatures.len(),
-            ..CompileReport::default()
+        let mut report = CompileReport::default();
+        let expressions = Expressions::of(&rules);
+        let Draft {
+            mut compiled,
+            matchers,
+        } = Compiled::draft(&rules, &settings.segments);
+        let mut key = KeyBuilder::new();
+        for matcher in &matchers {
+            key.literals(&matcher.literals());
+        }
+        expressions.add_to(&mut key);
+        let key = key.finish();
+        let mut note = None;
+        let cached =
+            settings
+                .cache_dir
+                .as_deref()
+                .and_then(|folder| match cache::read(folder, key) {
+                    Ok(entry) => entry,
+                    Err(why) => {
+                        note = Some(why);
+                        None
+                    }
+                });
+        let restored = cached.and_then(|entry| {
+            let databases: Result<Vec<Database>, _> = entry
+                .databases
+                .iter()
+                .map(|bytes| Database::deserialize(bytes))
+                .collect();
+            match databases {
+                Ok(databases) if databases.len() == matchers.len() => {
+                    Some((databases, entry.refused))
+                }
+                Ok(_) => None,
+                Err(error) => {
+                    note = Some(error.to_string());
+                    None
+                }
+            }
+        });
+        report.cached = restored.is_some();
+        let (databases, refused) = match restored {
+            Some(restored) => restored,
+            None => {
+                let refused = expressions.refused(settings.threads);
+                let databases = compile_all(&matchers, settings.threads)?;
+                if let Some(folder) = settings.cache_dir.as_deref()
+                    && let Err(why) = store(folder, key, &databases, &refused)
+                {
+                    note = Some(why);
+                }
+                (databases, refused)
+            }
         };
-        Ok(Self { rules, report })
+        report.cache_note = note;
+        let off = expressions.signatures(&refused);
+        for (index, expression) in &off {
+            if let Some(signature) = rules.signatures.get(*index as usize) {
+                report.refused.push(refusal(&rules, signature, expression));
+            }
+        }
+        report.signatures = compiled.signatures.len().saturating_sub(off.len());
+        report.patterns = matchers.iter().map(MatcherBuilder::len).sum();
+        report.databases = databases.len();
+        report.database_bytes = databases.iter().map(Database::size).sum();
+        compiled.matchers = matchers
+            .into_iter()
+            .zip(databases)
+            .map(|(m, d)| m.finish(d))
+            .collect();
+        compiled.switch_off(&off);
+        let transforms = Transforms::of_rules(&rules);
+        static GENERATIONS: AtomicU32 = AtomicU32::new(1);
+        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self {
+            rules,
+            report,
+            compiled,
+            transforms,
+            settings: settings.clone(),
+            generation,
+        })
     }
 
     /// An inspector for one worker.
@@ -123,6 +214,11 @@ impl Engine {
         &self.report
     }
 
+    /// Whether any signature looks at the raw stream; if none does, windows need not be kept.
+    pub fn wants_stream(&self) -> bool {
+        self.compiled.wants_stream.contains(&true)
+    }
+
     /// xbits and hostbits options of a signature, to be settled in packet order by the report stage.
     pub fn xbits(&self, signature: u32) -> impl Iterator<Item = XbitCondition> + '_ {
         self.rules
@@ -134,5 +230,164 @@ impl Engine {
                 crate::rules::FlowStateOption::Xbit(condition) => Some(*condition),
                 _ => None,
             })
+    }
+}
+
+fn refusal(rules: &RuleSet, signature: &crate::rules::Signature, expression: &str) -> RuleError {
+    let (file, line) = signature.origin;
+    RuleError {
+        file: rules
+            .files
+            .get(usize::from(file))
+            .cloned()
+            .unwrap_or_default(),
+        line,
+        sid: Some(signature.sid),
+        message: format!("pcre: {expression}"),
+    }
+}
+
+fn store(
+    folder: &Path,
+    key: cache::Key,
+    databases: &[Database],
+    refused: &[u32],
+) -> Result<(), String> {
+    let databases: Result<Vec<Vec<u8>>, _> = databases.iter().map(Database::serialize).collect();
+    let entry = cache::Entry {
+        refused: refused.to_vec(),
+        databases: databases.map_err(|e| e.to_string())?,
+    };
+    cache::write(folder, key, &entry)
+}
+
+/// Compiles every database, the largest first, on `threads` threads.
+fn compile_all(matchers: &[MatcherBuilder], threads: usize) -> Result<Vec<Database>, EngineError> {
+    let mut order: Vec<usize> = (0..matchers.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(matchers.get(*i).map_or(0, MatcherBuilder::len)));
+    let next = AtomicU32::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(index) = order.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+            if let Some(matcher) = matchers.get(*index) {
+                done.push((*index, Database::compile(&matcher.literals())));
+            }
+        }
+        done
+    };
+    let mut compiled: Vec<(usize, Result<Database, HsError>)> = std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads.clamp(1, 16))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let mut all = work();
+        for helper in helpers {
+            if let Ok(done) = helper.join() {
+                all.extend(done);
+            }
+        }
+        all
+    });
+    compiled.sort_by_key(|(index, _)| *index);
+    if compiled.len() != matchers.len() {
+        return Err(EngineError::Matcher("a compiling thread failed".to_owned()));
+    }
+    compiled
+        .into_iter()
+        .map(|(_, database)| database.map_err(|e| EngineError::Matcher(e.to_string())))
+        .collect()
+}
+
+/// The different expressions of a rule set, and which signatures use them.
+struct Expressions<'r> {
+    list: Vec<(&'r str, RegexOptions)>,
+    uses: Vec<(u32, u32)>,
+}
+
+impl<'r> Expressions<'r> {
+    fn of(rules: &'r RuleSet) -> Self {
+        let mut known: HashMap<(&str, &str, bool), u32, foldhash::fast::RandomState> =
+            HashMap::default();
+        let mut this = Self {
+            list: Vec::new(),
+            uses: Vec::new(),
+        };
+        for signature in &rules.signatures {
+            for test in signature.groups.iter().flat_map(|g| &g.tests) {
+                let Test::Pcre(pcre) = test else { continue };
+                let captures = !pcre.captures.is_empty();
+                let next = u32::try_from(this.list.len()).unwrap_or(u32::MAX);
+                let at = *known
+                    .entry((&pcre.expression, &pcre.flags, captures))
+                    .or_insert(next);
+                if at == next {
+                    let options = RegexOptions {
+                        captures,
+                        ..RegexOptions::from_letters(&pcre.flags)
+                    };
+                    this.list.push((&pcre.expression, options));
+                }
+                this.uses.push((signature.index, at));
+            }
+        }
+        this
+    }
+
+    fn add_to(&self, key: &mut KeyBuilder) {
+        for (expression, options) in &self.list {
+            key.bytes(expression.as_bytes());
+            key.bytes(format!("{options:?}").as_bytes());
+        }
+    }
+
+    /// Those that pcre2 does not compile.
+    fn refused(&self, threads: usize) -> Vec<u32> {
+        let threads = threads.clamp(1, 16);
+        let share = self.list.len().div_ceil(threads).max(1);
+        let check = |(at, (expression, options)): (usize, &(&str, RegexOptions))| {
+            Regex::compile(expression.as_bytes(), *options)
+                .is_err()
+                .then(|| u32::try_from(at).ok())
+                .flatten()
+        };
+        std::thread::scope(|scope| {
+            let parts: Vec<_> = self
+                .list
+                .chunks(share)
+                .enumerate()
+                .map(|(i, part)| {
+                    scope.spawn(move || {
+                        (i * share..)
+                            .zip(part)
+                            .filter_map(check)
+                            .collect::<Vec<u32>>()
+                    })
+                })
+                .collect();
+            parts
+                .into_iter()
+                .filter_map(|part| part.join().ok())
+                .flatten()
+                .collect()
+        })
+    }
+
+    /// Signatures that use a refused expression, with what is wrong.
+    fn signatures(&self, refused: &[u32]) -> Vec<(u32, String)> {
+        let mut off: Vec<(u32, String)> = Vec::new();
+        if refused.is_empty() {
+            return off;
+        }
+        for (signature, expression) in &self.uses {
+            if refused.contains(expression)
+                && off.last().is_none_or(|(last, _)| last != signature)
+                && let Some((text, options)) = self.list.get(*expression as usize)
+            {
+                let why = Regex::compile(text.as_bytes(), *options)
+                    .err()
+                    .map(|e| e.to_string());
+                off.push((*signature, why.unwrap_or_else(|| "refused".to_owned())));
+            }
+        }
+        off
     }
 }

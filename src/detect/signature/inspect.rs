@@ -2,14 +2,26 @@
 
 use std::sync::Arc;
 
-use super::Engine;
-use super::flow_rules::FlowRules;
+use super::compiled::{Class, ProtoTest, Ranked, need};
+use super::flow_rules::{FlowAction, FlowRules};
+use super::packet_test::{
+    flow_test, is_established, packet_test, sctp_chunks, state_changes, state_tests, stream_test,
+};
+use super::sets::{Memo, SetId};
+use super::tx::{self, TxScratch};
+use super::values::Values;
+use super::verify::{Subject, Verifier};
+use super::{Engine, transform, verdict};
 use crate::alert::Verdict;
-use crate::app::AppLayer;
+use crate::app::{AppLayer, AppProto};
 use crate::flow::Flow;
-use crate::packet::{Direction, Packet};
-use crate::rules::Action;
+use crate::packet::{Direction, EventSet, Net, Packet, PacketOrigin, TcpFlags, Transport};
+use crate::rules::{
+    Action, BufferId, HeaderBuffer, HeaderProto, PayloadScope, Signature, SignatureKind,
+};
 use crate::stream::StreamWindow;
+use crate::sys::hs::Scratch;
+use crate::sys::pcre::RegexScratch;
 
 /// What is inspected: a packet, and everything that is known of its flow at this moment.
 #[derive(Debug)]
@@ -111,18 +123,86 @@ pub struct InspectorStats {
 }
 
 /// One worker's inspector: scratch memory and caches. Allocates nothing per packet once they have grown.
+#[derive(Debug)]
 pub struct Inspector {
     engine: Arc<Engine>,
-    stats: InspectorStats,
+    work: Work,
+}
+
+/// What an inspector works with, apart from the engine.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub stats: InspectorStats,
+    pub verifier: Verifier,
+    pub values: Values,
+    pub regex: Option<RegexScratch>,
+    scratch: Option<Scratch>,
+    /// Candidates of the packet, by rank.
+    candidates: Vec<u32>,
+    /// Candidates that are decided by transactions, found by the payload.
+    pub tx_candidates: Vec<u32>,
+    pub tx: TxScratch,
+    queue: Vec<Match>,
+    src: Memo,
+    dst: Memo,
+    sport: Memo,
+    dport: Memo,
+    /// Result of a header buffer that is transformed.
+    header: [Vec<u8>; 2],
+}
+
+/// What is known of the packet in hand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub class: Class,
+    pub direction: Direction,
+    pub has: u16,
+    pub established: bool,
+    pub has_flow: bool,
+    /// Protocol that rules on headers may rely on.
+    pub app: AppProto,
+    pub segment: usize,
+    pub events: EventSet,
+    /// Whether the packet only ends a flow: tests on packets do not run.
+    pub flow_end: bool,
+}
+
+/// A signature that matched, before the verdict.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Match {
+    pub rank: u32,
+    pub tx: Option<u64>,
+    pub place: HitPlace,
 }
 
 impl Inspector {
     /// An inspector of an engine.
     pub(super) fn new(engine: Arc<Engine>) -> Self {
-        Self {
-            engine,
+        let databases = engine.compiled.matchers.iter().map(|m| m.database());
+        let settings = &engine.settings;
+        let (steps, matches, depth) = (
+            settings.steps_max,
+            settings.pcre_match_limit,
+            settings.pcre_depth_limit,
+        );
+        let work = Work {
             stats: InspectorStats::default(),
-        }
+            verifier: Verifier::new(steps, matches, depth),
+            values: Values::new(engine.compiled.buffers),
+            regex: RegexScratch::new(matches, depth),
+            // No memory for the matcher's scratch: without it every signature becomes a candidate.
+            scratch: Scratch::for_databases(databases).ok().flatten(),
+            candidates: Vec::with_capacity(1024),
+            tx_candidates: Vec::with_capacity(64),
+            tx: TxScratch::default(),
+            queue: Vec::with_capacity(32),
+            src: Memo::default(),
+            dst: Memo::default(),
+            sport: Memo::default(),
+            dport: Memo::default(),
+            header: Default::default(),
+        };
+        Self { engine, work }
     }
 
     /// The engine it works with.
@@ -132,15 +212,655 @@ impl Inspector {
 
     /// Counters.
     pub fn stats(&self) -> InspectorStats {
-        self.stats
+        let verifier = &self.work.verifier;
+        InspectorStats {
+            step_limits: verifier.step_limits,
+            pcre_limits: verifier.pcre_limits,
+            ..self.work.stats
+        }
     }
 
     /// Inspects one packet: appends what matched to `hits`, in the order of the alerts (at most [`super::ALERTS_MAX`]
     /// that are not silent), and says what becomes of the packet. A verdict on the flow is also noted in
     /// [`FlowRules::action`]; for a flow that is passed or dropped already, nothing is inspected.
-    pub fn inspect(&mut self, input: Inspection<'_>, hits: &mut Vec<Hit>) -> Verdict {
-        self.stats.packets += 1;
-        let _ = (input, hits);
-        Verdict::Accept
+    pub fn inspect(&mut self, mut input: Inspection<'_>, hits: &mut Vec<Hit>) -> Verdict {
+        let engine = &*self.engine;
+        let work = &mut self.work;
+        work.stats.packets += 1;
+        if let Some(rules) = input.rules.as_deref_mut() {
+            rules.adopt(engine.generation);
+            let decided = match rules.action {
+                FlowAction::None => None,
+                FlowAction::Pass => Some(Verdict::Accept),
+                FlowAction::Drop => Some(Verdict::DropFlow),
+            };
+            if let Some(verdict) = decided {
+                tx::skip(&mut input);
+                return verdict;
+            }
+        }
+        if input.flow.as_ref().is_some_and(|flow| flow.no_inspection) {
+            tx::skip(&mut input);
+            return Verdict::Accept;
+        }
+        let facts = work.facts(&input);
+        work.queue.clear();
+        work.candidates.clear();
+        work.tx_candidates.clear();
+        work.ask_sets(engine);
+        work.collect(engine, &input, &facts);
+        work.packet_signatures(engine, &mut input, &facts);
+        tx::inspect(work, engine, &mut input, &facts);
+        verdict::settle(engine, &mut work.queue, &mut work.stats, &mut input, hits)
     }
+}
+
+impl Work {
+    fn facts(&self, input: &Inspection<'_>) -> Facts {
+        let packet = input.packet;
+        let class = Class::of(packet.transport, packet.is_ip());
+        let established = is_established(input);
+        let mut has = 0;
+        let mut note = |on: bool, bit: u16| {
+            if on {
+                has |= bit;
+            }
+        };
+        let window = input.stream.window.is_some_and(|w| !w.bytes.is_empty());
+        let payload = (packet.payload_len > 0 || window) && !input.stream.no_payload;
+        note(payload, need::PAYLOAD);
+        note(packet.payload_len == 0, need::NO_PAYLOAD);
+        note(input.flow.is_some(), need::FLOW);
+        note(established, need::ESTABLISHED);
+        note(!established, need::NOT_ESTABLISHED);
+        if class == Class::Tcp {
+            let flags = packet.tcp.flags.0;
+            note(flags & TcpFlags::SYN != 0, need::SYN);
+            note(flags & TcpFlags::RST != 0, need::RST);
+            note(flags & TcpFlags::FIN != 0, need::FIN);
+            note(flags & 0xe0 != 0, need::UNUSUAL_FLAGS);
+        }
+        let events = packet.events;
+        note(!events.is_empty(), need::EVENT);
+        note(
+            input
+                .rules
+                .as_ref()
+                .is_some_and(|r| !r.bits().is_empty() || !r.ints().is_empty()),
+            need::FLOW_STATE,
+        );
+        let readable = match class {
+            Class::Tcp => input.stream.established,
+            Class::Udp => true,
+            Class::Sctp => established,
+            _ => false,
+        };
+        let app = match &input.app {
+            Some(app) if readable => app.proto,
+            _ => AppProto::UNKNOWN,
+        };
+        note(app.is_known(), need::APP);
+        Facts {
+            class,
+            direction: input.direction,
+            has,
+            established,
+            has_flow: input.flow.is_some(),
+            app,
+            segment: usize::from(input.segment),
+            events,
+            flow_end: packet.origin == PacketOrigin::FlowTimeout,
+        }
+    }
+
+    fn ask_sets(&mut self, engine: &Engine) {
+        let sets = &engine.compiled.sets;
+        self.src.clear(sets.address_count());
+        self.dst.clear(sets.address_count());
+        self.sport.clear(sets.port_count());
+        self.dport.clear(sets.port_count());
+    }
+
+    /// Collects the candidates of the packet, sorted, each once.
+    fn collect(&mut self, engine: &Engine, input: &Inspection<'_>, facts: &Facts) {
+        let compiled = &engine.compiled;
+        let packet = input.packet;
+        let (class, d) = (facts.class as usize, facts.direction.index());
+        if !packet.events.is_empty() {
+            for event in packet.events.iter() {
+                let list = compiled
+                    .events
+                    .get(usize::from(event.0))
+                    .map_or(&[][..], Vec::as_slice);
+                self.candidates.extend_from_slice(list);
+            }
+        }
+        if packet.invalid {
+            self.order_candidates(engine);
+            return;
+        }
+        self.collect_once(engine, input, facts);
+        if let Some(always) = compiled.always.get(class).and_then(|a| a.get(d)) {
+            if !always.by_port.is_empty()
+                && let Some(list) = always.by_port.get(&packet.dport)
+            {
+                self.candidates.extend_from_slice(list);
+            }
+            for (needs, list) in &always.groups {
+                if needs & !facts.has == 0 {
+                    self.candidates.extend_from_slice(list);
+                }
+            }
+        }
+        if input.stream.no_payload {
+            self.order_candidates(engine);
+            return;
+        }
+        let payload = packet.payload();
+        if !payload.is_empty()
+            && let Some(at) = compiled
+                .payload
+                .get(class)
+                .and_then(|c| c.get(d))
+                .copied()
+                .flatten()
+        {
+            self.scan(engine, at, payload, 0);
+        }
+        if facts.class == Class::Tcp
+            && let Some(at) = compiled.stream.get(d).copied().flatten()
+        {
+            match input.stream.window {
+                Some(window) => self.scan(engine, at, window.bytes, 0),
+                // What did not become part of the stream is inspected as if it were a piece of it.
+                None if !input.stream.added => self.scan(engine, at, payload, 0),
+                None => {}
+            }
+        }
+        if let Some(list) = compiled.headers.get(d) {
+            for (header, buffer, at) in list {
+                for index in 0..HEADER_VALUES_MAX {
+                    let Some(bytes) = header_bytes(*header, &packet, index) else {
+                        break;
+                    };
+                    let mut transformed = std::mem::take(&mut self.header);
+                    let bytes = header_transformed(
+                        engine,
+                        *buffer,
+                        bytes,
+                        &mut transformed,
+                        self.regex.as_mut(),
+                    );
+                    self.scan(engine, *at, bytes, 0);
+                    self.header = transformed;
+                }
+            }
+        }
+        self.order_candidates(engine);
+    }
+
+    /// Candidates that are due once per flow and direction.
+    fn collect_once(&mut self, engine: &Engine, input: &Inspection<'_>, facts: &Facts) {
+        let compiled = &engine.compiled;
+        let packet = input.packet;
+        if packet.is_ip()
+            && !input
+                .rules
+                .as_ref()
+                .is_some_and(|r| r.addresses_were_tested(facts.direction))
+        {
+            compiled
+                .addresses
+                .collect(packet.src, packet.dst, &mut self.candidates);
+        }
+        if !compiled.protocol.is_empty()
+            && let (Some(app), Some(rules)) = (&input.app, &input.rules)
+            && app
+                .seen
+                .get(facts.direction.index())
+                .is_some_and(|seen| *seen != AppProto::UNKNOWN)
+            && !rules
+                .protocol_done
+                .get(facts.direction.index())
+                .copied()
+                .unwrap_or(true)
+        {
+            self.candidates.extend_from_slice(&compiled.protocol);
+        }
+    }
+
+    fn order_candidates(&mut self, engine: &Engine) {
+        self.candidates.sort_unstable();
+        self.candidates.dedup();
+        self.stats.candidates += self.candidates.len() as u64;
+        let _ = engine;
+    }
+
+    /// Scans a block; without scratch every signature of the matcher is a candidate.
+    fn scan(&mut self, engine: &Engine, matcher: usize, block: &[u8], offset: u64) {
+        if let (Some(matcher), Some(scratch)) =
+            (engine.compiled.matchers.get(matcher), self.scratch.as_mut())
+        {
+            self.stats.scanned_bytes += matcher.scan(scratch, block, offset, &mut self.candidates);
+        }
+    }
+
+    /// Scans a block for candidates of transactions.
+    pub fn scan_tx(
+        &mut self,
+        engine: &Engine,
+        matcher: usize,
+        subject: Subject<'_>,
+        into: &mut Vec<u32>,
+    ) {
+        if let (Some(matcher), Some(scratch)) =
+            (engine.compiled.matchers.get(matcher), self.scratch.as_mut())
+        {
+            self.stats.scanned_bytes += matcher.scan(scratch, subject.bytes, subject.offset, into);
+        }
+    }
+
+    /// Decides the candidates that the packet alone decides.
+    fn packet_signatures(&mut self, engine: &Engine, input: &mut Inspection<'_>, facts: &Facts) {
+        let candidates = std::mem::take(&mut self.candidates);
+        for rank in &candidates {
+            let Some(signature) = engine.compiled.signatures.get(*rank as usize) else {
+                continue;
+            };
+            if signature.is_tx() {
+                self.tx_candidates.push(*rank);
+                continue;
+            }
+            if signature.needs & !facts.has != 0 {
+                continue;
+            }
+            if facts.flow_end && signature.kind == SignatureKind::Packet {
+                continue;
+            }
+            if !signature.app.holds(facts.app)
+                || !self.header(engine, signature, &input.packet, facts)
+            {
+                continue;
+            }
+            let Some(rule) = engine.rules().signatures.get(signature.index as usize) else {
+                continue;
+            };
+            if !self.tests(rule, input, facts) {
+                continue;
+            }
+            self.stats.verified += 1;
+            let Some(place) = self.buffers(engine, signature, input) else {
+                continue;
+            };
+            matched(rule, input);
+            let tx = if rule.app.is_empty() {
+                None
+            } else {
+                datagram_tx(input)
+            };
+            self.queue.push(Match {
+                rank: *rank,
+                tx,
+                place,
+            });
+        }
+        self.candidates = candidates;
+        if let Some(rules) = input.rules.as_deref_mut() {
+            let d = facts.direction.index();
+            if input.packet.is_ip()
+                && let Some(done) = rules.addresses_done.get_mut(d)
+            {
+                *done = true;
+            }
+            let known = input
+                .app
+                .as_ref()
+                .and_then(|a| a.seen.get(d))
+                .is_some_and(|s| *s != AppProto::UNKNOWN);
+            if known && let Some(done) = rules.protocol_done.get_mut(d) {
+                *done = true;
+            }
+        }
+    }
+
+    /// Whether protocol, ports, addresses, direction and segment fit.
+    pub fn header(
+        &mut self,
+        engine: &Engine,
+        signature: &Ranked,
+        packet: &Packet<'_>,
+        facts: &Facts,
+    ) -> bool {
+        if signature.segments & 1 << (facts.segment & 63) == 0 {
+            return false;
+        }
+        if !signature.covers(facts.direction) && facts.has_flow
+            || !proto_fits(engine, signature, packet)
+        {
+            return false;
+        }
+        if self.endpoints(engine, signature, packet, facts, false) {
+            return true;
+        }
+        signature.bidirectional && self.endpoints(engine, signature, packet, facts, true)
+    }
+
+    fn endpoints(
+        &mut self,
+        engine: &Engine,
+        signature: &Ranked,
+        packet: &Packet<'_>,
+        facts: &Facts,
+        reversed: bool,
+    ) -> bool {
+        let sets = &engine.compiled.sets;
+        let any = SetId::ANY;
+        let (src, dst, sport, dport) = if reversed {
+            (
+                signature.dst,
+                signature.src,
+                signature.dport,
+                signature.sport,
+            )
+        } else {
+            (
+                signature.src,
+                signature.dst,
+                signature.sport,
+                signature.dport,
+            )
+        };
+        if sport != any || dport != any {
+            let has_ports =
+                matches!(facts.class, Class::Tcp | Class::Udp | Class::Sctp) && !packet.fragment;
+            // A variable that means any port does not ask for ports.
+            let fits = |memo: &mut Memo, id: SetId, port: u16| {
+                memo.ask(id, || sets.holds_port(facts.segment, id, port))
+            };
+            if has_ports {
+                if !fits(&mut self.dport, dport, packet.dport)
+                    || !fits(&mut self.sport, sport, packet.sport)
+                {
+                    return false;
+                }
+            } else if !sets.any_port(facts.segment, sport) || !sets.any_port(facts.segment, dport) {
+                return false;
+            }
+        }
+        if src == any && dst == any {
+            return true;
+        }
+        if !packet.is_ip() {
+            return true;
+        }
+        self.dst
+            .ask(dst, || sets.holds_address(facts.segment, dst, packet.dst))
+            && self
+                .src
+                .ask(src, || sets.holds_address(facts.segment, src, packet.src))
+    }
+
+    /// Whether flow option, header tests, stream tests and flow state conditions hold.
+    pub fn tests(&mut self, rule: &Signature, input: &Inspection<'_>, facts: &Facts) -> bool {
+        let rebuilt = input.packet.origin == PacketOrigin::Defrag;
+        flow_test(
+            rule.flow,
+            facts.direction,
+            facts.has_flow,
+            facts.established,
+            rebuilt,
+        ) && rule
+            .packet
+            .iter()
+            .all(|test| packet_test(test, &input.packet, &facts.events))
+            && rule.stream.iter().all(|test| stream_test(test, input))
+            && (rule.state.is_empty() || state_tests(&rule.state, input.rules.as_deref()))
+    }
+
+    /// Whether payload and header buffers match, and where.
+    fn buffers(
+        &mut self,
+        engine: &Engine,
+        signature: &Ranked,
+        input: &Inspection<'_>,
+    ) -> Option<HitPlace> {
+        self.verifier.begin(signature.variables);
+        if !self.header_buffers(engine, signature, &input.packet) {
+            return None;
+        }
+        let Some(program) = signature.payload else {
+            return Some(HitPlace::Packet);
+        };
+        let programs = &engine.compiled.programs;
+        let client = input.flow.as_ref().map(|f| f.key.src);
+        let subject = |bytes| Subject {
+            client,
+            ..Subject::whole(bytes)
+        };
+        let streams =
+            input.packet.transport == Transport::Tcp && signature.scope != PayloadScope::Packet;
+        if streams {
+            if let Some(window) = input.stream.window
+                && self.verifier.matches(
+                    programs,
+                    program,
+                    Subject {
+                        complete: false,
+                        ..subject(window.bytes)
+                    },
+                )
+            {
+                return Some(HitPlace::Stream);
+            }
+            if signature.scope == PayloadScope::Stream && input.stream.added {
+                return None;
+            }
+            if matches!(engine.rules().signatures.get(signature.index as usize), Some(rule) if rule.flow.only_stream)
+            {
+                return None;
+            }
+        }
+        if input.stream.no_payload {
+            return None;
+        }
+        self.verifier
+            .matches(programs, program, subject(input.packet.payload()))
+            .then_some(HitPlace::Packet)
+    }
+
+    /// Whether the programs over header buffers match.
+    pub fn header_buffers(
+        &mut self,
+        engine: &Engine,
+        signature: &Ranked,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let (start, count) = (
+            signature.headers.0 as usize,
+            usize::from(signature.headers.1),
+        );
+        let list = engine
+            .compiled
+            .header_programs
+            .get(start..start + count)
+            .unwrap_or_default();
+        list.iter().all(|(header, buffer, program)| {
+            (0..HEADER_VALUES_MAX)
+                .map_while(|index| header_bytes(*header, packet, index))
+                .any(|bytes| {
+                    let mut transformed = std::mem::take(&mut self.header);
+                    let bytes = header_transformed(
+                        engine,
+                        *buffer,
+                        bytes,
+                        &mut transformed,
+                        self.regex.as_mut(),
+                    );
+                    let matched = self.verifier.matches(
+                        &engine.compiled.programs,
+                        *program,
+                        Subject::whole(bytes),
+                    );
+                    self.header = transformed;
+                    matched
+                })
+        })
+    }
+
+    /// Notes a match of a transaction.
+    pub fn found(&mut self, found: Match) {
+        self.queue.push(found);
+    }
+}
+
+/// The transaction that a rule on a protocol is shown with when it matched a datagram: the oldest not yet inspected.
+fn datagram_tx(input: &Inspection<'_>) -> Option<u64> {
+    if input.packet.transport != Transport::Udp {
+        return None;
+    }
+    let list = input.app.as_ref()?.session.as_ref()?.transactions();
+    let d = input.direction.index();
+    (0..list.len())
+        .filter_map(|position| list.at(position))
+        .find(|tx| !tx.state().inspected.get(d).copied().unwrap_or(true))
+        .map(|tx| tx.state().id)
+}
+
+/// Carries out what a match changes at once.
+pub(super) fn matched(rule: &Signature, input: &mut Inspection<'_>) {
+    if !rule.state.is_empty()
+        && let Some(rules) = input.rules.as_deref_mut()
+    {
+        state_changes(&rule.state, rules);
+    }
+}
+
+fn proto_fits(engine: &Engine, signature: &Ranked, packet: &Packet<'_>) -> bool {
+    let transport = packet.transport;
+    match signature.proto {
+        ProtoTest::AnyPacket => true,
+        ProtoTest::Ip => packet.is_ip(),
+        ProtoTest::V4 => packet.net == Net::V4,
+        ProtoTest::V6 => packet.net == Net::V6,
+        ProtoTest::Ether => packet.ethernet_offset.is_some(),
+        ProtoTest::Arp => packet.net == Net::Arp,
+        ProtoTest::Tcp => transport == Transport::Tcp || packet.is_ip() && packet.ip_proto == 6,
+        ProtoTest::Udp => transport == Transport::Udp || packet.is_ip() && packet.ip_proto == 17,
+        ProtoTest::TcpOrUdp => matches!(transport, Transport::Tcp | Transport::Udp),
+        ProtoTest::Icmp => matches!(transport, Transport::Icmp | Transport::Icmpv6),
+        ProtoTest::Icmpv4 => transport == Transport::Icmp,
+        ProtoTest::Icmpv6 => transport == Transport::Icmpv6,
+        ProtoTest::Sctp => transport == Transport::Sctp,
+        ProtoTest::Number(number) => packet.is_ip() && packet.ip_proto == number,
+        ProtoTest::List => engine.rules().signatures.get(signature.index as usize).is_some_and(
+            |rule| matches!(rule.proto, HeaderProto::Transport(list) if list.contains(&transport)),
+        ),
+    }
+}
+
+/// Values of a header buffer of one packet (chunks of SCTP).
+const HEADER_VALUES_MAX: usize = 64;
+
+/// Bytes of a header buffer: one, or one a chunk.
+fn header_bytes<'a>(header: HeaderBuffer, packet: &Packet<'a>, index: usize) -> Option<&'a [u8]> {
+    if header == HeaderBuffer::SctpChunkData {
+        return if packet.transport == Transport::Sctp {
+            sctp_chunks(packet).nth(index).map(|(_, b)| b)
+        } else {
+            None
+        };
+    }
+    if index > 0 {
+        return None;
+    }
+    let network = packet.network_offset as usize;
+    let of_net = |net: Net, range: std::ops::Range<usize>| {
+        if packet.net == net {
+            packet.frame.get(range)
+        } else {
+            None
+        }
+    };
+    let transport = |transport: Transport| {
+        (packet.transport == transport)
+            .then(|| packet.transport_header())
+            .filter(|bytes| !bytes.is_empty())
+    };
+    match header {
+        HeaderBuffer::Ether => {
+            let start = packet.ethernet_offset? as usize;
+            packet.frame.get(start..start + 14)
+        }
+        HeaderBuffer::Ipv4 | HeaderBuffer::Ipv6 => {
+            let net = if header == HeaderBuffer::Ipv4 {
+                Net::V4
+            } else {
+                Net::V6
+            };
+            (packet.net == net).then(|| packet.network_header())
+        }
+        HeaderBuffer::Arp => of_net(Net::Arp, network..network + 28),
+        HeaderBuffer::Tcp => transport(Transport::Tcp),
+        HeaderBuffer::Udp => transport(Transport::Udp),
+        HeaderBuffer::Sctp => {
+            let start = packet.transport_offset as usize;
+            if packet.transport == Transport::Sctp {
+                packet.frame.get(start..start + 12)
+            } else {
+                None
+            }
+        }
+        HeaderBuffer::Icmpv4 => transport(Transport::Icmp),
+        HeaderBuffer::Icmpv6 => transport(Transport::Icmpv6),
+        HeaderBuffer::Igmp => {
+            let start = packet.transport_offset as usize;
+            let end = packet.payload_offset.saturating_add(packet.payload_len) as usize;
+            if packet.is_ip() && packet.ip_proto == 2 {
+                packet.frame.get(start..end)
+            } else {
+                None
+            }
+        }
+        HeaderBuffer::SourceAddress => match packet.net {
+            Net::V4 => packet.frame.get(network + 12..network + 16),
+            Net::V6 => packet.frame.get(network + 8..network + 24),
+            _ => None,
+        },
+        HeaderBuffer::DestinationAddress => match packet.net {
+            Net::V4 => packet.frame.get(network + 16..network + 20),
+            Net::V6 => packet.frame.get(network + 24..network + 40),
+            _ => None,
+        },
+        HeaderBuffer::SctpChunkData => None,
+    }
+}
+
+fn header_transformed<'b>(
+    engine: &Engine,
+    buffer: BufferId,
+    bytes: &'b [u8],
+    out: &'b mut [Vec<u8>; 2],
+    mut regex: Option<&mut RegexScratch>,
+) -> &'b [u8] {
+    let transforms = engine.transforms.of(buffer);
+    let Some(((first, expression), rest)) = transforms.split_first() else {
+        return bytes;
+    };
+    let [done, swap] = out;
+    transform::apply(
+        first,
+        expression.as_ref().zip(regex.as_deref_mut()),
+        bytes,
+        done,
+    );
+    for (next, expression) in rest {
+        std::mem::swap(done, swap);
+        transform::apply(
+            next,
+            expression.as_ref().zip(regex.as_deref_mut()),
+            swap,
+            done,
+        );
+    }
+    done
 }

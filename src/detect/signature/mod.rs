@@ -17,12 +17,23 @@
 //! Limits: 3,000 steps a signature and buffer, [`ALERTS_MAX`] alerts a packet, match and depth limits for pcre, a bound on
 //! the values of a multi-buffer. Each has a counter in [`InspectorStats`].
 
+mod address_index;
 mod base64;
 mod bytes;
+mod cache;
+mod compiled;
 mod engine;
 mod flow_rules;
 mod inspect;
+mod order;
+mod packet_test;
+mod prefilter;
 mod program;
+mod sets;
+mod transform;
+mod tx;
+mod values;
+mod verdict;
 mod verify;
 
 pub use engine::{CompileReport, Engine, EngineError, EngineSettings, SegmentView};

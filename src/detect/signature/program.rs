@@ -121,6 +121,19 @@ pub(super) struct LazyRegex {
 }
 
 impl LazyRegex {
+    /// An expression whose first group is wanted.
+    pub fn capturing(expression: &str) -> Self {
+        let options = RegexOptions {
+            captures: true,
+            ..RegexOptions::default()
+        };
+        Self {
+            expression: expression.into(),
+            options,
+            compiled: OnceLock::new(),
+        }
+    }
+
     /// The compiled expression; `None` when pcre2 refuses it (such signatures were refused when compiling).
     pub fn get(&self) -> Option<&Regex> {
         self.compiled

@@ -1,0 +1,201 @@
+//! The prefilter: one rare content of each signature, in multi-pattern databases by buffer and direction.
+//!
+//! A match only makes candidates; verification decides. So a database may report more than it should (patterns are cut
+//! to [`PATTERN_MAX`] bytes, bounds are checked at the first occurrence only), never less.
+
+use std::collections::HashMap;
+
+use crate::rules::FastPattern;
+use crate::sys::hs::{Database, Literal, Scratch};
+
+/// Bytes of a pattern that are looked for; more costs memory and does not make it rarer.
+const PATTERN_MAX: usize = 48;
+
+/// A candidate of a pattern.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    rank: u32,
+    /// The pattern must end here or before, in the whole buffer; `u32::MAX`: no bound.
+    end_max: u32,
+}
+
+/// Patterns of one buffer and direction while signatures are compiled.
+#[derive(Debug, Default)]
+pub(super) struct MatcherBuilder {
+    ids: HashMap<(Box<[u8]>, bool), usize, foldhash::fast::RandomState>,
+    patterns: Vec<(Box<[u8]>, bool, Vec<Entry>)>,
+}
+
+impl MatcherBuilder {
+    /// Adds a signature's pattern.
+    pub fn add(&mut self, fast: &FastPattern, rank: u32) {
+        let cut = fast.bytes.len() > PATTERN_MAX;
+        let mut bytes: Box<[u8]> = fast.bytes.get(..PATTERN_MAX).unwrap_or(&fast.bytes).into();
+        if fast.nocase {
+            bytes.make_ascii_lowercase();
+        }
+        let end_max = fast
+            .bounds
+            .map_or(u32::MAX, |(_, end)| if cut { u32::MAX } else { end });
+        let next = self.patterns.len();
+        let at = *self.ids.entry((bytes.clone(), fast.nocase)).or_insert(next);
+        if at == next {
+            self.patterns.push((bytes, fast.nocase, Vec::new()));
+        }
+        if let Some((_, _, entries)) = self.patterns.get_mut(at) {
+            entries.push(Entry { rank, end_max });
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Number of patterns.
+    pub fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// The patterns, for compiling and for the key of the cache.
+    pub fn literals(&self) -> Vec<Literal<'_>> {
+        self.patterns
+            .iter()
+            .zip(0..)
+            .map(|((bytes, nocase, _), id)| Literal {
+                bytes,
+                nocase: *nocase,
+                id,
+            })
+            .collect()
+    }
+
+    /// The matcher, with its compiled database.
+    pub fn finish(self, database: Database) -> Matcher {
+        let shortest = self
+            .patterns
+            .iter()
+            .map(|(bytes, ..)| bytes.len())
+            .min()
+            .unwrap_or(0);
+        let mut starts = Vec::with_capacity(self.patterns.len() + 1);
+        let mut entries = Vec::new();
+        for (_, _, list) in &self.patterns {
+            starts.push(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+            entries.extend_from_slice(list);
+        }
+        starts.push(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+        entries.shrink_to_fit();
+        Matcher {
+            database,
+            shortest,
+            starts,
+            entries,
+        }
+    }
+}
+
+/// Compiled patterns of one buffer and direction.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    database: Database,
+    shortest: usize,
+    starts: Vec<u32>,
+    entries: Vec<Entry>,
+}
+
+impl Matcher {
+    /// Adds the ranks of the candidates to `candidates`, with repeats. `offset`: where the block begins in its buffer.
+    /// Bytes scanned.
+    pub fn scan(
+        &self,
+        scratch: &mut Scratch,
+        block: &[u8],
+        offset: u64,
+        candidates: &mut Vec<u32>,
+    ) -> u64 {
+        if block.len() < self.shortest {
+            return 0;
+        }
+        // A scan can only fail when the scratch does not fit, which `Engine::worker` rules out; no candidate would be a
+        // silent pass, so everything becomes one.
+        let scanned = self.database.scan(scratch, block, |id, end| {
+            let id = id as usize;
+            let (Some(start), Some(stop)) = (self.starts.get(id), self.starts.get(id + 1)) else {
+                return true;
+            };
+            let end = offset.saturating_add(end as u64);
+            for entry in self
+                .entries
+                .get(*start as usize..*stop as usize)
+                .unwrap_or_default()
+            {
+                if entry.end_max == u32::MAX || end <= u64::from(entry.end_max) {
+                    candidates.push(entry.rank);
+                }
+            }
+            true
+        });
+        if scanned.is_err() {
+            candidates.extend(self.entries.iter().map(|e| e.rank));
+        }
+        block.len() as u64
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::BufferId;
+
+    fn fast(bytes: &[u8], nocase: bool, bounds: Option<(u32, u32)>) -> FastPattern {
+        FastPattern {
+            buffer: BufferId(0),
+            bytes: bytes.to_vec(),
+            nocase,
+            bounds,
+        }
+    }
+
+    fn candidates(builder: MatcherBuilder, block: &[u8], offset: u64) -> Vec<u32> {
+        let database = Database::compile(&builder.literals()).unwrap();
+        let matcher = builder.finish(database);
+        let mut scratch = Scratch::for_databases([matcher.database()])
+            .unwrap()
+            .unwrap();
+        let mut found = Vec::new();
+        matcher.scan(&mut scratch, block, offset, &mut found);
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn shared_patterns_give_all_their_signatures() {
+        let mut builder = MatcherBuilder::default();
+        builder.add(&fast(b"abc", false, None), 3);
+        builder.add(&fast(b"abc", false, Some((0, 3))), 5);
+        builder.add(&fast(b"ABC", true, None), 7);
+        assert_eq!(builder.len(), 2);
+        assert_eq!(candidates(builder, b".abc", 0), [3, 7]);
+    }
+
+    #[test]
+    fn bounds_count_from_the_start_of_the_whole_buffer() {
+        let mut builder = MatcherBuilder::default();
+        builder.add(&fast(b"abc", false, Some((0, 5))), 1);
+        assert_eq!(candidates(builder, b"abc", 3), []);
+    }
+
+    #[test]
+    fn a_long_pattern_is_found_by_its_front() {
+        let long = [b'x'; 200];
+        let mut builder = MatcherBuilder::default();
+        builder.add(&fast(&long, false, Some((0, 200))), 1);
+        assert_eq!(candidates(builder, &long, 0), [1]);
+    }
+}

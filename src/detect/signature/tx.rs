@@ -1,0 +1,669 @@
+//! Inspection of transactions: stage by stage as they grow, each signature at most once a transaction and direction.
+//!
+//! A direction of a transaction has stages, its protocol's progress values. When it comes to a stage, the stage's buffers
+//! are scanned and its candidates inspected; a candidate that needs a later stage is noted with the transaction and goes
+//! on there. A stage is looked at again until the transaction has gone beyond it.
+
+use super::Engine;
+use super::compiled::{Ranked, TxLook, TxStep, is_streaming, tx_range};
+use super::inspect::{Facts, HitPlace, Inspection, Match, Work, matched};
+use super::program::Program;
+use super::values::VALUES_MAX;
+use super::verify::Subject;
+use crate::app::{Access, AppProto, Field, Session, Transaction, registry};
+use crate::packet::{Direction, PacketOrigin, Transport};
+use crate::rules::{BufferId, Signature, TxWant};
+
+/// Signatures that may wait on one direction of a transaction.
+const WAITING_MAX: usize = 1024;
+
+/// The signature matched, or cannot match any more.
+const DONE: u32 = 1 << 31;
+
+/// What detection remembers of one direction of a transaction.
+#[derive(Debug, Default)]
+struct TxMemory {
+    /// Signatures begun or done, with the steps that matched.
+    waiting: Vec<Waiting>,
+}
+
+/// A signature that waits.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    rank: u32,
+    /// Bits of the steps that matched, and [`DONE`].
+    bits: u32,
+}
+
+/// A candidate of the transaction in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    rank: u32,
+    /// Begun before: goes before the same signature found anew.
+    is_new: bool,
+    bits: u32,
+}
+
+/// Buffers that are kept from transaction to transaction.
+#[derive(Debug, Default)]
+pub(super) struct TxScratch {
+    found: Vec<u32>,
+    candidates: Vec<Candidate>,
+}
+
+/// A transaction in hand.
+struct InHand<'t> {
+    tx: &'t dyn Transaction,
+    session: &'t dyn Session,
+    proto: AppProto,
+    direction: Direction,
+    progress: [u8; 2],
+    complete_at: u8,
+}
+
+/// What inspecting a signature gave.
+struct Inspected {
+    matched: bool,
+    /// State to be noted; `None`: nothing new.
+    bits: Option<u32>,
+}
+
+/// Marks all transactions as inspected where rules are not to look.
+pub(super) fn skip(input: &mut Inspection<'_>) {
+    let direction = input.direction;
+    let Some(app) = input.app.as_deref_mut() else {
+        return;
+    };
+    let Some(protocol) = registry::protocol(app.proto) else {
+        return;
+    };
+    let Some(session) = app.session.as_mut() else {
+        return;
+    };
+    let list = session.transactions_mut();
+    for position in 0..list.len() {
+        if let Some(tx) = list.at_mut(position) {
+            let done = tx.progress(direction) >= protocol.complete_at(direction);
+            let state = tx.state_mut();
+            set(&mut state.updated, direction, false);
+            if done {
+                set(&mut state.inspected, direction, true);
+            }
+        }
+    }
+}
+
+/// Inspects the transactions of the packet's direction.
+pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'_>, facts: &Facts) {
+    if !is_due(input, facts) {
+        return;
+    }
+    let Some(app) = input.app.as_deref_mut() else {
+        return;
+    };
+    let proto = app.proto;
+    let Some(protocol) = registry::protocol(proto) else {
+        return;
+    };
+    let direction = facts.direction;
+    let complete_at = protocol.complete_at(direction);
+    let count = app.session.as_ref().map_or(0, |s| s.transactions().len());
+    for position in 0..count {
+        // The session is taken out so that the rest of the input can be borrowed beside it.
+        let Some(mut session) = input.app.as_deref_mut().and_then(|a| a.session.take()) else {
+            return;
+        };
+        inspect_one(
+            work,
+            engine,
+            input,
+            facts,
+            &mut *session,
+            position,
+            proto,
+            complete_at,
+        );
+        if let Some(app) = input.app.as_deref_mut() {
+            app.session = Some(session);
+        }
+    }
+}
+
+fn is_due(input: &Inspection<'_>, facts: &Facts) -> bool {
+    let Some(app) = &input.app else { return false };
+    if app.session.is_none() {
+        return false;
+    }
+    // ICMP errors come with the flow they are about.
+    let same = input
+        .flow
+        .as_ref()
+        .is_some_and(|flow| flow.key.proto == input.packet.ip_proto);
+    if !same && !facts.flow_end {
+        return false;
+    }
+    if input.packet.transport == Transport::Tcp {
+        return input.stream.established
+            && (input.stream.app_updated || facts.flow_end || input.stream.ended);
+    }
+    true
+}
+
+#[allow(clippy::too_many_arguments)]
+fn inspect_one(
+    work: &mut Work,
+    engine: &Engine,
+    input: &mut Inspection<'_>,
+    facts: &Facts,
+    session: &mut dyn Session,
+    position: usize,
+    proto: AppProto,
+    complete_at: u8,
+) {
+    let direction = facts.direction;
+    let ended = input.stream.ended || input.packet.origin == PacketOrigin::FlowTimeout;
+    let Some(tx) = session.transactions_mut().at_mut(position) else {
+        return;
+    };
+    let progress = [
+        tx.progress(Direction::ToServer),
+        tx.progress(Direction::ToClient),
+    ];
+    let here = progress.get(direction.index()).copied().unwrap_or(0);
+    let state = tx.state_mut();
+    if get(&state.inspected, direction)
+        || !(get(&state.updated, direction) || here >= complete_at || ended)
+    {
+        return;
+    }
+    set(&mut state.updated, direction, false);
+    let mut memory = state
+        .detect
+        .get_mut(direction.index())
+        .and_then(Option::take)
+        .and_then(|memory| memory.downcast::<TxMemory>().ok());
+    let id = state.id;
+    let mut scanned_to = state
+        .detect_progress
+        .get(direction.index())
+        .copied()
+        .unwrap_or(0);
+    if let Some(tx) = session.transactions().at(position) {
+        let hand = InHand {
+            tx,
+            session: &*session,
+            proto,
+            direction,
+            progress,
+            complete_at,
+        };
+        inspect_in_hand(
+            work,
+            engine,
+            input,
+            facts,
+            &hand,
+            &mut memory,
+            &mut scanned_to,
+            id,
+        );
+    }
+    if let Some(tx) = session.transactions_mut().at_mut(position) {
+        let state = tx.state_mut();
+        if let Some(progress) = state.detect_progress.get_mut(direction.index()) {
+            *progress = scanned_to;
+        }
+        if here >= complete_at {
+            set(&mut state.inspected, direction, true);
+        } else if let Some(memory) = memory
+            && let Some(slot) = state.detect.get_mut(direction.index())
+        {
+            *slot = Some(memory);
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn inspect_in_hand(
+    work: &mut Work,
+    engine: &Engine,
+    input: &mut Inspection<'_>,
+    facts: &Facts,
+    hand: &InHand<'_>,
+    memory: &mut Option<Box<TxMemory>>,
+    progress: &mut u8,
+    id: u64,
+) {
+    work.values.forget();
+    let mut scratch = std::mem::take(&mut work.tx);
+    let scanned_to = *progress;
+    *progress = scan(work, engine, hand, scanned_to, &mut scratch.found);
+    scratch.found.extend_from_slice(&work.tx_candidates);
+    scratch.candidates.clear();
+    scratch
+        .candidates
+        .extend(scratch.found.drain(..).map(|rank| Candidate {
+            rank,
+            is_new: true,
+            bits: 0,
+        }));
+    if let Some(memory) = memory {
+        let waiting = memory.waiting.iter().map(|w| Candidate {
+            rank: w.rank,
+            is_new: false,
+            bits: w.bits,
+        });
+        scratch.candidates.extend(waiting);
+    }
+    scratch.candidates.sort_unstable();
+    scratch.candidates.dedup_by_key(|c| c.rank);
+    work.stats.candidates += scratch.candidates.len() as u64;
+    for candidate in &scratch.candidates {
+        if candidate.bits & DONE != 0 {
+            continue;
+        }
+        let Some(signature) = engine.compiled.signatures.get(candidate.rank as usize) else {
+            continue;
+        };
+        let Some(rule) = engine.rules().signatures.get(signature.index as usize) else {
+            continue;
+        };
+        let outcome = signature_on(
+            work, engine, input, facts, hand, signature, rule, *candidate,
+        );
+        if let Some(bits) = outcome.bits {
+            note(work, memory, *candidate, bits);
+        }
+        if outcome.matched {
+            matched(rule, input);
+            work.found(Match {
+                rank: candidate.rank,
+                tx: Some(id),
+                place: HitPlace::Transaction,
+            });
+        }
+    }
+    work.tx = scratch;
+}
+
+fn note(work: &mut Work, memory: &mut Option<Box<TxMemory>>, candidate: Candidate, bits: u32) {
+    let memory = memory.get_or_insert_default();
+    if !candidate.is_new {
+        if let Some(waiting) = memory.waiting.iter_mut().find(|w| w.rank == candidate.rank) {
+            waiting.bits = bits;
+        }
+    } else if memory.waiting.len() < WAITING_MAX {
+        memory.waiting.push(Waiting {
+            rank: candidate.rank,
+            bits,
+        });
+    } else {
+        work.stats.state_limits += 1;
+    }
+}
+
+/// Scans the stages that the transaction has come to, and gives the progress below which that was the last time.
+fn scan(
+    work: &mut Work,
+    engine: &Engine,
+    hand: &InHand<'_>,
+    scanned_to: u8,
+    found: &mut Vec<u32>,
+) -> u8 {
+    let d = hand.direction.index();
+    let here = hand.progress.get(d).copied().unwrap_or(0);
+    let Some(plan) = engine
+        .compiled
+        .plans
+        .get(usize::from(hand.proto.0))
+        .and_then(|p| p.get(d))
+    else {
+        return scanned_to;
+    };
+    let mut reached = scanned_to;
+    for stage in &plan.stages {
+        if stage.progress > here {
+            break;
+        }
+        if here > stage.progress && scanned_to > stage.progress {
+            continue;
+        }
+        found.extend_from_slice(&stage.always);
+        if let Some((buffer, field, matcher)) = stage.scan {
+            scan_buffer(work, engine, hand, (buffer, field), matcher, found);
+        }
+        if here > stage.progress && stage.last {
+            reached = stage.progress.saturating_add(1);
+        }
+    }
+    let events = &hand.tx.state().events;
+    if !events.is_empty() {
+        found.extend(
+            plan.events
+                .iter()
+                .filter(|(event, _)| events.contains(event))
+                .map(|(_, rank)| *rank),
+        );
+    }
+    reached
+}
+
+fn scan_buffer(
+    work: &mut Work,
+    engine: &Engine,
+    hand: &InHand<'_>,
+    (buffer, field): (BufferId, &Field),
+    matcher: usize,
+    found: &mut Vec<u32>,
+) {
+    let many = !matches!(field.access, Access::Bytes(_));
+    let mut values = std::mem::take(&mut work.values);
+    for index in 0..=VALUES_MAX {
+        let regex = work.regex.as_mut();
+        let value = values.value(
+            &engine.transforms,
+            regex,
+            buffer,
+            field,
+            hand.tx,
+            hand.direction,
+            index,
+        );
+        let Some(subject) = value else {
+            if index == VALUES_MAX {
+                work.stats.value_limits += 1;
+            }
+            break;
+        };
+        work.scan_tx(engine, matcher, subject, found);
+        if !many {
+            break;
+        }
+    }
+    work.values = values;
+}
+
+/// Inspects one signature on one transaction, from where it stood.
+#[allow(clippy::too_many_arguments)]
+fn signature_on(
+    work: &mut Work,
+    engine: &Engine,
+    input: &mut Inspection<'_>,
+    facts: &Facts,
+    hand: &InHand<'_>,
+    signature: &Ranked,
+    rule: &Signature,
+    candidate: Candidate,
+) -> Inspected {
+    const NOTHING: Inspected = Inspected {
+        matched: false,
+        bits: None,
+    };
+    if candidate.is_new {
+        if !signature.app.holds(hand.proto)
+            || !work.header(engine, signature, &input.packet, facts)
+            || !work.tests(rule, input, facts)
+        {
+            return NOTHING;
+        }
+        work.verifier.begin(signature.variables);
+        if !work.header_buffers(engine, signature, &input.packet) {
+            return NOTHING;
+        }
+        work.stats.verified += 1;
+    }
+    let steps = tx_range(&engine.compiled.tx_steps, signature.tx);
+    let mut bits = candidate.bits;
+    let mut matches = 0;
+    let mut whole = true;
+    let mut never = false;
+    let mut beyond_fast = false;
+    let mut in_fast = false;
+    let both = signature.transactional && hand.direction == Direction::ToClient;
+    for step in steps {
+        if bits & bit(step) != 0 || step.proto != AppProto::UNKNOWN && step.proto != hand.proto {
+            continue;
+        }
+        if step.direction != hand.direction && !both {
+            // A transactional rule is decided when the response is there.
+            if signature.transactional {
+                whole = false;
+            }
+            continue;
+        }
+        let progress = hand
+            .progress
+            .get(step.direction.index())
+            .copied()
+            .unwrap_or(0);
+        if progress < step.progress {
+            whole = false;
+            break;
+        }
+        if step.fast {
+            beyond_fast |= progress > step.progress;
+            in_fast |= progress == step.progress;
+        }
+        let answer = step_on(
+            work,
+            engine,
+            input,
+            hand,
+            rule,
+            step,
+            progress > step.progress,
+        );
+        match answer {
+            Answer::Match => {
+                bits |= bit(step);
+                matches += 1;
+                continue;
+            }
+            // Nothing is stored: the stage is looked at again until the transaction has gone beyond it.
+            Answer::Reached => {
+                return Inspected {
+                    matched: true,
+                    bits: Some(bits | DONE),
+                };
+            }
+            Answer::Never => never = true,
+            Answer::NoMatch => never |= step.fast && beyond_fast,
+        }
+        whole = false;
+        break;
+    }
+    let matched = whole && matches > 0;
+    if !candidate.is_new {
+        let end = if matched || never { DONE } else { 0 };
+        return Inspected {
+            matched,
+            bits: Some(bits | end),
+        };
+    }
+    if matched {
+        // Past the fast pattern's stage the signature does not come up again.
+        return Inspected {
+            matched,
+            bits: (!beyond_fast).then_some(bits | DONE),
+        };
+    }
+    if never {
+        return Inspected {
+            matched,
+            bits: (!beyond_fast).then_some(bits | DONE),
+        };
+    }
+    // While the fast pattern's stage lasts, the signature is found again.
+    let waits = hand
+        .progress
+        .get(hand.direction.index())
+        .is_some_and(|p| *p < hand.complete_at);
+    Inspected {
+        matched,
+        bits: (bits != 0 && waits && !in_fast).then_some(bits),
+    }
+}
+
+fn bit(step: &TxStep) -> u32 {
+    1 << step.bit.min(30)
+}
+
+/// A step's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Match,
+    NoMatch,
+    Never,
+    /// A rule on a hook alone.
+    Reached,
+}
+
+/// Inspects one step. `beyond`: the transaction has gone beyond the step's stage, so what is missing now stays missing.
+fn step_on(
+    work: &mut Work,
+    engine: &Engine,
+    input: &Inspection<'_>,
+    hand: &InHand<'_>,
+    rule: &Signature,
+    step: &TxStep,
+    beyond: bool,
+) -> Answer {
+    let otherwise = if beyond {
+        Answer::Never
+    } else {
+        Answer::NoMatch
+    };
+    match step.look {
+        TxLook::Reached => Answer::Reached,
+        TxLook::Payload { program } => payload(work, engine, input, program),
+        TxLook::Test { index, field } => {
+            let Some(test) = rule.tx.get(usize::from(index)) else {
+                return Answer::Never;
+            };
+            // What a test looks at may still come: it is never final.
+            if tx_test(hand, &test.want, field, step.direction) {
+                Answer::Match
+            } else {
+                Answer::NoMatch
+            }
+        }
+        TxLook::Buffer {
+            buffer,
+            field,
+            program,
+        } => {
+            let many = !matches!(field.access, Access::Bytes(_));
+            let mut any = false;
+            let mut values = std::mem::take(&mut work.values);
+            let mut answer = None;
+            for index in 0..VALUES_MAX {
+                let regex = work.regex.as_mut();
+                let value = values.value(
+                    &engine.transforms,
+                    regex,
+                    buffer,
+                    field,
+                    hand.tx,
+                    step.direction,
+                    index,
+                );
+                let Some(subject) = value else { break };
+                any = true;
+                let complete = if is_streaming(field) {
+                    subject.complete || beyond
+                } else {
+                    beyond || subject.complete
+                };
+                let client = input.flow.as_ref().map(|f| f.key.src);
+                let subject = Subject {
+                    complete,
+                    client,
+                    ..subject
+                };
+                if work
+                    .verifier
+                    .matches(&engine.compiled.programs, program, subject)
+                {
+                    answer = Some(Answer::Match);
+                    break;
+                }
+                if !many {
+                    break;
+                }
+            }
+            work.values = values;
+            match answer {
+                Some(answer) => answer,
+                None if !any && beyond && program.on_absent => Answer::Match,
+                // A multi-buffer or a file may still get values.
+                None if many => Answer::NoMatch,
+                None => otherwise,
+            }
+        }
+    }
+}
+
+fn tx_test(
+    hand: &InHand<'_>,
+    want: &TxWant,
+    field: Option<&'static Field>,
+    direction: Direction,
+) -> bool {
+    match want {
+        TxWant::Event(proto, number) => {
+            *proto == hand.proto && hand.tx.state().events.contains(number)
+        }
+        TxWant::Progress {
+            proto,
+            direction,
+            state,
+        } => {
+            let progress = hand.progress.get(direction.index()).copied().unwrap_or(0);
+            *proto == hand.proto && state.test(progress.into())
+        }
+        TxWant::Test(test) => test.test(hand.tx, hand.session, direction),
+        TxWant::Number(compare) => {
+            let Some(Field {
+                access: Access::Integer { value, .. },
+                ..
+            }) = field
+            else {
+                return false;
+            };
+            (0..VALUES_MAX)
+                .map_while(|index| value(hand.tx, direction, index))
+                .any(|number| compare.test(number))
+        }
+    }
+}
+
+/// Contents without a buffer in a rule on transactions: the stream as it comes, or the datagram.
+fn payload(work: &mut Work, engine: &Engine, input: &Inspection<'_>, program: Program) -> Answer {
+    let bytes = match input.packet.transport {
+        Transport::Tcp => match input.stream.window {
+            Some(window) => window.bytes,
+            None if !input.stream.added => input.packet.payload(),
+            None => return Answer::NoMatch,
+        },
+        Transport::Udp => input.packet.payload(),
+        _ => return Answer::Match,
+    };
+    if work
+        .verifier
+        .matches(&engine.compiled.programs, program, Subject::whole(bytes))
+    {
+        Answer::Match
+    } else {
+        Answer::NoMatch
+    }
+}
+
+fn get(flags: &[bool; 2], direction: Direction) -> bool {
+    flags.get(direction.index()).copied().unwrap_or(false)
+}
+
+fn set(flags: &mut [bool; 2], direction: Direction, value: bool) {
+    if let Some(flag) = flags.get_mut(direction.index()) {
+        *flag = value;
+    }
+}

@@ -1,19 +1,24 @@
 //! Base64 as rules decode it: lenient (RFC 4648 up to the first stranger, RFC 2045 skipping strangers) or all or nothing.
 //!
-//! A group with padding in its first half ends the decoding; what was decoded before stands.
+//! A group that makes no sense (padding in its first half, a single character at the end) voids the whole, as in the
+//! reference.
 
 use crate::rules::Base64Mode;
 
 /// Appends what `input` decodes to, at most three bytes for four of input. Strict: nothing unless all of it is valid.
 pub(super) fn decode(input: &[u8], mode: Base64Mode, out: &mut Vec<u8>) {
-    match mode {
+    let start = out.len();
+    let made_sense = match mode {
         Base64Mode::Rfc4648 => decode_until_invalid(input, out),
         Base64Mode::Rfc2045 => decode_skipping(input, out),
         Base64Mode::Strict => decode_strict(input, out),
+    };
+    if !made_sense {
+        out.truncate(start);
     }
 }
 
-fn decode_until_invalid(input: &[u8], out: &mut Vec<u8>) {
+fn decode_until_invalid(input: &[u8], out: &mut Vec<u8>) -> bool {
     let valid = input
         .iter()
         .position(|b| sextet(*b).is_none() && *b != b'=')
@@ -25,12 +30,13 @@ fn decode_until_invalid(input: &[u8], out: &mut Vec<u8>) {
             *slot = *byte;
         }
         if !decode_quad(quad, out) {
-            return;
+            return false;
         }
     }
+    true
 }
 
-fn decode_skipping(input: &[u8], out: &mut Vec<u8>) {
+fn decode_skipping(input: &[u8], out: &mut Vec<u8>) -> bool {
     let mut quad = [0u8; 4];
     let mut filled = 0;
     for byte in input
@@ -44,15 +50,15 @@ fn decode_skipping(input: &[u8], out: &mut Vec<u8>) {
         if filled == 4 {
             filled = 0;
             if !decode_quad(quad, out) {
-                return;
+                return false;
             }
         }
     }
+    true
 }
 
 /// RFC 4648 §4 with padding; unused bits must be zero.
-fn decode_strict(input: &[u8], out: &mut Vec<u8>) {
-    let start = out.len();
+fn decode_strict(input: &[u8], out: &mut Vec<u8>) -> bool {
     let padding = input.iter().rev().take_while(|b| **b == b'=').count();
     let body = input.get(..input.len() - padding).unwrap_or_default();
     let whole = input.len() % 4 == 0 && padding <= 2 && body.iter().all(|b| sextet(*b).is_some());
@@ -63,15 +69,15 @@ fn decode_strict(input: &[u8], out: &mut Vec<u8>) {
         _ => 1,
     };
     if !whole || spare != 0 {
-        return;
+        return false;
     }
     for group in input.chunks_exact(4) {
         let quad = <[u8; 4]>::try_from(group).unwrap_or([b'='; 4]);
         if !decode_quad(quad, out) {
-            out.truncate(start);
-            return;
+            return false;
         }
     }
+    true
 }
 
 /// Decodes one group; whether it was valid.
@@ -130,7 +136,7 @@ mod tests {
         assert_eq!(decoded(b"Zm9vYmE", mode), b"fooba");
         assert_eq!(decoded(b"Zm 9v", mode), b"f");
         assert_eq!(decoded(b"Zm9v$YmFy", mode), b"foo");
-        assert_eq!(decoded(b"Zm9vY", mode), b"foo\x60");
+        assert_eq!(decoded(b"Zm9vY", mode), b"");
     }
 
     #[test]

@@ -450,3 +450,35 @@ fn ftp_bounce(buffer: &[u8], client: Option<IpAddr>) -> bool {
     };
     field == 5 && Ipv4Addr::new(a, b, c, d) != client
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_command_must_name_the_client() {
+        let client = Some(IpAddr::from([10, 0, 0, 1]));
+        assert!(ftp_bounce(b"PORT 10,0,0,2,4,5\r\n", client));
+        assert!(!ftp_bounce(b"PORT 10,0,0,1,4,5\r\n", client));
+        assert!(!ftp_bounce(b"PORT 10,0,0,2\r\n", client));
+        assert!(!ftp_bounce(b"PORT 10,0,0,2,4,5\r\n", None));
+    }
+
+    #[test]
+    fn text_is_read_as_strtoull_reads_it() {
+        assert_eq!(text_number(b" 12x", 10), Some((12, 3)));
+        assert_eq!(text_number(b"0x1f", 16), Some((31, 4)));
+        assert_eq!(text_number(b"0xzz", 16), Some((0, 1)));
+        assert_eq!(text_number(b"-1", 10), Some((u64::MAX, 2)));
+        assert_eq!(text_number(b"19", 8), Some((1, 1)));
+        assert_eq!(text_number(b"x", 10), None);
+        assert_eq!(text_number(b"99999999999999999999999", 10), None);
+    }
+
+    #[test]
+    fn a_division_by_zero_is_no_match() {
+        assert_eq!(calculate(MathOperator::Divide, 7, 0), None);
+        assert_eq!(calculate(MathOperator::ShiftLeft, 7, 64), Some(0));
+        assert_eq!(calculate(MathOperator::Subtract, 1, 2), Some(u64::MAX));
+    }
+}

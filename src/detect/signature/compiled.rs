@@ -699,7 +699,7 @@ impl<'r> Build<'r> {
                 }
                 return;
             }
-            SignatureKind::Protocol => {
+            SignatureKind::ProtocolDetected => {
                 self.compiled.protocol.push(rank);
                 return;
             }

@@ -52,16 +52,16 @@ fn key(signature: &Signature) -> Key {
             |test| matches!(test, Test::Pcre(pcre) if pcre.captures.iter().any(|(s, _)| *s == scope)),
         )
     };
-    let usage =
-        |read: &dyn Fn(&FlowStateOption) -> bool, write: &dyn Fn(&FlowStateOption) -> bool| match (
-            signature.state.iter().any(read),
-            signature.state.iter().any(write),
-        ) {
-            (false, true) => Use::Write,
-            (true, true) => Use::ReadAndWrite,
-            (true, false) => Use::Read,
-            (false, false) => Use::None,
-        };
+    let usage = |read: &dyn Fn(&FlowStateOption) -> bool,
+                 write: &dyn Fn(&FlowStateOption) -> bool| match (
+        signature.state.iter().any(read),
+        signature.state.iter().any(write),
+    ) {
+        (false, true) => Use::Write,
+        (true, true) => Use::ReadAndWrite,
+        (true, false) => Use::Read,
+        (false, false) => Use::None,
+    };
     let xbits = |pair: bool| {
         let of = move |option: &FlowStateOption, reads: bool| match option {
             FlowStateOption::Xbit(condition) => {

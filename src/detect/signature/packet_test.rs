@@ -6,7 +6,7 @@ use super::flow_rules::FlowRules;
 use super::inspect::Inspection;
 use super::order::is_int_test;
 use crate::app::{AppLayer, AppProto};
-use crate::flow::{Flow, FlowState};
+use crate::flow::Flow;
 use crate::packet::{Direction, Net, Packet, Transport};
 use crate::rules::{
     ChecksumOf, Compare, FlagMode, FlowCounter, FlowIntOperand, FlowIntOperation, FlowStateOption,
@@ -27,6 +27,7 @@ pub(super) fn packet_test(
             mode,
             ignore,
         } => is_tcp && flags_match(packet.tcp.flags.0 & !ignore, *flags & !ignore, *mode),
+        PacketTest::TcpFlagsNumber(compare) => is_tcp && compare.test(packet.tcp.flags.0.into()),
         PacketTest::Ttl(compare) => packet.is_ip() && compare.test(packet.ttl.into()),
         PacketTest::Tos(compare) => packet.net == Net::V4 && compare.test(packet.tos.into()),
         PacketTest::IpId(compare) => packet.net == Net::V4 && compare.test(packet.ip_id.into()),
@@ -58,8 +59,8 @@ pub(super) fn packet_test(
                     .and_then(|rest| rest.first_chunk::<4>())
                     .is_some_and(|mtu| compare.test(u32::from_be_bytes(*mtu).into()))
         }
-        PacketTest::TcpSeq(seq) => is_tcp && packet.tcp.seq == *seq,
-        PacketTest::TcpAck(ack) => is_tcp && packet.tcp.ack == *ack,
+        PacketTest::TcpSeq(seq) => is_tcp && seq.test(packet.tcp.seq.into()),
+        PacketTest::TcpAck(ack) => is_tcp && ack.test(packet.tcp.ack.into()),
         PacketTest::TcpWindow(compare) => is_tcp && compare.test(packet.tcp.window.into()),
         PacketTest::TcpMss(compare) => {
             is_tcp && packet.tcp.mss.is_some_and(|mss| compare.test(mss.into()))
@@ -258,14 +259,9 @@ pub(super) fn flow_test(
 
 /// Whether the packet counts as part of an established flow.
 pub(super) fn is_established(input: &Inspection<'_>) -> bool {
-    match (&input.flow, input.packet.transport) {
-        (None, _) => false,
-        (Some(_), Transport::Tcp) => input.stream.established,
-        (Some(flow), _) => {
-            flow.state >= FlowState::Established && flow.state != FlowState::Closed
-                || flow.packets.iter().all(|n| *n > 0)
-        }
-    }
+    input.flow.is_some()
+        && (input.stream.flow_established
+            || input.stream.established && input.packet.transport == Transport::Tcp)
 }
 
 /// Whether a test on the flow or the stream holds.
@@ -295,6 +291,10 @@ pub(super) fn stream_test(test: &StreamTest, input: &Inspection<'_>) -> bool {
             .flow
             .as_deref()
             .is_some_and(|flow| value.test(flow_counter(flow, *counter))),
+        StreamTest::FlowCounterEither { counters, value } => input
+            .flow
+            .as_deref()
+            .is_some_and(|flow| counters.iter().any(|c| value.test(flow_counter(flow, *c)))),
         StreamTest::AppLayerEvent(name) => input
             .app
             .as_deref()

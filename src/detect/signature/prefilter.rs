@@ -188,7 +188,7 @@ mod tests {
     fn bounds_count_from_the_start_of_the_whole_buffer() {
         let mut builder = MatcherBuilder::default();
         builder.add(&fast(b"abc", false, Some((0, 5))), 1);
-        assert_eq!(candidates(builder, b"abc", 3), []);
+        assert!(candidates(builder, b"abc", 3).is_empty());
     }
 
     #[test]

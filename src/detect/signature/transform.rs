@@ -9,7 +9,7 @@ use md5::Digest as _;
 
 use super::base64;
 use super::program::LazyRegex;
-use crate::rules::Transform;
+use crate::rules::{Transform, XorKey};
 use crate::sys::pcre::{Matched, RegexScratch};
 
 /// Bytes that one transform may unfold to.
@@ -49,18 +49,7 @@ pub(super) fn apply(
             }
         }
         Transform::UrlDecode => url_decode(input, out),
-        Transform::Xor(key) => {
-            if key.is_empty() {
-                out.extend_from_slice(input);
-            } else {
-                out.extend(
-                    input
-                        .iter()
-                        .zip(key.iter().cycle())
-                        .map(|(byte, key)| byte ^ key),
-                );
-            }
-        }
+        Transform::Xor { key, offset } => xor(input, key, *offset as usize, out),
         Transform::ToLowercase => out.extend(input.iter().map(u8::to_ascii_lowercase)),
         Transform::ToUppercase => out.extend(input.iter().map(u8::to_ascii_uppercase)),
         Transform::HeaderLowercase => {
@@ -101,8 +90,12 @@ pub(super) fn apply(
                 out.extend_from_slice(input.get(from..to).unwrap_or_default());
             }
         }
-        Transform::Subslice { offset, len } => {
-            out.extend_from_slice(subslice(input, *offset, *len))
+        Transform::Subslice {
+            offset,
+            len,
+            truncate,
+        } => {
+            out.extend_from_slice(subslice(input, *offset, *len, *truncate).unwrap_or_default());
         }
         Transform::Gunzip { max } => {
             let limit = u64::from(*max).min(INFLATE_MAX);
@@ -190,18 +183,51 @@ fn domain(name: &[u8]) -> &[u8] {
     trimmed.get(start..).unwrap_or(trimmed)
 }
 
-/// A part of the buffer; a negative offset counts from the end.
-fn subslice(input: &[u8], offset: i32, len: Option<u32>) -> &[u8] {
-    let start = if offset < 0 {
-        input
-            .len()
-            .checked_sub(offset.unsigned_abs() as usize)
-            .unwrap_or(0)
-    } else {
-        offset as usize
+/// Exclusive or with a repeated key. Without a usable key or place the buffer passes unchanged.
+fn xor(input: &[u8], key: &XorKey, offset: usize, out: &mut Vec<u8>) {
+    let key = match key {
+        XorKey::Bytes(bytes) => Some(bytes.as_slice()),
+        XorKey::Extract { bytes, offset } => {
+            let start = usize::from(*offset);
+            input.get(start..start + usize::from(*bytes))
+        }
     };
-    let part = input.get(start..).unwrap_or_default();
-    len.and_then(|len| part.get(..len as usize)).unwrap_or(part)
+    match (key, input.split_at_checked(offset)) {
+        (Some(key), Some((front, rest))) if !key.is_empty() => {
+            out.extend_from_slice(front);
+            out.extend(
+                rest.iter()
+                    .zip(key.iter().cycle())
+                    .map(|(byte, key)| byte ^ key),
+            );
+        }
+        _ => out.extend_from_slice(input),
+    }
+}
+
+/// A part of the buffer; a negative offset or length counts from the end, reversed ends are exchanged. What lies beyond
+/// the buffer is cut when `truncate`, otherwise there is no part.
+fn subslice(input: &[u8], offset: i32, len: Option<i32>, truncate: bool) -> Option<&[u8]> {
+    let total = i64::try_from(input.len()).ok()?;
+    let offset = i64::from(offset);
+    if offset.abs() > total && !truncate {
+        return None;
+    }
+    let start = if offset >= 0 {
+        offset.min(total)
+    } else {
+        total + offset.max(-total)
+    };
+    let end = match len.map(i64::from) {
+        None => total,
+        Some(len) if len < 0 => total + len,
+        Some(len) => start + len,
+    };
+    if !(0..=total).contains(&end) && !truncate {
+        return None;
+    }
+    let end = end.clamp(0, total);
+    input.get(usize::try_from(start.min(end)).ok()?..usize::try_from(start.max(end)).ok()?)
 }
 
 #[cfg(test)]
@@ -257,27 +283,34 @@ mod tests {
 
     #[test]
     fn the_others_do_what_they_say() {
-        assert_eq!(done(Transform::Xor(vec![1, 2]), &[1, 1, 1]), [0, 3, 0]);
+        let key = XorKey::Bytes(vec![1, 2]);
         assert_eq!(
+            done(Transform::Xor { key, offset: 1 }, &[9, 1, 1, 1]),
+            [9, 0, 3, 0]
+        );
+        let key = XorKey::Extract {
+            bytes: 1,
+            offset: 0,
+        };
+        assert_eq!(
+            done(Transform::Xor { key, offset: 1 }, &[7, 7, 6]),
+            [7, 0, 1]
+        );
+        let part = |offset, len, truncate| {
             done(
                 Transform::Subslice {
-                    offset: -2,
-                    len: Some(1)
+                    offset,
+                    len,
+                    truncate,
                 },
-                b"abcd"
-            ),
-            b"c"
-        );
-        assert_eq!(
-            done(
-                Transform::Subslice {
-                    offset: 1,
-                    len: None
-                },
-                b"abcd"
-            ),
-            b"bcd"
-        );
+                b"abcd",
+            )
+        };
+        assert_eq!(part(-2, Some(1), false), b"c");
+        assert_eq!(part(1, None, false), b"bcd");
+        assert_eq!(part(1, Some(-1), false), b"bc");
+        assert_eq!(part(3, Some(9), false), b"");
+        assert_eq!(part(3, Some(9), true), b"d");
         let mode = Base64Mode::Rfc4648;
         assert_eq!(
             done(

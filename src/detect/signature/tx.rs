@@ -12,7 +12,7 @@ use super::values::VALUES_MAX;
 use super::verify::Subject;
 use crate::app::{Access, AppProto, Field, Session, Transaction, registry};
 use crate::packet::{Direction, PacketOrigin, Transport};
-use crate::rules::{BufferId, Signature, TxWant};
+use crate::rules::{BufferId, Compare, NumberIndex, NumberTest, Signature, TxWant};
 
 /// Signatures that may wait on one direction of a transaction.
 const WAITING_MAX: usize = 1024;
@@ -622,19 +622,84 @@ fn tx_test(
             *proto == hand.proto && state.test(progress.into())
         }
         TxWant::Test(test) => test.test(hand.tx, hand.session, direction),
-        TxWant::Number(compare) => {
+        TxWant::Number(test) => {
             let Some(Field {
                 access: Access::Integer { value, .. },
+                progress,
                 ..
             }) = field
             else {
                 return false;
             };
-            (0..VALUES_MAX)
-                .map_while(|index| value(hand.tx, direction, index))
-                .any(|number| compare.test(number))
+            let here = hand.progress.get(direction.index()).copied().unwrap_or(0);
+            let beyond =
+                here > *progress || direction == hand.direction && here >= hand.complete_at;
+            numbers_satisfy(test, &|index| value(hand.tx, direction, index), beyond)
         }
     }
+}
+
+/// Whether the numbers of a field satisfy a test. `beyond`: no more will come.
+fn numbers_satisfy(test: &NumberTest, value: &dyn Fn(usize) -> Option<u64>, beyond: bool) -> bool {
+    let all = || (0..VALUES_MAX).map_while(value);
+    let (first, last) = if test.slice == (0, 0) {
+        (0, VALUES_MAX)
+    } else {
+        let len = all().count();
+        let end = if test.slice.1 > 0 {
+            Some(test.slice.1 as usize)
+        } else {
+            from_end(len, test.slice.1)
+        };
+        let start = if test.slice.0 >= 0 {
+            Some(test.slice.0 as usize)
+        } else {
+            from_end(len, test.slice.0)
+        };
+        match (start, end) {
+            (Some(start), Some(end)) if start < end && end <= len => (start, end),
+            _ => (0, 0),
+        }
+    };
+    let mut numbers = all().take(last).skip(first);
+    // A count may still grow: only "more than" can be said early.
+    let counted = |compare: Compare, n: usize| {
+        (beyond || matches!(compare, Compare::Greater(_) | Compare::GreaterOrEqual(_)))
+            && compare.test(n as u64)
+    };
+    match test.of {
+        NumberIndex::Any => numbers.any(|n| test.want.test(n)),
+        NumberIndex::OrAbsent => {
+            let mut some = false;
+            numbers.inspect(|_| some = true).any(|n| test.want.test(n)) || !some && beyond
+        }
+        NumberIndex::All => {
+            let mut some = false;
+            beyond && numbers.inspect(|_| some = true).all(|n| test.want.test(n)) && some
+        }
+        NumberIndex::AllOrAbsent => beyond && numbers.all(|n| test.want.test(n)),
+        NumberIndex::At { index, or_outside } => {
+            let len = all().take(last).skip(first).count();
+            let index = if index >= 0 {
+                Some(index as usize)
+            } else {
+                from_end(len, index)
+            };
+            match index.and_then(|index| numbers.nth(index)) {
+                Some(number) => test.want.test(number),
+                None => or_outside && beyond,
+            }
+        }
+        NumberIndex::Matches(compare) => {
+            counted(compare, numbers.filter(|n| test.want.test(*n)).count())
+        }
+        NumberIndex::Count(compare) => counted(compare, numbers.count()),
+    }
+}
+
+/// An index counted from the end; 0 is the end itself.
+fn from_end(len: usize, back: i32) -> Option<usize> {
+    len.checked_sub(back.unsigned_abs() as usize)
 }
 
 /// Contents without a buffer in a rule on transactions: the stream as it comes, or the datagram.

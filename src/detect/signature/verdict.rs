@@ -4,7 +4,7 @@ use super::flow_rules::FlowAction;
 use super::inspect::{Hit, HitPlace, Inspection, InspectorStats, Match};
 use super::{ALERTS_MAX, Engine};
 use crate::alert::Verdict;
-use crate::rules::{Action, FlowStateOption, SignatureKind};
+use crate::rules::{Action, ActionScope, FlowStateOption, SignatureKind};
 
 /// Turns the matches of a packet into hits, notes decisions for the flow, and says what becomes of the packet.
 pub(super) fn settle(
@@ -28,7 +28,10 @@ pub(super) fn settle(
         let Some(rule) = engine.rules().signatures.get(ranked.index as usize) else {
             continue;
         };
-        let whole_flow = applies_to_flow(ranked.kind, ranked.is_tx(), found.place);
+        let whole_flow = match rule.action_scope {
+            Some(scope) => scope == ActionScope::Flow,
+            None => applies_to_flow(ranked.kind, ranked.is_tx(), found.place),
+        };
         if rule.action == Action::Pass {
             if whole_flow && verdict == Verdict::Accept {
                 decide(input, FlowAction::Pass);
@@ -80,7 +83,11 @@ pub(super) fn settle(
 fn applies_to_flow(kind: SignatureKind, is_tx: bool, place: HitPlace) -> bool {
     is_tx
         || match kind {
-            SignatureKind::IpOnly | SignatureKind::Protocol | SignatureKind::Transaction => true,
+            SignatureKind::IpOnly
+            | SignatureKind::IpOnlyEveryPacket
+            | SignatureKind::ProtocolDetected
+            | SignatureKind::ProtocolPackets
+            | SignatureKind::Transaction => true,
             SignatureKind::PacketAndStream | SignatureKind::Stream => place != HitPlace::Packet,
             SignatureKind::DecodeEvent | SignatureKind::Packet => false,
         }

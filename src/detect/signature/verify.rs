@@ -546,3 +546,376 @@ fn dataset_holds(set: &Dataset, bytes: &[u8]) -> bool {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::program::ProgramBuilder;
+    use super::*;
+    use crate::rules::{Variables, load_text};
+
+    /// Inspects `buffer` with the options of a rule.
+    fn on(options: &str, subject: Subject<'_>) -> bool {
+        let rule = format!("alert udp any any -> any any ({options} sid:1;)");
+        let rules = load_text("test", &rule, &Variables::default());
+        assert!(rules.errors.is_empty(), "{options}: {:?}", rules.errors);
+        let groups = &rules.signatures[0].groups;
+        let is_base64 = |g: &&crate::rules::Group| {
+            matches!(
+                rules.buffers[usize::from(g.buffer.0)].source,
+                crate::rules::BufferSource::Base64
+            )
+        };
+        let base64 = groups.iter().find(is_base64).map(|g| g.tests.as_slice());
+        let mut builder = ProgramBuilder::default();
+        let program = builder.program(&groups[0].tests, base64);
+        let programs = builder.finish();
+        let mut verifier = Verifier::new(3000, 3500, 1500);
+        verifier.begin(rules.signatures[0].variables);
+        verifier.matches(&programs, program, subject)
+    }
+
+    fn yes(options: &str, buffer: &[u8]) {
+        assert!(
+            on(options, Subject::whole(buffer)),
+            "{options} on {buffer:?}"
+        );
+    }
+
+    fn no(options: &str, buffer: &[u8]) {
+        assert!(
+            !on(options, Subject::whole(buffer)),
+            "{options} on {buffer:?}"
+        );
+    }
+
+    #[test]
+    fn contents_are_found_anywhere_with_or_without_case() {
+        yes("content:\"bcd\";", b"abcde");
+        no("content:\"BCD\";", b"abcde");
+        yes("content:\"BCD\"; nocase;", b"abcde");
+        yes("content:\"|00 ff|\";", b"a\x00\xff");
+        yes("content:\"a\"; content:\"b\";", b"ba");
+        no("content:\"a\";", b"");
+    }
+
+    #[test]
+    fn offset_and_depth_bound_the_place() {
+        yes("content:\"abc\"; depth:3;", b"abcd");
+        no("content:\"abc\"; depth:3;", b".abc");
+        yes("content:\"abc\"; offset:1; depth:3;", b".abc");
+        no("content:\"abc\"; offset:1; depth:3;", b"..abc");
+        no("content:\"abc\"; offset:1;", b"abc");
+        yes("content:\"abc\"; startswith;", b"abcd");
+        no("content:\"abc\"; startswith;", b"xabc");
+        yes("content:\"abc\"; endswith;", b"abcabc");
+        no("content:\"abc\"; endswith;", b"abcx");
+        yes("content:\"abc\"; startswith; endswith;", b"abc");
+        no("content:\"abc\"; startswith; endswith;", b"abcabc");
+    }
+
+    #[test]
+    fn distance_and_within_count_from_the_last_match() {
+        yes("content:\"a\"; content:\"b\"; distance:1;", b"a.b");
+        no("content:\"a\"; content:\"b\"; distance:1;", b"ab");
+        yes("content:\"a\"; content:\"b\"; within:2;", b"a.b");
+        no("content:\"a\"; content:\"b\"; within:2;", b"a..b");
+        yes(
+            "content:\"a\"; content:\"b\"; distance:1; within:1;",
+            b"a.b",
+        );
+        no(
+            "content:\"a\"; content:\"b\"; distance:1; within:1;",
+            b"a..b",
+        );
+        yes(
+            "content:\"cd\"; content:\"ab\"; distance:-4; within:2;",
+            b"abcd",
+        );
+        yes(
+            "content:\"d\"; content:\"abc\"; distance:-10; within:9;",
+            b"abcd",
+        );
+    }
+
+    #[test]
+    fn a_failed_neighbour_makes_the_first_look_further() {
+        yes("content:\"a\"; content:\"b\"; within:1;", b"a a ab");
+        yes(
+            "content:\"a\"; content:\"b\"; distance:0; within:1; content:\"c\"; distance:0; within:1;",
+            b"ab abc",
+        );
+        yes(
+            "content:\"a\"; content:\"b\"; distance:0; content:\"c\"; within:1; distance:0;",
+            b"a b b bc",
+        );
+        no(
+            "content:\"a\"; content:\"b\"; within:1; content:\"z\"; within:1;",
+            &b"ab".repeat(50),
+        );
+        yes("content:\"a\"; byte_test:1,=,5,0,relative;", b"a\x01a\x05");
+        yes("content:\"a\"; isdataat:!2,relative;", b"a...a.");
+    }
+
+    #[test]
+    fn negations_need_absence_in_their_place() {
+        yes("content:!\"b\";", b"aaa");
+        no("content:!\"b\";", b"aba");
+        yes("content:\"a\"; content:!\"b\"; within:1;", b"a.b");
+        no("content:\"a\"; content:!\"b\"; within:1;", b"ab");
+        yes("content:\"a\"; content:!\"b\"; within:1;", b"ab ac");
+        yes("content:!\"GET\"; depth:3;", b"POST GET");
+        no("content:!\"GET\"; depth:3;", b"GET");
+        yes("content:\"a\"; content:!\"b\"; distance:5;", b"ab");
+        yes("content:!\"abc\"; endswith;", b"abcd");
+    }
+
+    #[test]
+    fn isdataat_looks_for_bytes() {
+        yes("content:\"a\"; isdataat:2,relative;", b"a..");
+        no("content:\"a\"; isdataat:2,relative;", b"a.");
+        yes("content:\"a\"; isdataat:3;", b"a...");
+        no("content:\"a\"; isdataat:3;", b"a..");
+        yes("content:\"a\"; isdataat:!3;", b"a..");
+        no("content:\"a\"; isdataat:!2;", b"a..");
+    }
+
+    #[test]
+    fn numbers_are_tested_in_their_format() {
+        yes(
+            "content:\"a\"; byte_test:2,=,0x0102,0,relative;",
+            b"a\x01\x02",
+        );
+        yes(
+            "content:\"a\"; byte_test:2,=,0x0201,0,relative,little;",
+            b"a\x01\x02",
+        );
+        yes(
+            "content:\"a\"; byte_test:3,>,100,0,relative,string,dec;",
+            b"a101",
+        );
+        no(
+            "content:\"a\"; byte_test:3,>,100,0,relative,string,dec;",
+            b"a099",
+        );
+        yes(
+            "content:\"a\"; byte_test:4,=,255,0,relative,string,hex;",
+            b"a0xff",
+        );
+        no("content:\"a\"; byte_test:2,=,1,0,relative;", b"a\x01");
+        yes("content:\"a\"; byte_test:1,!&,0x80,0,relative;", b"a\x7f");
+        yes(
+            "content:\"a\"; byte_test:1,=,3,0,relative,bitmask 0xf0;",
+            b"a\x35",
+        );
+    }
+
+    #[test]
+    fn jumps_move_the_cursor() {
+        yes("byte_jump:1,0; content:\"x\"; within:1;", b"\x02..x");
+        no("byte_jump:1,0; content:\"x\"; within:1;", b"\x01..x");
+        yes(
+            "byte_jump:1,0,multiplier 2; content:\"x\"; within:1;",
+            b"\x01..x",
+        );
+        yes(
+            "byte_jump:1,0,align; content:\"x\"; within:1;",
+            b"\x01....x",
+        );
+        yes(
+            "byte_jump:1,0,from_beginning; content:\"x\"; within:1;",
+            b"\x02.x",
+        );
+        yes(
+            "byte_jump:1,0,from_end,post_offset -2; content:\"x\"; within:1;",
+            b"\x00..x.",
+        );
+        no("byte_jump:1,0; content:!\"x\"; within:1;", b"\x09..");
+    }
+
+    #[test]
+    fn extracted_variables_are_used_later() {
+        yes(
+            "byte_extract:1,0,n; content:\"x\"; offset:n; depth:1;",
+            b"\x02.x",
+        );
+        no(
+            "byte_extract:1,0,n; content:\"x\"; offset:n; depth:1;",
+            b"\x01.x",
+        );
+        yes(
+            "byte_extract:1,0,n; content:\"x\"; distance:n; within:1;",
+            b"\x02..x",
+        );
+        yes("byte_extract:1,0,n; byte_test:1,=,n,1;", b"\x07\x07");
+        no("byte_extract:1,0,n; byte_test:1,=,n,1;", b"\x07\x08");
+        yes(
+            "byte_math:bytes 1,offset 0,oper +,rvalue 1,result n; byte_test:1,=,n,1;",
+            b"\x07\x08",
+        );
+        yes("byte_extract:1,0,n; isdataat:!n,relative;", b"\x04...");
+    }
+
+    #[test]
+    fn expressions_count_from_the_last_match_when_asked() {
+        yes("content:\"a\"; pcre:\"/b+c/\";", b"bbca");
+        yes("content:\"a\"; pcre:\"/^b+c/R\";", b"abbc");
+        no("content:\"a\"; pcre:\"/^b+c/R\";", b"a.bbc");
+        yes("content:\"a\"; pcre:\"/^b/R\";", b"a.ab");
+        yes("content:\"a\"; pcre:!\"/b/\";", b"a");
+        no("content:\"a\"; pcre:!\"/b/\";", b"ab");
+        yes(
+            "pcre:\"/a./\"; content:\"c\"; distance:0; within:1;",
+            b"ab abc",
+        );
+        yes("content:\"A\"; nocase; pcre:\"/b\\x2fc/i\";", b"aB/C");
+    }
+
+    #[test]
+    fn base64_is_inspected_where_it_is_decoded() {
+        yes(
+            "content:\"k=\"; base64_decode:relative; base64_data; content:\"foo\";",
+            b"k=Zm9vYmFy",
+        );
+        no(
+            "content:\"k=\"; base64_decode:relative; base64_data; content:\"baz\";",
+            b"k=Zm9vYmFy",
+        );
+        yes(
+            "base64_decode:bytes 4,offset 1; base64_data; content:\"foo\"; endswith;",
+            b".Zm9vYmFy",
+        );
+        no(
+            "base64_decode:offset 99; base64_data; content:\"foo\";",
+            b"Zm9v",
+        );
+    }
+
+    #[test]
+    fn sizes_of_growing_buffers_are_not_final() {
+        assert_eq!(buffer_size(Compare::Equal(3), 3, false), Answer::Match);
+        assert_eq!(buffer_size(Compare::Equal(3), 2, false), Answer::NoMatch);
+        assert_eq!(buffer_size(Compare::Equal(3), 2, true), Answer::Never);
+        assert_eq!(buffer_size(Compare::Less(3), 3, false), Answer::Never);
+        assert_eq!(buffer_size(Compare::Greater(3), 3, false), Answer::NoMatch);
+    }
+
+    #[test]
+    fn a_piece_counts_from_the_whole() {
+        let piece = |offset| Subject {
+            offset,
+            ..Subject::whole(b"..abc")
+        };
+        assert!(on("content:\"abc\"; depth:105;", piece(100)));
+        assert!(!on("content:\"abc\"; depth:100;", piece(100)));
+        assert!(!on("content:\"abc\"; depth:104;", piece(100)));
+    }
+
+    #[test]
+    fn entropy_and_asn1() {
+        let random: Vec<u8> = (0..=255).collect();
+        yes("content:\"|00|\"; entropy:value > 7.9;", &random);
+        no("content:\"a\"; entropy:value > 1;", b"aaaa");
+        yes("asn1:oversize_length 10;", b"\x30\x84\x00\x00\x01\x00");
+        no("asn1:oversize_length 10000;", b"\x30\x82\x01\x00");
+    }
+
+    #[test]
+    fn the_worst_case_ends_at_the_limit() {
+        let buffer = b"a".repeat(10_000);
+        let chain = "content:\"a\"; ".to_owned()
+            + &"content:\"a\"; within:100; ".repeat(6)
+            + "content:\"b\"; within:9;";
+        no(&chain, &buffer);
+        let nocase = format!("content:\"{}b\"; nocase;", "a".repeat(200));
+        no(&nocase, &buffer);
+    }
+
+    /// A content of the property test: bytes, and how it is placed.
+    #[derive(Clone, Debug)]
+    struct Part {
+        bytes: Vec<u8>,
+        place: Place,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Place {
+        Anywhere,
+        Absolute(usize, usize),
+        Relative(i64, usize),
+    }
+
+    fn part() -> impl Strategy<Value = Part> {
+        let bytes = prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'c']), 1..3);
+        let place = prop_oneof![
+            Just(Place::Anywhere),
+            (0usize..6, 0usize..6).prop_map(|(offset, extra)| Place::Absolute(offset, extra)),
+            (-3i64..4, 0usize..4).prop_map(|(distance, extra)| Place::Relative(distance, extra)),
+        ];
+        (bytes, place).prop_map(|(bytes, place)| Part { bytes, place })
+    }
+
+    fn text(parts: &[Part]) -> String {
+        parts
+            .iter()
+            .enumerate()
+            .fold(String::new(), |mut rule, (i, part)| {
+                let bytes = String::from_utf8(part.bytes.clone()).unwrap();
+                rule += &format!("content:\"{bytes}\"; ");
+                rule += &match part.place {
+                    Place::Absolute(offset, extra) => {
+                        format!("offset:{offset}; depth:{}; ", part.bytes.len() + extra)
+                    }
+                    Place::Relative(distance, extra) if i > 0 => {
+                        format!("distance:{distance}; within:{}; ", part.bytes.len() + extra)
+                    }
+                    _ => String::new(),
+                };
+                rule
+            })
+    }
+
+    /// All ends at which the parts can match, tried one by one: what a rule means, without any cleverness.
+    fn naive(parts: &[Part], first: bool, cursor: usize, buffer: &[u8]) -> bool {
+        let Some((part, rest)) = parts.split_first() else {
+            return true;
+        };
+        let len = part.bytes.len();
+        (0..(buffer.len() + 1).saturating_sub(len)).any(|at| {
+            let end = at + len;
+            let placed = match part.place {
+                Place::Absolute(offset, extra) => at >= offset && end <= offset + len + extra,
+                Place::Relative(distance, extra) if !first => {
+                    let start = (cursor as i64 + distance).max(0);
+                    let stop = cursor as i64 + distance + (len + extra) as i64;
+                    at as i64 >= start && (stop < 0 || end as i64 <= stop)
+                }
+                _ => true,
+            };
+            placed && buffer[at..end] == part.bytes[..] && naive(rest, false, end, buffer)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(600))]
+
+        /// Chains whose every link but the first is relative mean what the naive matcher says. (A content that stands
+        /// alone inside a chain is final in the reference: only its first occurrence counts for what is relative to it
+        /// through `within`, so such chains are compared from the last free content on.)
+        #[test]
+        fn relative_chains_agree_with_the_naive_matcher(
+            mut parts in prop::collection::vec(part(), 1..4),
+            buffer in prop::collection::vec(prop::sample::select(vec![b'a', b'b', b'c', b'.']), 0..24),
+        ) {
+            for part in parts.iter_mut().skip(1) {
+                if !matches!(part.place, Place::Relative(..)) {
+                    part.place = Place::Relative(0, 1);
+                }
+            }
+            let expected = naive(&parts, true, 0, &buffer);
+            let rule = text(&parts);
+            prop_assert_eq!(on(&rule, Subject::whole(&buffer)), expected, "{} on {:?}", rule, String::from_utf8_lossy(&buffer));
+        }
+    }
+}

@@ -9,6 +9,7 @@
 mod cases;
 mod house;
 mod malformed;
+mod syslog;
 mod workers;
 
 use std::path::{Path, PathBuf};

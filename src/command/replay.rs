@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sekisho::alert::Level;
@@ -13,8 +14,10 @@ use sekisho::config::Config;
 use sekisho::decode::{ChecksumMode, DecodeSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
-use sekisho::pipeline::{ReplayOptions, ReplaySummary, ReportStage, WorkerSettings, replay};
+use sekisho::pipeline::{ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, replay};
 use sekisho::sink::console::Console;
+use sekisho::sink::delivery::{Delivery, Spool};
+use sekisho::sink::syslog::{Messages, Target, Transport};
 use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
 use sekisho::stream::{ExceptionPolicy, StreamSettings};
 
@@ -100,7 +103,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }));
     let eve = EveFile::create(&config.log_dir, config.eve)
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
-    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve), Box::new(Shared(Arc::clone(&console)))];
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve), Box::new(Shared(Arc::clone(&console)))];
+    sinks.extend(syslog(&config)?);
     let mut report = ReportStage::new(
         Arc::clone(&rules),
         (config.grade.clone(), &config.anomaly, config.eve),
@@ -199,6 +203,26 @@ fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
         decode,
         worker,
     }
+}
+
+/// The syslog output, when there is one.
+fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
+    let settings = &config.syslog;
+    if settings.target.is_empty() {
+        return Ok(None);
+    }
+    let target = Target::parse(&settings.target).map_err(anyhow::Error::msg)?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let messages = Messages::new(target.format(), host.trim(), std::process::id());
+    let folder = settings.spool_dir.as_ref().unwrap_or(&config.log_dir);
+    std::fs::create_dir_all(folder).with_context(|| format!("spool folder {}", folder.display()))?;
+    let path = folder.join("syslog.spool");
+    let spool = Spool::open(&path, settings.spool_bytes).with_context(|| format!("spool {}", path.display()))?;
+    let transport = Transport::new(target, &settings.tls).context("syslog")?;
+    let level = settings.level.unwrap_or(Level::Yellow);
+    let drain = Duration::from_millis(settings.drain_ms);
+    let delivery = Delivery::new(Box::new(transport), spool);
+    Ok(Some(Box::new(SyslogOutlet::start(messages, level, delivery, drain))))
 }
 
 fn progress_bar() -> Option<indicatif::ProgressBar> {

@@ -17,6 +17,7 @@ use crate::detect::anomaly::AnomalySettings;
 use crate::grade::GradeSettings;
 use crate::rules::Variables;
 use crate::sink::eve::EveSettings;
+use crate::sink::syslog::SyslogSettings;
 
 pub use keys::{KEYS, Key};
 
@@ -59,6 +60,8 @@ pub struct Config {
     pub limits: Limits,
     /// EVE output.
     pub eve: EveSettings,
+    /// Syslog output.
+    pub syslog: SyslogSettings,
     /// Behavioural detectors.
     pub anomaly: AnomalySettings,
     /// Grading and segments.
@@ -88,6 +91,7 @@ impl Default for Config {
             tls_encryption_handling: "track-only".to_owned(),
             limits: Limits::default(),
             eve: EveSettings::default(),
+            syslog: SyslogSettings { spool_bytes: 64 << 20, drain_ms: 2_000, ..SyslogSettings::default() },
             anomaly: AnomalySettings::default(),
             grade: GradeSettings::default(),
             origins: BTreeMap::new(),

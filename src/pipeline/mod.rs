@@ -10,11 +10,13 @@
 
 mod feeder;
 mod host_records;
+mod outlet;
 mod replay;
 mod report;
 mod signature_worker;
 
 pub use feeder::{Feeder, FeederStats};
+pub use outlet::SyslogOutlet;
 pub use replay::{ReplayOptions, ReplaySummary, replay};
 pub use report::{ReportStage, Said};
 pub use signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};

@@ -3,9 +3,11 @@
 //! A sink never loses anything silently: what it could not deliver it counts, and says at the end.
 
 pub mod console;
+pub mod delivery;
 pub mod eve;
 mod eve_file;
 mod expect;
+pub mod syslog;
 
 pub use eve_file::EveFile;
 pub use expect::Expectations;

@@ -17,16 +17,23 @@ impl Drop for Rsyslog {
 }
 
 fn installed() -> bool {
-    let found = Path::new("/usr/sbin/rsyslogd").exists() && Command::new("openssl").arg("version").output().is_ok();
+    let found = Path::new("/usr/sbin/rsyslogd").exists()
+        && Command::new("openssl").arg("version").output().is_ok();
     if !found {
-        eprintln!("skipped: no rsyslogd here (Debian: apt-get install rsyslog rsyslog-gnutls openssl); .ci/test installs it");
+        eprintln!(
+            "skipped: no rsyslogd here (Debian: apt-get install rsyslog rsyslog-gnutls openssl); .ci/test installs it"
+        );
     }
     found
 }
 
 /// A port that is free now.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn start(folder: &Path, inputs: &str) -> Rsyslog {
@@ -38,7 +45,13 @@ fn start(folder: &Path, inputs: &str) -> Rsyslog {
     let path = folder.join("rsyslog.conf");
     std::fs::write(&path, format!("global(maxMessageSize=\"64k\")\n{config}")).unwrap();
     let child = Command::new("/usr/sbin/rsyslogd")
-        .args(["-n", "-f", path.to_str().unwrap(), "-i", folder.join("pid").to_str().unwrap()])
+        .args([
+            "-n",
+            "-f",
+            path.to_str().unwrap(),
+            "-i",
+            folder.join("pid").to_str().unwrap(),
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -58,27 +71,60 @@ fn wait(what: &str, mut ready: impl FnMut() -> bool) {
 /// Replays a capture with alerts into a target; the messages that arrived.
 fn send(folder: &Path, sets: &[String]) -> Vec<String> {
     let log = folder.join("log");
-    let mut arguments = vec!["replay".to_owned(), "-l".to_owned(), log.display().to_string()];
+    let mut arguments = vec![
+        "replay".to_owned(),
+        "-l".to_owned(),
+        log.display().to_string(),
+    ];
     for set in sets {
         arguments.extend(["--set".to_owned(), set.clone()]);
     }
-    arguments.push(root().join("pcaps/webattack_sqli/traffic.pcap").display().to_string());
+    arguments.push(
+        root()
+            .join("pcaps/webattack_sqli/traffic.pcap")
+            .display()
+            .to_string(),
+    );
     let output = sekisho(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let eve = std::fs::read_to_string(log.join("eve.json")).unwrap();
-    let level = |l: &str| ["YELLOW", "ORANGE", "RED"].iter().any(|w| l.contains(&format!("\"level\":\"{w}\"")));
-    let wanted = eve.lines().filter(|l| l.contains("\"event_type\":\"alert\"") && level(l)).count();
+    let level = |l: &str| {
+        ["YELLOW", "ORANGE", "RED"]
+            .iter()
+            .any(|w| l.contains(&format!("\"level\":\"{w}\"")))
+    };
+    let wanted = eve
+        .lines()
+        .filter(|l| l.contains("\"event_type\":\"alert\"") && level(l))
+        .count();
     assert!(wanted > 0, "the capture has no alerts");
     let got = || std::fs::read_to_string(folder.join("got")).unwrap_or_default();
-    wait("the messages", || got().lines().filter(|l| l.contains("{\"timestamp\"")).count() >= wanted);
-    got().lines().filter(|l| l.contains("{\"timestamp\"")).map(str::to_owned).collect()
+    wait("the messages", || {
+        got()
+            .lines()
+            .filter(|l| l.contains("{\"timestamp\""))
+            .count()
+            >= wanted
+    });
+    got()
+        .lines()
+        .filter(|l| l.contains("{\"timestamp\""))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Each message is the alert's JSON, whole.
 fn check(messages: &[String]) {
     for message in messages {
-        let json = message.get(message.find("{\"timestamp\"").unwrap()..).unwrap();
-        let value: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {message}"));
+        let json = message
+            .get(message.find("{\"timestamp\"").unwrap()..)
+            .unwrap();
+        let value: serde_json::Value =
+            serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {message}"));
         assert_eq!(value["event_type"], "alert");
         assert!(message.is_ascii());
     }
@@ -90,20 +136,44 @@ fn alerts_arrive_over_udp_tcp_and_the_local_socket() {
         return;
     }
     let (udp, tcp) = (free_port(), free_port());
-    for (kind, target) in [("udp", format!("udp://127.0.0.1:{udp}")), ("tcp", format!("tcp://127.0.0.1:{tcp}")), ("unix", String::new())] {
+    for (kind, target) in [
+        ("udp", format!("udp://127.0.0.1:{udp}")),
+        ("tcp", format!("tcp://127.0.0.1:{tcp}")),
+        ("unix", String::new()),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("log.sock");
-        let target = if kind == "unix" { format!("unix://{}", socket.display()) } else { target };
+        let target = if kind == "unix" {
+            format!("unix://{}", socket.display())
+        } else {
+            target
+        };
         let inputs = match kind {
-            "udp" => format!("module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{udp}\")"),
-            "tcp" => format!("module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{tcp}\")"),
-            _ => format!("module(load=\"imuxsock\" SysSock.Use=\"off\")\ninput(type=\"imuxsock\" Socket=\"{}\")", socket.display()),
+            "udp" => format!(
+                "module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{udp}\")"
+            ),
+            "tcp" => format!(
+                "module(load=\"imtcp\")\ninput(type=\"imtcp\" address=\"127.0.0.1\" port=\"{tcp}\")"
+            ),
+            _ => format!(
+                "module(load=\"imuxsock\" SysSock.Use=\"off\")\ninput(type=\"imuxsock\" Socket=\"{}\")",
+                socket.display()
+            ),
         };
         let _rsyslog = start(folder.path(), &inputs);
         match kind {
-            "tcp" => wait("rsyslog", || std::net::TcpStream::connect(("127.0.0.1", tcp)).is_ok()),
-            "udp" => wait("rsyslog", || std::net::UdpSocket::bind(("127.0.0.1", udp)).is_err()),
-            _ => wait("rsyslog", || std::os::unix::net::UnixDatagram::unbound().unwrap().connect(&socket).is_ok()),
+            "tcp" => wait("rsyslog", || {
+                std::net::TcpStream::connect(("127.0.0.1", tcp)).is_ok()
+            }),
+            "udp" => wait("rsyslog", || {
+                std::net::UdpSocket::bind(("127.0.0.1", udp)).is_err()
+            }),
+            _ => wait("rsyslog", || {
+                std::os::unix::net::UnixDatagram::unbound()
+                    .unwrap()
+                    .connect(&socket)
+                    .is_ok()
+            }),
         }
         check(&send(folder.path(), &[format!("syslog.target={target}")]));
     }
@@ -118,31 +188,108 @@ fn alerts_arrive_over_tls_and_a_wrong_name_is_refused() {
     let at = |name: &str| folder.path().join(name).display().to_string();
     let openssl = |arguments: &[&str]| {
         let output = Command::new("openssl").args(arguments).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
-    openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", &at("ca.key"), "-out", &at("ca.pem"), "-subj", "/CN=test authority", "-days", "2"]);
-    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-keyout", &at("server.key"), "-out", &at("server.csr"), "-subj", "/CN=collector.test"]);
-    std::fs::write(folder.path().join("ext"), "subjectAltName=DNS:collector.test\n").unwrap();
-    openssl(&["x509", "-req", "-in", &at("server.csr"), "-CA", &at("ca.pem"), "-CAkey", &at("ca.key"), "-CAcreateserial", "-out", &at("server.pem"), "-days", "2", "-extfile", &at("ext")]);
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        &at("ca.key"),
+        "-out",
+        &at("ca.pem"),
+        "-subj",
+        "/CN=test authority",
+        "-days",
+        "2",
+    ]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        &at("server.key"),
+        "-out",
+        &at("server.csr"),
+        "-subj",
+        "/CN=collector.test",
+    ]);
+    std::fs::write(
+        folder.path().join("ext"),
+        "subjectAltName=DNS:collector.test\n",
+    )
+    .unwrap();
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &at("server.csr"),
+        "-CA",
+        &at("ca.pem"),
+        "-CAkey",
+        &at("ca.key"),
+        "-CAcreateserial",
+        "-out",
+        &at("server.pem"),
+        "-days",
+        "2",
+        "-extfile",
+        &at("ext"),
+    ]);
     let port = free_port();
     let inputs = format!(
         "global(DefaultNetstreamDriverCAFile=\"{}\" DefaultNetstreamDriverCertFile=\"{}\" DefaultNetstreamDriverKeyFile=\"{}\")\n\
          module(load=\"imtcp\" StreamDriver.Name=\"gtls\" StreamDriver.Mode=\"1\" StreamDriver.AuthMode=\"anon\")\n\
          input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\")",
-        at("ca.pem"), at("server.pem"), at("server.key")
+        at("ca.pem"),
+        at("server.pem"),
+        at("server.key")
     );
     let _rsyslog = start(folder.path(), &inputs);
-    wait("rsyslog", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    wait("rsyslog", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
     let target = format!("syslog.target=tls://127.0.0.1:{port}");
     let authority = format!("syslog.ca-file={}", at("ca.pem"));
-    check(&send(folder.path(), &[target.clone(), authority.clone(), "syslog.server-name=collector.test".to_owned()]));
+    check(&send(
+        folder.path(),
+        &[
+            target.clone(),
+            authority.clone(),
+            "syslog.server-name=collector.test".to_owned(),
+        ],
+    ));
 
     let log = at("refused");
-    let capture = root().join("pcaps/webattack_sqli/traffic.pcap").display().to_string();
-    let sets = ["--set", &target, "--set", &authority, "--set", "syslog.server-name=other.test", "--set", "syslog.drain-ms=0"];
+    let capture = root()
+        .join("pcaps/webattack_sqli/traffic.pcap")
+        .display()
+        .to_string();
+    let sets = [
+        "--set",
+        &target,
+        "--set",
+        &authority,
+        "--set",
+        "syslog.server-name=other.test",
+        "--set",
+        "syslog.drain-ms=0",
+    ];
     let output = sekisho(&[&["replay", "-l", &log][..], &sets, &[&capture]].concat());
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("syslog.spool"), "{said}");
-    assert!(std::fs::metadata(Path::new(&log).join("syslog.spool")).unwrap().len() > 0);
+    assert!(
+        std::fs::metadata(Path::new(&log).join("syslog.spool"))
+            .unwrap()
+            .len()
+            > 0
+    );
 }

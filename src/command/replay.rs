@@ -14,7 +14,9 @@ use sekisho::config::Config;
 use sekisho::decode::{ChecksumMode, DecodeSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
-use sekisho::pipeline::{ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, replay};
+use sekisho::pipeline::{
+    ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, replay,
+};
 use sekisho::sink::console::Console;
 use sekisho::sink::delivery::{Delivery, Spool};
 use sekisho::sink::syslog::{Messages, Target, Transport};
@@ -215,14 +217,18 @@ fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let messages = Messages::new(target.format(), host.trim(), std::process::id());
     let folder = settings.spool_dir.as_ref().unwrap_or(&config.log_dir);
-    std::fs::create_dir_all(folder).with_context(|| format!("spool folder {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("spool folder {}", folder.display()))?;
     let path = folder.join("syslog.spool");
-    let spool = Spool::open(&path, settings.spool_bytes).with_context(|| format!("spool {}", path.display()))?;
+    let spool = Spool::open(&path, settings.spool_bytes)
+        .with_context(|| format!("spool {}", path.display()))?;
     let transport = Transport::new(target, &settings.tls).context("syslog")?;
     let level = settings.level.unwrap_or(Level::Yellow);
     let drain = Duration::from_millis(settings.drain_ms);
     let delivery = Delivery::new(Box::new(transport), spool);
-    Ok(Some(Box::new(SyslogOutlet::start(messages, level, delivery, drain))))
+    Ok(Some(Box::new(SyslogOutlet::start(
+        messages, level, delivery, drain,
+    ))))
 }
 
 fn progress_bar() -> Option<indicatif::ProgressBar> {

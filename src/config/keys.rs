@@ -185,15 +185,60 @@ pub static KEYS: &[Key] = &[
         eve.payload_bytes,
         count
     ),
-    key!("syslog.target", "udp://host:port, tcp://..., tls://... or unix:///dev/log; empty: off", syslog.target, target),
-    key!("syslog.level", "alerts below this level are not sent; default YELLOW", syslog.level, level),
-    key!("syslog.ca-file", "PEM file of the authority that vouches for the receiver (TLS)", syslog.tls.authority, some_path),
-    key!("syslog.cert-file", "PEM file of our own certificate (TLS)", syslog.tls.certificate, some_path),
-    key!("syslog.key-file", "PEM file of its key (TLS)", syslog.tls.key, some_path),
-    key!("syslog.server-name", "name the receiver's certificate must have; default: the host of the target", syslog.tls.server_name, some_text),
-    key!("syslog.spool-dir", "folder of undelivered alerts; default: the log folder", syslog.spool_dir, some_path),
-    key!("syslog.spool-bytes", "bytes of undelivered alerts kept on disk", syslog.spool_bytes, size),
-    key!("syslog.drain-ms", "milliseconds to wait at the end for what is not delivered", syslog.drain_ms, size),
+    key!(
+        "syslog.target",
+        "udp://host:port, tcp://..., tls://... or unix:///dev/log; empty: off",
+        syslog.target,
+        target
+    ),
+    key!(
+        "syslog.level",
+        "alerts below this level are not sent; default YELLOW",
+        syslog.level,
+        level
+    ),
+    key!(
+        "syslog.ca-file",
+        "PEM file of the authority that vouches for the receiver (TLS)",
+        syslog.tls.authority,
+        some_path
+    ),
+    key!(
+        "syslog.cert-file",
+        "PEM file of our own certificate (TLS)",
+        syslog.tls.certificate,
+        some_path
+    ),
+    key!(
+        "syslog.key-file",
+        "PEM file of its key (TLS)",
+        syslog.tls.key,
+        some_path
+    ),
+    key!(
+        "syslog.server-name",
+        "name the receiver's certificate must have; default: the host of the target",
+        syslog.tls.server_name,
+        some_text
+    ),
+    key!(
+        "syslog.spool-dir",
+        "folder of undelivered alerts; default: the log folder",
+        syslog.spool_dir,
+        some_path
+    ),
+    key!(
+        "syslog.spool-bytes",
+        "bytes of undelivered alerts kept on disk",
+        syslog.spool_bytes,
+        size
+    ),
+    key!(
+        "syslog.drain-ms",
+        "milliseconds to wait at the end for what is not delivered",
+        syslog.drain_ms,
+        size
+    ),
     key!(
         "grade.outcome-wait-ms",
         "milliseconds of packet time an alert waits for the answer to what it is about",
@@ -382,5 +427,7 @@ fn target(value: &Value) -> Result<String, String> {
 
 fn level(value: &Value) -> Result<Option<Level>, String> {
     let name = text(value)?;
-    Level::from_name(&name).map(Some).ok_or_else(|| format!("wants GREEN, YELLOW, ORANGE or RED, not '{name}'"))
+    Level::from_name(&name)
+        .map(Some)
+        .ok_or_else(|| format!("wants GREEN, YELLOW, ORANGE or RED, not '{name}'"))
 }

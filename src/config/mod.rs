@@ -91,7 +91,11 @@ impl Default for Config {
             tls_encryption_handling: "track-only".to_owned(),
             limits: Limits::default(),
             eve: EveSettings::default(),
-            syslog: SyslogSettings { spool_bytes: 64 << 20, drain_ms: 2_000, ..SyslogSettings::default() },
+            syslog: SyslogSettings {
+                spool_bytes: 64 << 20,
+                drain_ms: 2_000,
+                ..SyslogSettings::default()
+            },
             anomaly: AnomalySettings::default(),
             grade: GradeSettings::default(),
             origins: BTreeMap::new(),

@@ -27,7 +27,12 @@ pub struct SyslogOutlet {
 
 impl SyslogOutlet {
     /// Starts the thread. At the end, what is not delivered is tried again for `drain`.
-    pub fn start(messages: Messages, level: Level, mut delivery: Delivery, drain: Duration) -> Self {
+    pub fn start(
+        messages: Messages,
+        level: Level,
+        mut delivery: Delivery,
+        drain: Duration,
+    ) -> Self {
         let (sender, mut receiver) = ring::<Vec<u8>>(QUEUE);
         let thread = std::thread::spawn(move || {
             while let Some(message) = receiver.receive() {
@@ -39,13 +44,20 @@ impl SyslogOutlet {
             }
             delivery.finish()
         });
-        Self { messages, level, queue: Some(sender), thread: Some(thread) }
+        Self {
+            messages,
+            level,
+            queue: Some(sender),
+            thread: Some(thread),
+        }
     }
 }
 
 impl Sink for SyslogOutlet {
     fn event(&mut self, event: &Event<'_>) {
-        let (Event::Alert(alert), Some(queue)) = (event, &mut self.queue) else { return };
+        let (Event::Alert(alert), Some(queue)) = (event, &mut self.queue) else {
+            return;
+        };
         if alert.level >= self.level {
             let _ = queue.send(self.messages.alert(alert));
         }
@@ -58,9 +70,11 @@ impl Sink for SyslogOutlet {
         match self.thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(error),
-            Some(Err(_)) => {
-                Err(SinkError { sink: "syslog".to_owned(), lost: 0, error: std::io::Error::other("its thread failed") })
-            }
+            Some(Err(_)) => Err(SinkError {
+                sink: "syslog".to_owned(),
+                lost: 0,
+                error: std::io::Error::other("its thread failed"),
+            }),
         }
     }
 }

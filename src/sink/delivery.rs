@@ -41,8 +41,19 @@ pub struct Spool {
 impl Spool {
     /// Opens the spool, with what an earlier run left in it. A broken tail (a crash in mid-write) is cut off.
     pub fn open(path: &Path, bytes_max: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut spool = Self { path: path.to_owned(), file, read_at: 0, len: 0, bytes_max };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        let mut spool = Self {
+            path: path.to_owned(),
+            file,
+            read_at: 0,
+            len: 0,
+            bytes_max,
+        };
         let size = spool.file.metadata()?.len();
         while let Some(next) = spool.record_end(spool.len, size)? {
             spool.len = next;
@@ -140,7 +151,12 @@ impl std::fmt::Debug for Delivery {
 impl Delivery {
     /// To a receiver, over a spool.
     pub fn new(to: Box<dyn Deliver>, spool: Spool) -> Self {
-        Self { to, spool, lost: 0, error: None }
+        Self {
+            to,
+            spool,
+            lost: 0,
+            error: None,
+        }
     }
 
     /// Delivers a message, or spools it behind what is already waiting.
@@ -191,9 +207,21 @@ impl Delivery {
         if done && self.lost == 0 {
             return Ok(());
         }
-        let waiting = if self.spool.is_empty() { String::new() } else { format!(", undelivered alerts wait in {}", self.spool.path.display()) };
-        let error = self.error.take().or(kept.err()).unwrap_or_else(|| io::Error::other("spool is full"));
-        Err(SinkError { sink: format!("{}{waiting}", self.to.name()), lost: self.lost, error })
+        let waiting = if self.spool.is_empty() {
+            String::new()
+        } else {
+            format!(", undelivered alerts wait in {}", self.spool.path.display())
+        };
+        let error = self
+            .error
+            .take()
+            .or(kept.err())
+            .unwrap_or_else(|| io::Error::other("spool is full"));
+        Err(SinkError {
+            sink: format!("{}{waiting}", self.to.name()),
+            lost: self.lost,
+            error,
+        })
     }
 }
 
@@ -228,7 +256,8 @@ mod tests {
         let path = folder.path().join("x.spool");
         let fickle = Fickle::default();
         let (up, got) = (Arc::clone(&fickle.up), Arc::clone(&fickle.got));
-        let mut delivery = Delivery::new(Box::new(fickle), Spool::open(&path, 1000).expect("spool"));
+        let mut delivery =
+            Delivery::new(Box::new(fickle), Spool::open(&path, 1000).expect("spool"));
         *up.lock().expect("lock") = true;
         delivery.message(b"1");
         *up.lock().expect("lock") = false;
@@ -237,7 +266,10 @@ mod tests {
         let error = delivery.finish().expect_err("down");
         assert_eq!(error.lost, 0);
         assert!(error.to_string().contains("x.spool"), "{error}");
-        let again = Fickle { up: Arc::clone(&up), got: Arc::clone(&got) };
+        let again = Fickle {
+            up: Arc::clone(&up),
+            got: Arc::clone(&got),
+        };
         *up.lock().expect("lock") = true;
         let mut delivery = Delivery::new(Box::new(again), Spool::open(&path, 1000).expect("spool"));
         delivery.message(b"4");
@@ -250,7 +282,10 @@ mod tests {
     fn a_full_spool_counts_what_it_drops_and_a_broken_tail_is_cut() {
         let folder = tempfile::tempdir().expect("temp");
         let path = folder.path().join("x.spool");
-        let mut delivery = Delivery::new(Box::new(Fickle::default()), Spool::open(&path, 20).expect("spool"));
+        let mut delivery = Delivery::new(
+            Box::new(Fickle::default()),
+            Spool::open(&path, 20).expect("spool"),
+        );
         for _ in 0..5 {
             delivery.message(b"123456");
         }
@@ -259,7 +294,10 @@ mod tests {
         bytes.extend_from_slice(&[0, 0, 1]);
         std::fs::write(&path, bytes).expect("write");
         let mut spool = Spool::open(&path, 100).expect("spool");
-        assert_eq!(spool.front().expect("front").as_deref(), Some(&b"123456"[..]));
+        assert_eq!(
+            spool.front().expect("front").as_deref(),
+            Some(&b"123456"[..])
+        );
         assert_eq!(std::fs::metadata(&path).expect("file").len(), 20);
     }
 }

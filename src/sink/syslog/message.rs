@@ -40,15 +40,34 @@ pub struct Messages {
 impl Messages {
     /// For a host name (made printable, at most 255 characters).
     pub fn new(format: Format, host: &str, process: u32) -> Self {
-        let host: String = host.chars().filter(|c| c.is_ascii_graphic()).take(255).collect();
-        let host = if host.is_empty() { "-".to_owned() } else { host };
-        Self { format, host, process, eve: EveSettings::default(), sequence: 0, json: Vec::new() }
+        let host: String = host
+            .chars()
+            .filter(|c| c.is_ascii_graphic())
+            .take(255)
+            .collect();
+        let host = if host.is_empty() {
+            "-".to_owned()
+        } else {
+            host
+        };
+        Self {
+            format,
+            host,
+            process,
+            eve: EveSettings::default(),
+            sequence: 0,
+            json: Vec::new(),
+        }
     }
 
     /// The message of an alert.
     pub fn alert(&mut self, alert: &Alert<'_>) -> Vec<u8> {
         self.sequence += 1;
-        let most = if self.format == Format::Stream { STREAM_BYTES_MAX } else { DATAGRAM_BYTES_MAX };
+        let most = if self.format == Format::Stream {
+            STREAM_BYTES_MAX
+        } else {
+            DATAGRAM_BYTES_MAX
+        };
         let mut out = Vec::with_capacity(1024);
         self.head(&mut out, alert);
         let room = most.saturating_sub(out.len());
@@ -56,11 +75,23 @@ impl Messages {
         eve::alert::compose(&mut self.json, &self.eve, alert);
         if ascii_len(&self.json) > room {
             self.json.clear();
-            eve::alert::compose(&mut self.json, &self.eve, &Alert { tail: b"", ..alert.clone() });
+            eve::alert::compose(
+                &mut self.json,
+                &self.eve,
+                &Alert {
+                    tail: b"",
+                    ..alert.clone()
+                },
+            );
         }
         if ascii_len(&self.json) > room {
             self.json.clear();
-            let bare = Alert { tail: b"", evidence: b"", metadata: Vec::new(), ..alert.clone() };
+            let bare = Alert {
+                tail: b"",
+                evidence: b"",
+                metadata: Vec::new(),
+                ..alert.clone()
+            };
             eve::alert::compose(&mut self.json, &self.eve, &bare);
         }
         ascii(&self.json, &mut out);
@@ -84,10 +115,16 @@ impl Messages {
         let _ = match self.format {
             Format::Local => {
                 let (_, month, day, h, m, s) = ts.civil();
-                const MONTHS: [&str; 12] =
-                    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+                const MONTHS: [&str; 12] = [
+                    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+                    "Dec",
+                ];
                 let month = MONTHS.get(month as usize - 1).copied().unwrap_or("Jan");
-                write!(out, "<{priority}>{month} {day:2} {h:02}:{m:02}:{s:02} sekisho[{}]: ", self.process)
+                write!(
+                    out,
+                    "<{priority}>{month} {day:2} {h:02}:{m:02}:{s:02} sekisho[{}]: ",
+                    self.process
+                )
             }
             _ => write!(
                 out,
@@ -131,7 +168,10 @@ fn ascii(json: &[u8], out: &mut Vec<u8>) {
 
 fn ascii_len(json: &[u8]) -> usize {
     let wide = |c: char| if c.is_ascii() { 1 } else { 6 * c.len_utf16() };
-    json.utf8_chunks().flat_map(|chunk| chunk.valid().chars()).map(wide).sum()
+    json.utf8_chunks()
+        .flat_map(|chunk| chunk.valid().chars())
+        .map(wide)
+        .sum()
 }
 
 #[cfg(test)]
@@ -143,12 +183,18 @@ mod tests {
         let json = "{\"a\":\"é😀b\"}".as_bytes();
         let mut out = Vec::new();
         ascii(json, &mut out);
-        assert_eq!(String::from_utf8_lossy(&out), "{\"a\":\"\\u00e9\\ud83d\\ude00b\"}");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "{\"a\":\"\\u00e9\\ud83d\\ude00b\"}"
+        );
         assert_eq!(out.len(), ascii_len(json));
     }
 
     #[test]
     fn the_timestamp_has_six_digits_and_a_z() {
-        assert_eq!(rfc3339(Timestamp::new(1_256_000_000, 83_524_000)), "2009-10-20T00:53:20.083524Z");
+        assert_eq!(
+            rfc3339(Timestamp::new(1_256_000_000, 83_524_000)),
+            "2009-10-20T00:53:20.083524Z"
+        );
     }
 }

@@ -34,15 +34,23 @@ impl Target {
     /// Reads it; a missing port is 514, for TLS 6514.
     pub fn parse(text: &str) -> Result<Self, String> {
         let with_port = |rest: &str, port: u16| {
-            let has_port = rest.rsplit_once(':').is_some_and(|(host, p)| !host.is_empty() && p.parse::<u16>().is_ok() && !p.contains(']'));
-            if has_port { rest.to_owned() } else { format!("{rest}:{port}") }
+            let has_port = rest.rsplit_once(':').is_some_and(|(host, p)| {
+                !host.is_empty() && p.parse::<u16>().is_ok() && !p.contains(']')
+            });
+            if has_port {
+                rest.to_owned()
+            } else {
+                format!("{rest}:{port}")
+            }
         };
         match text.split_once("://") {
             Some(("udp", rest)) if !rest.is_empty() => Ok(Self::Udp(with_port(rest, 514))),
             Some(("tcp", rest)) if !rest.is_empty() => Ok(Self::Tcp(with_port(rest, 514))),
             Some(("tls", rest)) if !rest.is_empty() => Ok(Self::Tls(with_port(rest, 6514))),
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
-            _ => Err(format!("wants udp://host:port, tcp://host:port, tls://host:port or unix:///path, not '{text}'")),
+            _ => Err(format!(
+                "wants udp://host:port, tcp://host:port, tls://host:port or unix:///path, not '{text}'"
+            )),
         }
     }
 
@@ -93,9 +101,17 @@ impl std::fmt::Debug for Transport {
 impl Transport {
     /// Checks files and names; does not connect yet.
     pub fn new(target: Target, files: &TlsFiles) -> io::Result<Self> {
-        let mut transport = Self { target, tls: None, server_name: None, link: None };
+        let mut transport = Self {
+            target,
+            tls: None,
+            server_name: None,
+            link: None,
+        };
         if let Target::Tls(address) = &transport.target {
-            let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+            let host = address
+                .rsplit_once(':')
+                .map_or(address.as_str(), |(host, _)| host)
+                .trim_matches(['[', ']']);
             let name = files.server_name.clone().unwrap_or_else(|| host.to_owned());
             transport.server_name = Some(ServerName::try_from(name).map_err(invalid)?);
             transport.tls = Some(Arc::new(tls_config(files)?));
@@ -116,19 +132,31 @@ impl Transport {
                 let (Some(config), Some(name)) = (&self.tls, &self.server_name) else {
                     return Err(invalid("TLS is not configured"));
                 };
-                let session = ClientConnection::new(Arc::clone(config), name.clone()).map_err(invalid)?;
+                let session =
+                    ClientConnection::new(Arc::clone(config), name.clone()).map_err(invalid)?;
                 let mut stream = StreamOwned::new(session, tcp(address)?);
                 while stream.conn.is_handshaking() {
                     stream.conn.complete_io(&mut stream.sock)?;
                 }
                 // With TLS 1.3 a receiver that refuses our certificate says so only after our handshake succeeded:
                 // a connection counts as up when a moment passed without an alert.
-                stream.sock.set_read_timeout(Some(Duration::from_millis(50)))?;
+                stream
+                    .sock
+                    .set_read_timeout(Some(Duration::from_millis(50)))?;
                 let mut byte = [0u8; 1];
                 match stream.read(&mut byte) {
-                    Ok(0) => return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "receiver closed")),
+                    Ok(0) => {
+                        return Err(io::Error::new(
+                            io::ErrorKind::ConnectionAborted,
+                            "receiver closed",
+                        ));
+                    }
                     Ok(_) => {}
-                    Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                        ) => {}
                     Err(e) => return Err(e),
                 }
                 Link::Tls(Box::new(stream))
@@ -197,13 +225,19 @@ fn still_there(stream: &mut TcpStream) -> io::Result<()> {
     let peeked = stream.peek(&mut byte);
     stream.set_nonblocking(false)?;
     match peeked {
-        Ok(0) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "receiver closed the connection")),
+        Ok(0) => Err(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "receiver closed the connection",
+        )),
         _ => Ok(()),
     }
 }
 
 fn resolve(address: &str) -> io::Result<SocketAddr> {
-    address.to_socket_addrs()?.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no address for {address}")))
+    address
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no address for {address}")))
 }
 
 fn tcp(address: &str) -> io::Result<TcpStream> {
@@ -217,10 +251,14 @@ fn tcp(address: &str) -> io::Result<TcpStream> {
 fn tls_config(files: &TlsFiles) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let Some(authority) = &files.authority else {
-        return Err(invalid("syslog over TLS wants syslog.ca-file: the authority that vouches for the receiver"));
+        return Err(invalid(
+            "syslog over TLS wants syslog.ca-file: the authority that vouches for the receiver",
+        ));
     };
     for certificate in CertificateDer::pem_file_iter(authority).map_err(|e| named(authority, e))? {
-        roots.add(certificate.map_err(|e| named(authority, e))?).map_err(|e| named(authority, e))?;
+        roots
+            .add(certificate.map_err(|e| named(authority, e))?)
+            .map_err(|e| named(authority, e))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -229,9 +267,13 @@ fn tls_config(files: &TlsFiles) -> io::Result<ClientConfig> {
         .with_root_certificates(roots);
     match (&files.certificate, &files.key) {
         (Some(certificate), Some(key)) => {
-            let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).map_err(|e| named(certificate, e))?.collect();
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
+                .map_err(|e| named(certificate, e))?
+                .collect();
             let key = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, e))?;
-            builder.with_client_auth_cert(chain.map_err(|e| named(certificate, e))?, key).map_err(invalid)
+            builder
+                .with_client_auth_cert(chain.map_err(|e| named(certificate, e))?, key)
+                .map_err(invalid)
         }
         (None, None) => Ok(builder.with_no_client_auth()),
         _ => Err(invalid("syslog.cert-file and syslog.key-file go together")),
@@ -252,9 +294,18 @@ mod tests {
 
     #[test]
     fn targets_take_their_protocols_port() {
-        assert_eq!(Target::parse("udp://10.0.0.1"), Ok(Target::Udp("10.0.0.1:514".to_owned())));
-        assert_eq!(Target::parse("tls://log.example:7000"), Ok(Target::Tls("log.example:7000".to_owned())));
-        assert_eq!(Target::parse("tls://[2001:db8::1]"), Ok(Target::Tls("[2001:db8::1]:6514".to_owned())));
+        assert_eq!(
+            Target::parse("udp://10.0.0.1"),
+            Ok(Target::Udp("10.0.0.1:514".to_owned()))
+        );
+        assert_eq!(
+            Target::parse("tls://log.example:7000"),
+            Ok(Target::Tls("log.example:7000".to_owned()))
+        );
+        assert_eq!(
+            Target::parse("tls://[2001:db8::1]"),
+            Ok(Target::Tls("[2001:db8::1]:6514".to_owned()))
+        );
         assert!(Target::parse("http://x").is_err() && Target::parse("unix://x").is_err());
     }
 }

@@ -97,7 +97,9 @@ impl File {
     /// Ends it.
     pub fn close(&mut self, state: FileState) {
         if self.state == FileState::Open {
-            self.state = state;
+            // A file with bytes missing is never whole.
+            let whole = state == FileState::Closed && !self.gaps;
+            self.state = if whole || state == FileState::Error { state } else { FileState::Truncated };
         }
     }
 

@@ -28,6 +28,17 @@ fn find(txs: &mut TxStore<Tx>, id: u64) -> Option<&mut Tx> {
     txs.by_id(id)
 }
 
+/// Notes that bytes of a body are missing.
+pub(super) fn gap(shared: &mut Shared, id: u64, direction: Direction, len: u64) {
+    let Shared { txs, files, .. } = shared;
+    let Some(tx) = find(txs, id) else { return };
+    match direction {
+        Direction::ToServer => tx.request.message_len = tx.request.message_len.saturating_add(len),
+        Direction::ToClient => tx.response.message_len = tx.response.message_len.saturating_add(len),
+    }
+    tx.gap(direction, len, files);
+}
+
 /// Counts bytes of a message that are not part of what it carries (chunk sizes).
 pub(super) fn wire(shared: &mut Shared, id: u64, direction: Direction, len: usize) {
     if let Some(tx) = shared.tx(id) {
@@ -184,21 +195,7 @@ impl Tx {
 
     fn store_request(&mut self, bytes: &[u8], limit: u64, files: &mut u32) {
         self.request.entity_len += bytes.len() as u64;
-        if matches!(self.request.kind, BodyKind::Undecided) {
-            self.request.kind = match self.request.number {
-                Method::Post => match self
-                    .request
-                    .headers
-                    .get(b"content-type")
-                    .and_then(Multipart::new)
-                {
-                    Some(reader) => BodyKind::Multipart(Box::new(reader)),
-                    None => BodyKind::File,
-                },
-                Method::Put => BodyKind::File,
-                _ => BodyKind::Plain,
-            };
-        }
+        self.decide_kind();
         let taken = self.request.body.push(bytes, limit);
         if taken == 0 {
             if self.request.file_open {
@@ -216,19 +213,39 @@ impl Tx {
             }
             BodyKind::File => {
                 self.request.kind = BodyKind::File;
-                let bytes = bytes.get(..taken).unwrap_or_default();
-                if self.request.file_open {
-                    if let Some(file) = self.request.files.last_mut() {
-                        file.append(bytes);
-                    }
-                } else if let Some(name) = self.path().map(<[u8]>::to_vec) {
-                    let mut file = self.new_file(name, limit, files);
-                    file.append(bytes);
-                    self.request.files.open(file);
-                    self.request.file_open = true;
+                self.request_file(limit, files);
+                if let (true, Some(file)) = (self.request.file_open, self.request.files.last_mut()) {
+                    file.append(bytes.get(..taken).unwrap_or_default());
                 }
             }
             other => self.request.kind = other,
+        }
+    }
+
+    /// What the request body is made of.
+    fn decide_kind(&mut self) {
+        if matches!(self.request.kind, BodyKind::Undecided) {
+            let content_type = self.request.headers.get(b"content-type");
+            self.request.kind = match self.request.number {
+                Method::Post => match content_type.and_then(Multipart::new) {
+                    Some(reader) => BodyKind::Multipart(Box::new(reader)),
+                    None => BodyKind::File,
+                },
+                Method::Put => BodyKind::File,
+                _ => BodyKind::Plain,
+            };
+        }
+    }
+
+    /// Opens the file that a request body is, with its first byte.
+    fn request_file(&mut self, limit: u64, files: &mut u32) {
+        if self.request.file_open {
+            return;
+        }
+        if let Some(name) = self.path().map(<[u8]>::to_vec) {
+            let file = self.new_file(name, limit, files);
+            self.request.files.open(file);
+            self.request.file_open = true;
         }
     }
 
@@ -337,25 +354,42 @@ impl Tx {
     }
 
     /// Bytes of a body are missing.
-    pub(super) fn body_gap(&mut self, direction: Direction, len: u64) {
-        let (files, open, decoder) = match direction {
-            Direction::ToServer => (
-                &mut self.request.files,
-                self.request.file_open,
-                &mut self.request.decoder,
-            ),
-            Direction::ToClient => (
-                &mut self.response.files,
-                self.response.file_open,
-                &mut self.response.decoder,
-            ),
-        };
-        if let (true, Some(file)) = (open, files.last_mut()) {
-            file.gap(len);
-        }
-        // What is encoded cannot be read on.
-        decoder.stop();
+    fn gap(&mut self, direction: Direction, len: u64, files: &mut u32) {
         self.state.touch(direction);
+        let limit = self.limits.get(direction.index()).copied().unwrap_or(0);
+        let decoder = match direction {
+            Direction::ToServer => &mut self.request.decoder,
+            Direction::ToClient => &mut self.response.decoder,
+        };
+        if !decoder.is_empty() {
+            // What is encoded cannot be read on.
+            decoder.stop();
+            return;
+        }
+        let kept = match direction {
+            Direction::ToServer => self.request.body.len(),
+            Direction::ToClient => self.response.body_len,
+        };
+        if kept >= limit {
+            self.end_file(direction, FileState::Truncated);
+            return;
+        }
+        match direction {
+            Direction::ToServer => {
+                self.decide_kind();
+                if matches!(self.request.kind, BodyKind::File) {
+                    self.request_file(limit, files);
+                }
+            }
+            Direction::ToClient => self.response_file(limit, files),
+        }
+        let (list, open) = match direction {
+            Direction::ToServer => (&mut self.request.files, self.request.file_open),
+            Direction::ToClient => (&mut self.response.files, self.response.file_open),
+        };
+        if let (true, Some(file)) = (open, list.last_mut()) {
+            file.gap(len.min(limit - kept));
+        }
     }
 
     /// The message is complete, and its file with it.

@@ -198,7 +198,8 @@ fn value(
             Side::Request => memchr::memchr(b'\n', rest),
             Side::Response => memchr::memchr2(b'\n', b'\r', rest),
         };
-        let Some(mut end) = end.or(if closed { Some(rest.len()) } else { None }) else {
+        // A line without end is no line, even when the connection ends with it.
+        let Some(mut end) = end else {
             return Err(());
         };
         if end > 0 && rest.get(end - 1) == Some(&b'\r') {
@@ -206,20 +207,11 @@ fn value(
         }
         let piece = rest.get(..end).unwrap_or_default();
         let tail = rest.get(end..).unwrap_or_default();
-        let (ending, eol_len) = if tail.is_empty() {
-            (
-                Ending::Line {
-                    len: 0,
-                    deformed: false,
-                },
-                2,
-            )
-        } else {
-            match ending(tail, side, closed)? {
-                Ending::Line { len, deformed } => (Ending::Line { len, deformed }, len),
-                Ending::Fold { len, eol, blank } => (Ending::Fold { len, eol, blank }, eol),
-                Ending::Nul => (Ending::Nul, 1),
-            }
+        let ending = ending(tail, side, closed)?;
+        let eol_len = match ending {
+            Ending::Line { len, .. } => len,
+            Ending::Fold { eol, .. } => eol,
+            Ending::Nul => 1,
         };
         let taken = end
             + match ending {
@@ -301,7 +293,9 @@ pub(super) fn step<'a>(
                     Err(()) => Step::End { consumed: 2 },
                 };
             }
-            [b'\n', ..] => return Step::End { consumed: 1 },
+            // Browsers take an LF right after the status line for the header's end only when nothing follows it.
+            [b'\n'] => return Step::End { consumed: 1 },
+            [b'\n', ..] if side == Side::Request => return Step::End { consumed: 1 },
             [b'\r'] if !closed => return Step::NeedMore,
             _ => {}
         }

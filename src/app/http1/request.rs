@@ -3,12 +3,12 @@
 //! Source: RFC 9112 §2–§7 and §9; how lenient servers read (IIS and Apache), as libhtp models it.
 
 use super::chunk::{self, ChunkLine};
-use super::content::{entity, set_decoder, wire};
+use super::content::{entity, gap, set_decoder, wire};
 use super::event::Event;
 use super::headers::{self, Added, Side, Step};
 use super::session::{FIELD_MAX, Run, Shared};
 use super::text::{chomp, contains_word, content_length, digits, is_space, line, take_while, trim};
-use super::tx::{Coding, Method, Part, Tx, Version, progress};
+use super::tx::{Coding, Method, Once, Part, Tx, Version, progress};
 use super::uri::{self, Uri};
 use crate::packet::Direction;
 
@@ -56,7 +56,19 @@ enum Done {
 impl RequestState {
     /// Reads as far as the data goes.
     pub(super) fn run(&mut self, shared: &mut Shared, data: &[u8], closed: bool) -> (usize, Run) {
+        if self.at == At::Finalize && !shared.request_finished {
+            // A response that came meanwhile made it complete.
+            self.at = At::Idle;
+        }
+        let result = self.read(shared, data, closed);
+        shared.request_finished = self.at == At::Finalize;
+        shared.request_busy = !matches!(self.at, At::Idle | At::Ignore | At::Finalize);
+        result
+    }
+
+    fn read(&mut self, shared: &mut Shared, data: &[u8], closed: bool) -> (usize, Run) {
         let mut at = 0usize;
+
         loop {
             let rest = data.get(at..).unwrap_or_default();
             let id = shared.request_id;
@@ -98,10 +110,7 @@ impl RequestState {
         if let At::Identity(left) = self.at {
             let missing = left.min(len);
             len -= missing;
-            if let Some(tx) = shared.tx(id) {
-                tx.request.message_len += missing;
-                tx.body_gap(Direction::ToServer, missing);
-            }
+            gap(shared, id, Direction::ToServer, missing);
             self.at = At::Identity(left - missing);
             if left == missing {
                 self.at = At::Finalize;
@@ -116,10 +125,11 @@ impl RequestState {
     }
 
     /// The server refused the body that the client announced (`Expect: 100-continue`).
-    pub(super) fn body_refused(&mut self) {
+    pub(super) fn body_refused(&mut self, shared: &mut Shared) {
         if let At::Identity(left) = self.at {
             if left == self.length {
                 self.at = At::Finalize;
+                (shared.request_finished, shared.request_busy) = (true, false);
             }
         }
     }
@@ -269,12 +279,18 @@ impl RequestState {
                     content_length(old).is_none_or(|n| content_length(value) != Some(n))
                 });
         let added = tx.request.headers.add(name, value);
+        let nameless = odd.no_colon || odd.name_empty;
+        let told = [
+            odd.name_trailing_space && tx.tell_once(Once::Invalid),
+            odd.name_leading_space && tx.tell_once(Once::Folding),
+            odd.name_not_token && tx.tell_once(Once::Invalid),
+            nameless && tx.tell_once(Once::Unparseable),
+        ];
         for (is, event) in [
-            (odd.name_trailing_space, Event::RequestInvalidLwsAfterName),
-            (odd.name_leading_space, Event::InvalidRequestFieldFolding),
-            (odd.name_not_token, Event::RequestHeaderInvalid),
-            (odd.no_colon, Event::RequestFieldMissingColon),
-            (odd.name_empty, Event::RequestInvalidEmptyName),
+            (told[0], Event::RequestInvalidLwsAfterName),
+            (told[1], Event::InvalidRequestFieldFolding),
+            (told[2], Event::RequestHeaderInvalid),
+            (told[3], Event::RequestFieldMissingColon),
             (
                 ambiguous && added != Added::Full,
                 Event::DuplicateContentLengthFieldInRequest,
@@ -460,19 +476,9 @@ impl RequestState {
     }
 
     fn complete(&mut self, shared: &mut Shared, id: u64) {
-        self.at = At::Idle;
-        if let Some(tx) = shared.tx(id) {
-            if tx.request.short {
-                self.at = At::Ignore;
-            }
-            if tx.request.progress != progress::COMPLETE {
-                tx.request.progress = progress::COMPLETE;
-                tx.raise_flags();
-                tx.close_file(Direction::ToServer);
-                tx.state.touch(Direction::ToServer);
-            }
-        }
-        shared.request_id = id + 1;
+        let short = shared.tx(id).is_some_and(|tx| tx.request.short);
+        self.at = if short { At::Ignore } else { At::Idle };
+        shared.complete_request();
     }
 }
 

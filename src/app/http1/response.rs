@@ -6,13 +6,13 @@
 //! Source: RFC 9112 §4–§9; what browsers accept (Steffen Ullrich's HTTP evasion studies), as libhtp models it.
 
 use super::chunk::{self, ChunkLine};
-use super::content::{entity, set_decoder, wire};
+use super::content::{entity, gap, set_decoder, wire};
 use super::event::Event;
 use super::headers::{self, Added, Headers, Side, Step};
 use super::request::{extra_data, split, version};
 use super::session::{FIELD_MAX, Run, Shared};
 use super::text::{chomp, contains_word, content_length, is_space, line, take_while, trim};
-use super::tx::{Coding, Method, Status, Tx, Version, progress};
+use super::tx::{Coding, Method, Once, Status, Tx, Version, progress};
 use crate::app::{TxList, registry};
 use crate::packet::Direction;
 
@@ -81,10 +81,11 @@ impl ResponseState {
             }
             let id = shared.response_id;
             let done = match self.at {
+                At::Idle if closed => Done::Stop(Run::Wait),
                 At::Idle => self.idle(shared, rest),
                 At::Line => self.line(shared, id, rest, closed),
                 At::Headers => self.headers(shared, id, rest, closed),
-                At::ChunkLine => self.chunk_line(shared, id, rest, closed),
+                At::ChunkLine => self.chunk_line(shared, id, rest),
                 At::ChunkEnd => match line(rest) {
                     Some(line) => {
                         wire(shared, id, Direction::ToClient, line.len());
@@ -127,19 +128,14 @@ impl ResponseState {
             At::Identity(left) => {
                 let missing = left.min(len);
                 len -= missing;
-                if let Some(tx) = shared.tx(id) {
-                    tx.response.message_len += missing;
-                    tx.body_gap(Direction::ToClient, missing);
-                }
+                gap(shared, id, Direction::ToClient, missing);
                 self.at = At::Identity(left - missing);
                 if left == missing {
                     let _ = self.complete(shared, id);
                 }
             }
             At::UntilClose => {
-                if let Some(tx) = shared.tx(id) {
-                    tx.body_gap(Direction::ToClient, len);
-                }
+                gap(shared, id, Direction::ToClient, len);
                 len = 0;
             }
             At::Finalize => {
@@ -159,6 +155,10 @@ impl ResponseState {
         let mut id = shared.response_id;
         if id >= shared.txs.total() {
             // No request for it was seen.
+            let busy = shared.request_busy;
+            if shared.request_finished {
+                shared.complete_request();
+            }
             let Some(tx) = shared.open() else {
                 return Done::Stop(Run::Error);
             };
@@ -166,7 +166,9 @@ impl ResponseState {
             tx.request.progress = progress::COMPLETE;
             id = tx.state.id;
             shared.response_id = id;
-            shared.request_id = id + 1;
+            if !busy {
+                shared.request_id = id + 1;
+            }
             shared.raise(id, Event::UnableToMatchResponseToRequest);
         }
         let Some(tx) = shared.tx(id) else {
@@ -328,13 +330,19 @@ impl ResponseState {
         if tx.response.raw.len() > 2 * Headers::BYTES_MAX {
             added = Added::Full;
         }
+        let nameless = odd.no_colon || odd.name_empty;
+        let told = [
+            odd.name_trailing_space && tx.tell_once(Once::Invalid),
+            odd.name_leading_space && tx.tell_once(Once::Folding),
+            odd.name_not_token && tx.tell_once(Once::Invalid),
+            nameless && tx.tell_once(Once::Unparseable),
+        ];
         for (is, event) in [
             (odd.deformed_eol, Event::DeformedEol),
-            (odd.name_trailing_space, Event::ResponseInvalidLwsAfterName),
-            (odd.name_leading_space, Event::InvalidResponseFieldFolding),
-            (odd.name_not_token, Event::ResponseHeaderNameNotToken),
-            (odd.no_colon, Event::ResponseFieldMissingColon),
-            (odd.name_empty, Event::ResponseInvalidEmptyName),
+            (told[0], Event::ResponseInvalidLwsAfterName),
+            (told[1], Event::InvalidResponseFieldFolding),
+            (told[2], Event::ResponseHeaderNameNotToken),
+            (told[3], Event::ResponseFieldMissingColon),
             (
                 ambiguous && added != Added::Full,
                 Event::DuplicateContentLengthFieldInResponse,
@@ -458,7 +466,7 @@ impl ResponseState {
             response.coding = Coding::Identity;
             self.at = At::UntilClose;
         }
-        if !matches!(self.at, At::Finalize) {
+        if !fatal && !matches!(self.at, At::Finalize) {
             response.progress = progress::BODY;
         }
         for event in raised {
@@ -498,7 +506,7 @@ impl ResponseState {
         Done::Stop(Run::Switch(to))
     }
 
-    fn chunk_line(&mut self, shared: &mut Shared, id: u64, rest: &[u8], closed: bool) -> Done {
+    fn chunk_line(&mut self, shared: &mut Shared, id: u64, rest: &[u8]) -> Done {
         let to_identity = |state: &mut Self, shared: &mut Shared| {
             if let Some(tx) = shared.tx(id) {
                 tx.response.coding = Coding::Identity;
@@ -511,15 +519,6 @@ impl ResponseState {
             ChunkLine::NeedMore if rest.len() > FIELD_MAX => {
                 shared.raise(id, Event::ResponseFieldTooLong);
                 Done::Stop(Run::Error)
-            }
-            ChunkLine::NeedMore if closed && !rest.is_empty() => {
-                self.at = At::Finalize;
-                Done::Took(rest.len())
-            }
-            ChunkLine::NeedMore if closed => {
-                // Cut before the last chunk: complete for all practical purposes.
-                self.at = At::Finalize;
-                Done::Took(0)
             }
             ChunkLine::NeedMore => Done::Stop(Run::Wait),
             ChunkLine::Blank { taken } => {

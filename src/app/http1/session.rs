@@ -9,7 +9,7 @@ use std::any::Any;
 use super::event::Event;
 use super::request::RequestState;
 use super::response::ResponseState;
-use super::tx::Tx;
+use super::tx::{Tx, progress};
 use crate::app::{AppProto, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore};
 use crate::packet::Direction;
 
@@ -44,6 +44,10 @@ pub(super) struct Shared {
     pub request_id: u64,
     /// Number of the transaction whose response is (or will be) read.
     pub response_id: u64,
+    /// A request is being read.
+    pub request_busy: bool,
+    /// A request was read as far as it goes, but what comes with it is not decided.
+    pub request_finished: bool,
     /// Responses complete so far.
     pub responses: u64,
     /// Both directions carry something else (CONNECT, Upgrade): nothing more is read.
@@ -81,6 +85,21 @@ impl Shared {
             limits,
             ..Tx::default()
         }))
+    }
+
+    /// The current request is complete.
+    pub(super) fn complete_request(&mut self) {
+        let id = self.request_id;
+        self.request_finished = false;
+        if let Some(tx) = self.tx(id) {
+            if tx.request.progress != progress::COMPLETE {
+                tx.request.progress = progress::COMPLETE;
+                tx.raise_flags();
+                tx.close_file(Direction::ToServer);
+                tx.state.touch(Direction::ToServer);
+            }
+        }
+        self.request_id = id + 1;
     }
 
     /// Raises an event on a transaction.
@@ -131,6 +150,8 @@ impl Http1 {
                 txs: TxStore::default(),
                 request_id: 0,
                 response_id: 0,
+                request_busy: false,
+                request_finished: false,
                 responses: 0,
                 tunnel: false,
                 request_error: false,
@@ -151,7 +172,7 @@ impl Http1 {
             Direction::ToClient => {
                 let result = self.response.run(&mut self.shared, data, closed);
                 if std::mem::take(&mut self.response.ends_request) {
-                    self.request.body_refused();
+                    self.request.body_refused(&mut self.shared);
                 }
                 result
             }

@@ -190,7 +190,7 @@ fn a_response_without_request_is_a_transaction() {
     );
     let seen = picture(&session);
     assert!(
-        seen[0].contains("5/5") && seen[0].contains("unable_to_match_response_to_request"),
+        seen[0].contains("5/5") && seen[0].contains("UNABLE_TO_MATCH_RESPONSE_TO_REQUEST"),
         "{seen:?}"
     );
 }

@@ -257,7 +257,21 @@ pub(super) struct Tx {
     pub limits: [u64; 2],
     /// The direction's stream has ended.
     pub ended: [bool; 2],
+    /// Kinds of oddities already told, see [`Tx::tell_once`].
+    pub told: [bool; 3],
 }
+
+/// Oddities of header fields of which a transaction tells one of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Once {
+    /// The field's name is odd.
+    Invalid = 0,
+    /// The field is folded oddly.
+    Folding = 1,
+    /// The field has no name.
+    Unparseable = 2,
+}
+
 
 /// What stands for the URI of a request that was not seen (the field's name for it).
 pub(super) const URI_NOT_SEEN: &[u8] = b"/libhtp::request_uri_not_seen";
@@ -279,6 +293,11 @@ impl Tx {
         } else {
             self.request.target.path()
         }
+    }
+
+    /// Whether an oddity of a kind is the first one in this transaction.
+    pub(super) fn tell_once(&mut self, kind: Once) -> bool {
+        self.told.get_mut(kind as usize).is_some_and(|told| !std::mem::replace(told, true))
     }
 
     fn is_body_due(&self, direction: Direction, len: u64) -> bool {

@@ -99,7 +99,11 @@ impl File {
         if self.state == FileState::Open {
             // A file with bytes missing is never whole.
             let whole = state == FileState::Closed && !self.gaps;
-            self.state = if whole || state == FileState::Error { state } else { FileState::Truncated };
+            self.state = if whole || state == FileState::Error {
+                state
+            } else {
+                FileState::Truncated
+            };
         }
     }
 

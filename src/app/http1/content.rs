@@ -34,7 +34,9 @@ pub(super) fn gap(shared: &mut Shared, id: u64, direction: Direction, len: u64) 
     let Some(tx) = find(txs, id) else { return };
     match direction {
         Direction::ToServer => tx.request.message_len = tx.request.message_len.saturating_add(len),
-        Direction::ToClient => tx.response.message_len = tx.response.message_len.saturating_add(len),
+        Direction::ToClient => {
+            tx.response.message_len = tx.response.message_len.saturating_add(len)
+        }
     }
     tx.gap(direction, len, files);
 }
@@ -214,7 +216,8 @@ impl Tx {
             BodyKind::File => {
                 self.request.kind = BodyKind::File;
                 self.request_file(limit, files);
-                if let (true, Some(file)) = (self.request.file_open, self.request.files.last_mut()) {
+                if let (true, Some(file)) = (self.request.file_open, self.request.files.last_mut())
+                {
                     file.append(bytes.get(..taken).unwrap_or_default());
                 }
             }

@@ -272,7 +272,6 @@ pub(super) enum Once {
     Unparseable = 2,
 }
 
-
 /// What stands for the URI of a request that was not seen (the field's name for it).
 pub(super) const URI_NOT_SEEN: &[u8] = b"/libhtp::request_uri_not_seen";
 
@@ -297,7 +296,9 @@ impl Tx {
 
     /// Whether an oddity of a kind is the first one in this transaction.
     pub(super) fn tell_once(&mut self, kind: Once) -> bool {
-        self.told.get_mut(kind as usize).is_some_and(|told| !std::mem::replace(told, true))
+        self.told
+            .get_mut(kind as usize)
+            .is_some_and(|told| !std::mem::replace(told, true))
     }
 
     fn is_body_due(&self, direction: Direction, len: u64) -> bool {

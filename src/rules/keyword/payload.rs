@@ -276,11 +276,12 @@ fn asn1(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
 }
 
 fn prefilter(draft: &mut Draft<'_>, _: Value<'_>) -> Result<(), String> {
-    if draft.contents().next().is_none()
-        && draft.signature.packet.is_empty()
-        && draft.signature.stream.is_empty()
-        && draft.signature.tx.is_empty()
-    {
+    let signature = &draft.signature;
+    let tested = !signature.packet.is_empty()
+        || !signature.stream.is_empty()
+        || !signature.tx.is_empty()
+        || !signature.state.is_empty();
+    if !tested && draft.contents().next().is_none() {
         return Err("needs a test before it".into());
     }
     Ok(())

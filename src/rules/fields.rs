@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use super::file_fields::FILE_FIELDS;
 use crate::app::{Access, AppProto, Field, FieldDirection, registry};
 
 /// A keyword that protocols declare.
@@ -75,7 +76,9 @@ impl Fields {
     fn of(protocols: impl Iterator<Item = (AppProto, &'static [Field])>) -> Self {
         let mut all = Self::default();
         for (proto, fields) in protocols {
-            for field in fields {
+            let files = fields.iter().any(|f| f.name == "file.data");
+            let common = if files { FILE_FIELDS } else { &[] };
+            for field in fields.iter().chain(common) {
                 let at = *all.names.entry(field.name).or_insert_with(|| {
                     all.list.push(FieldKeyword {
                         name: field.name,

@@ -16,6 +16,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::ftp::data::FTP_DATA,
     &super::dcerpc::DCERPC,
     &super::quic::QUIC,
+    &super::snmp::SNMP,
+    &super::krb5::KRB5,
 ];
 
 /// The protocol of a number.

@@ -4,7 +4,7 @@
 //! engine needs is wrapped: compile literals, scan a block, serialize for the cache. Every literal is reported at most
 //! once a scan (`HS_FLAG_SINGLEMATCH`), at its first end.
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulonglong, c_void};
 use std::ptr::{self, NonNull};
 
 /// A literal to look for.
@@ -67,19 +67,19 @@ unsafe impl Sync for Database {}
 impl Database {
     /// Compiles literals. An empty set is refused by libhs.
     pub fn compile(literals: &[Literal<'_>]) -> Result<Self, HsError> {
+        // libhs takes a literal that begins with NUL for an empty one; as an expression it is none.
+        if literals.iter().any(|l| l.bytes.first() == Some(&0)) {
+            return Self::compile_escaped(literals);
+        }
         let expressions: Vec<*const c_char> =
             literals.iter().map(|l| l.bytes.as_ptr().cast()).collect();
         let lens: Vec<usize> = literals.iter().map(|l| l.bytes.len()).collect();
-        let ids: Vec<c_uint> = literals.iter().map(|l| l.id).collect();
-        let flags: Vec<c_uint> = literals
-            .iter()
-            .map(|l| SINGLEMATCH | if l.nocase { CASELESS } else { 0 })
-            .collect();
-        let count = c_uint::try_from(literals.len()).map_err(|_| HsError::of(-1))?;
+        let (ids, flags, count) = arrays(literals)?;
         let mut database = ptr::null_mut();
         let mut error: *mut CompileError = ptr::null_mut();
         // SAFETY: the four arrays hold `count` elements each and outlive the call; each expression pointer is valid for
-        // its length in `lens` (libhs does not need a terminator for literals); the out pointers are valid.
+        // its length in `lens` (libhs does not need a terminator for literals that do not begin with NUL); the out
+        // pointers are valid.
         let code = unsafe {
             hs_compile_lit_multi(
                 expressions.as_ptr(),
@@ -93,6 +93,44 @@ impl Database {
                 &mut error,
             )
         };
+        Self::compiled(code, database, error)
+    }
+
+    /// Compiles literals written as expressions of hexadecimal escapes.
+    fn compile_escaped(literals: &[Literal<'_>]) -> Result<Self, HsError> {
+        let escaped: Vec<CString> = literals
+            .iter()
+            .map(|l| {
+                let text: String = l.bytes.iter().map(|b| format!("\\x{b:02x}")).collect();
+                CString::new(text).unwrap_or_default()
+            })
+            .collect();
+        let expressions: Vec<*const c_char> = escaped.iter().map(|e| e.as_ptr()).collect();
+        let (ids, flags, count) = arrays(literals)?;
+        let mut database = ptr::null_mut();
+        let mut error: *mut CompileError = ptr::null_mut();
+        // SAFETY: the three arrays hold `count` elements each and outlive the call; each expression is a C string; the
+        // out pointers are valid.
+        let code = unsafe {
+            hs_compile_multi(
+                expressions.as_ptr(),
+                flags.as_ptr(),
+                ids.as_ptr(),
+                count,
+                MODE_BLOCK,
+                ptr::null(),
+                &mut database,
+                &mut error,
+            )
+        };
+        Self::compiled(code, database, error)
+    }
+
+    fn compiled(
+        code: c_int,
+        database: *mut c_void,
+        error: *mut CompileError,
+    ) -> Result<Self, HsError> {
         if let Some(e) = NonNull::new(error) {
             // SAFETY: libhs gave the structure; its message is a C string until it is freed just below.
             let message = unsafe { CStr::from_ptr((*e.as_ptr()).message) }
@@ -232,6 +270,17 @@ pub fn platform() -> (u32, u64) {
     (platform.tune, platform.cpu_features)
 }
 
+/// Numbers and flags of literals, and how many there are.
+fn arrays(literals: &[Literal<'_>]) -> Result<(Vec<c_uint>, Vec<c_uint>, c_uint), HsError> {
+    let ids = literals.iter().map(|l| l.id).collect();
+    let flags = literals
+        .iter()
+        .map(|l| SINGLEMATCH | if l.nocase { CASELESS } else { 0 })
+        .collect();
+    let count = c_uint::try_from(literals.len()).map_err(|_| HsError::of(-1))?;
+    Ok((ids, flags, count))
+}
+
 extern "C" fn trampoline<F: FnMut(u32, usize) -> bool>(
     id: c_uint,
     _from: c_ulonglong,
@@ -272,6 +321,16 @@ unsafe extern "C" {
         flags: *const c_uint,
         ids: *const c_uint,
         lens: *const usize,
+        elements: c_uint,
+        mode: c_uint,
+        platform: *const Platform,
+        database: *mut *mut c_void,
+        error: *mut *mut CompileError,
+    ) -> c_int;
+    fn hs_compile_multi(
+        expressions: *const *const c_char,
+        flags: *const c_uint,
+        ids: *const c_uint,
         elements: c_uint,
         mode: c_uint,
         platform: *const Platform,
@@ -344,6 +403,24 @@ mod tests {
         assert_eq!(scan(&database(), b"..abc abc x\0Y ABC"), [(7, 5), (9, 13)]);
         assert_eq!(scan(&database(), b"ABC x y"), []);
         assert_eq!(scan(&database(), b""), []);
+    }
+
+    #[test]
+    fn a_literal_may_begin_with_nul_and_hold_newlines() {
+        let database = Database::compile(&[
+            Literal {
+                bytes: b"\0\0",
+                nocase: false,
+                id: 1,
+            },
+            Literal {
+                bytes: b"\0A\n",
+                nocase: true,
+                id: 2,
+            },
+        ])
+        .unwrap();
+        assert_eq!(scan(&database, b"x\0a\n\0\0"), [(1, 6), (2, 4)]);
     }
 
     #[test]

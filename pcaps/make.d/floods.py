@@ -182,5 +182,5 @@ def dos_oddities(lab):
     lab.quiet("sk-r", "sysctl -qw net.ipv4.conf.all.accept_local=1 net.ipv4.conf.out.accept_local=1")
     lab.capture(dev="out")
     for words in ("-S -p 80 -s 80 -k -a 10.20.0.80", "-S -F -p 80", "-S -R -p 80", "-F -P -U -p 80", "-X -Y -p 80", "-S -p 80 -d 60", "-A -p 80 -i u1000", "-S -p 80 -x -d 24", "-S -p 80 -b", "-S -p 80 -t 1", "-S -p 80 -a 10.20.0.25",
-                  "-S -p 80 -a 127.0.0.1", "--udp -p 0 -s 0", "--icmp -C 5 -K 1", "--rawip -H 250 -d 20"):
+                  "-S -p 80 -a 127.0.0.1", "--udp -p 0 -s 0", "--icmp -C 5 -K 1 --icmp-ipsrc 10.20.0.80 --icmp-ipdst 198.51.100.9 --icmp-gw 198.51.100.10", "--rawip -H 250 -d 20"):
         lab.run("sk-c", f"hping3 -q -c {40 if '-i' in words else 2} {'' if '-i' in words else '-i u20000'} {words} 10.20.0.80", timeout=10)

@@ -28,6 +28,7 @@ pub mod quic;
 pub mod reader;
 pub mod registry;
 pub mod snmp;
+pub mod smtp;
 pub mod ssh;
 pub mod tls;
 mod tx;

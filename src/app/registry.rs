@@ -18,6 +18,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::quic::QUIC,
     &super::snmp::SNMP,
     &super::krb5::KRB5,
+    &super::smtp::SMTP,
 ];
 
 /// The protocol of a number.

@@ -668,7 +668,7 @@ mod tests {
 
     #[test]
     fn transfers_without_port_or_name_are_events() {
-        let mut feed = talk(&[(ToServer, "RETR x\r\nSTOR\r\n")]);
+        let feed = talk(&[(ToServer, "RETR x\r\nSTOR\r\n")]);
         let logs = feed.logged(&FTP);
         assert_eq!(logs[0]["events"], serde_json::json!(["file_before_port"]));
         assert_eq!(logs[1]["events"], serde_json::json!(["file_without_name"]));
@@ -677,7 +677,7 @@ mod tests {
     #[test]
     fn a_long_command_is_cut_and_told() {
         let long = format!("RETR {}\r\n", "a".repeat(5000));
-        let mut feed = talk(&[(ToServer, &long), (ToServer, "RETR index.html\r\n")]);
+        let feed = talk(&[(ToServer, &long), (ToServer, "RETR index.html\r\n")]);
         let logs = feed.logged(&FTP);
         assert_eq!(
             logs[0]["ftp"]["command_data"].as_str().map(str::len),

@@ -492,22 +492,13 @@ impl StreamEngine {
         let Some(tcp) = flow.tcp.as_deref() else {
             return;
         };
-        let app_done = streams.app_done;
         let side = streams.side_mut(direction);
         side.packet = None;
-        let acked = side.acked(tcp.side(direction).last_ack);
-        match upto {
-            Some(upto) if upto > side.raw => {
-                side.raw = upto;
-                side.flush = false;
-            }
-            Some(_) => {}
-            None => {
-                side.raw = side.raw.max(if app_done { acked } else { side.app });
-                side.flush = false;
-            }
+        if let Some(upto) = upto.filter(|upto| *upto > side.raw) {
+            side.raw = upto;
+            side.flush = false;
         }
-        if side.raw_ending && upto != Some(0) {
+        if side.raw_ending {
             side.raw_ended = true;
         }
         self.prune(direction, tcp, streams);

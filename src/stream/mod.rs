@@ -541,8 +541,7 @@ impl StreamEngine {
         self.raw_window(direction, flow, streams, after)
     }
 
-    /// Says how far raw inspection of a direction has come: the end of the last window, 0 when there was none; `None` when
-    /// no rule is interested in raw bytes of this flow.
+    /// Says how far raw inspection of a direction has come: the end of the last window, `None` when there was none.
     ///
     /// To be called after the inspection of each packet (and pseudo packet) for its direction, when
     /// [`StreamVerdict::stream`] is set: it gives up what is no longer needed.

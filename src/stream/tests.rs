@@ -144,12 +144,8 @@ impl Wire {
             self.raw[direction.index()].extend_from_slice(&window.bytes[window.seen..]);
             after = Some(window.end());
         }
-        self.engine.inspected(
-            direction,
-            &self.flow,
-            &mut self.streams,
-            Some(after.unwrap_or(0)),
-        );
+        self.engine
+            .inspected(direction, &self.flow, &mut self.streams, after);
     }
 
     fn finish(&mut self) {

@@ -115,9 +115,9 @@ impl Worker {
             );
             self.bytes += ext.app.bytes - before;
             if verdict.stream {
-                let window =
-                    self.streams
-                        .window(verdict.direction, flow, &ext.streams, None);
+                let window = self
+                    .streams
+                    .window(verdict.direction, flow, &ext.streams, None);
                 let upto = black_box(window).map(|window| window.end());
                 self.streams
                     .inspected(verdict.direction, flow, &mut ext.streams, upto);
@@ -170,7 +170,10 @@ fn tcp(mut layers: Layers, flags: u8, seq: u32, ack: u32, len: u32) -> Layers {
 /// CPU time of this thread, in seconds: what others do on the machine does not count.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
+    let nanos = text
+        .split(' ')
+        .next()
+        .and_then(|nanos| nanos.parse::<f64>().ok());
     nanos.unwrap_or(0.0) / 1e9
 }
 
@@ -191,12 +194,24 @@ fn syn_flood() {
     let mut worker = Worker::new(StreamSettings::default());
     let client = u32::from_be_bytes([10, 9, 8, 7]);
     let real = |number, nanos, direction, flags, seq, ack| {
-        tcp(packet(number, nanos, client, 5555, direction), flags, seq, ack, 0)
+        tcp(
+            packet(number, nanos, client, 5555, direction),
+            flags,
+            seq,
+            ack,
+            0,
+        )
     };
     let syn_ack = TcpFlags::SYN | TcpFlags::ACK;
-    worker.packet(&real(1, 0, Direction::ToServer, TcpFlags::SYN, 10, 0), &frame);
+    worker.packet(
+        &real(1, 0, Direction::ToServer, TcpFlags::SYN, 10, 0),
+        &frame,
+    );
     worker.packet(&real(2, 0, Direction::ToClient, syn_ack, 90, 11), &frame);
-    let state = worker.packet(&real(3, 0, Direction::ToServer, TcpFlags::ACK, 11, 91), &frame);
+    let state = worker.packet(
+        &real(3, 0, Direction::ToServer, TcpFlags::ACK, 11, 91),
+        &frame,
+    );
     assert_eq!(state, Some(TcpState::Established));
     let flood = |worker: &mut Worker, from: u64, count: u64| {
         for i in from..from + count {
@@ -208,17 +223,36 @@ fn syn_flood() {
     };
     flood(&mut worker, 0, 1_000_000);
     let start = cpu_seconds();
-    let (allocations, live) = (ALLOCATIONS.load(Ordering::Relaxed), LIVE_BYTES.load(Ordering::Relaxed));
+    let (allocations, live) = (
+        ALLOCATIONS.load(Ordering::Relaxed),
+        LIVE_BYTES.load(Ordering::Relaxed),
+    );
     flood(&mut worker, 1_000_000, PACKETS);
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
     let seconds = cpu_seconds() - start;
-    report("spoofed SYN flood, 64 bytes", PACKETS, seconds, allocations, PACKETS * 64);
-    let late = real(9, 5_000_000 * 500, Direction::ToServer, TcpFlags::ACK, 11, 91);
+    report(
+        "spoofed SYN flood, 64 bytes",
+        PACKETS,
+        seconds,
+        allocations,
+        PACKETS * 64,
+    );
+    let late = real(
+        9,
+        5_000_000 * 500,
+        Direction::ToServer,
+        TcpFlags::ACK,
+        11,
+        91,
+    );
     assert_eq!(worker.packet(&late, &frame), Some(TcpState::Established));
     assert!(worker.flows.len() <= worker.flows.settings().pending_max as usize + 1);
     assert!(worker.flows.stats().evicted_pending > PACKETS / 2);
     assert_eq!(allocations, 0, "allocations in a flood");
-    assert!(LIVE_BYTES.load(Ordering::Relaxed) - live < 4096, "memory is not flat");
+    assert!(
+        LIVE_BYTES.load(Ordering::Relaxed) - live < 4096,
+        "memory is not flat"
+    );
 }
 
 /// Many connections that transfer data in order, acknowledged at once.
@@ -234,9 +268,18 @@ fn transfer(name: &str, settings: StreamSettings, segment: u32) {
     };
     for flow in 0..FLOWS {
         let syn_ack = TcpFlags::SYN | TcpFlags::ACK;
-        worker.packet(&tcp(next(flow, Direction::ToServer), TcpFlags::SYN, 0, 0, 0), &frame);
-        worker.packet(&tcp(next(flow, Direction::ToClient), syn_ack, 0, 1, 0), &frame);
-        worker.packet(&tcp(next(flow, Direction::ToServer), TcpFlags::ACK, 1, 1, 0), &frame);
+        worker.packet(
+            &tcp(next(flow, Direction::ToServer), TcpFlags::SYN, 0, 0, 0),
+            &frame,
+        );
+        worker.packet(
+            &tcp(next(flow, Direction::ToClient), syn_ack, 0, 1, 0),
+            &frame,
+        );
+        worker.packet(
+            &tcp(next(flow, Direction::ToServer), TcpFlags::ACK, 1, 1, 0),
+            &frame,
+        );
     }
     let (mut packets, mut allocations, mut start) = (0, 0, 0.0);
     for round in 0..rounds {
@@ -246,17 +289,41 @@ fn transfer(name: &str, settings: StreamSettings, segment: u32) {
         }
         let seq = 1 + round * segment;
         for flow in 0..FLOWS {
-            let mut data = tcp(next(flow, Direction::ToServer), TcpFlags::ACK, seq, 1, segment);
+            let mut data = tcp(
+                next(flow, Direction::ToServer),
+                TcpFlags::ACK,
+                seq,
+                1,
+                segment,
+            );
             data.payload_offset = 54;
             worker.packet(&data, &frame);
-            worker.packet(&tcp(next(flow, Direction::ToClient), TcpFlags::ACK, 1, seq + segment, 0), &frame);
+            worker.packet(
+                &tcp(
+                    next(flow, Direction::ToClient),
+                    TcpFlags::ACK,
+                    1,
+                    seq + segment,
+                    0,
+                ),
+                &frame,
+            );
         }
     }
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
     let seconds = cpu_seconds() - start;
     let packets = worker.packets - packets;
-    report(name, packets, seconds, allocations, packets / 2 * u64::from(segment));
-    assert_eq!(worker.bytes, u64::from(FLOWS) * u64::from(rounds) * u64::from(segment));
+    report(
+        name,
+        packets,
+        seconds,
+        allocations,
+        packets / 2 * u64::from(segment),
+    );
+    assert_eq!(
+        worker.bytes,
+        u64::from(FLOWS) * u64::from(rounds) * u64::from(segment)
+    );
     assert!(allocations * 1000 < packets, "{allocations} allocations");
 }
 
@@ -267,8 +334,18 @@ fn datagrams() {
     let mut worker = Worker::new(StreamSettings::default());
     let mut send = |from: u64, count: u64| {
         for i in from..from + count {
-            let direction = if i % 2 == 0 { Direction::ToServer } else { Direction::ToClient };
-            let mut layers = packet(i, i * 1000, 0x0a00_0000 + (i / 2 % 10_000) as u32, 53, direction);
+            let direction = if i % 2 == 0 {
+                Direction::ToServer
+            } else {
+                Direction::ToClient
+            };
+            let mut layers = packet(
+                i,
+                i * 1000,
+                0x0a00_0000 + (i / 2 % 10_000) as u32,
+                53,
+                direction,
+            );
             layers.transport = Transport::Udp;
             layers.ip_proto = 17;
             worker.packet(&layers, &frame);
@@ -281,20 +358,42 @@ fn datagrams() {
     let live = send(100_000, PACKETS);
     let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
     let seconds = cpu_seconds() - start;
-    report("UDP both ways, 10,000 flows", PACKETS, seconds, allocations, PACKETS * 60);
+    report(
+        "UDP both ways, 10,000 flows",
+        PACKETS,
+        seconds,
+        allocations,
+        PACKETS * 60,
+    );
     assert_eq!((live, allocations), (10_000, 0));
 }
 
 fn main() {
-    println!("flow {} session {} streams {} layers {}", size_of::<Flow>(), size_of::<sekisho::flow::TcpSession>(), size_of::<StreamPair>(), size_of::<Layers>());
+    println!(
+        "flow {} session {} streams {} layers {}",
+        size_of::<Flow>(),
+        size_of::<sekisho::flow::TcpSession>(),
+        size_of::<StreamPair>(),
+        size_of::<Layers>()
+    );
     println!(
         "{:28} {:>9} {:>11} {:>8} {:>12}",
         "load", "ns/packet", "packets/s", "Gbit/s", "alloc/packet"
     );
     syn_flood();
     datagrams();
-    let depth = StreamSettings { depth: 0, ..StreamSettings::default() };
+    let depth = StreamSettings {
+        depth: 0,
+        ..StreamSettings::default()
+    };
     transfer("TCP passive, 1400 bytes", depth.clone(), 1400);
     transfer("TCP passive, 64 bytes", depth.clone(), 64);
-    transfer("TCP inline, 1400 bytes", StreamSettings { inline: true, ..depth }, 1400);
+    transfer(
+        "TCP inline, 1400 bytes",
+        StreamSettings {
+            inline: true,
+            ..depth
+        },
+        1400,
+    );
 }

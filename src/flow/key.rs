@@ -8,15 +8,24 @@ use std::net::IpAddr;
 
 use crate::packet::{FlowKey, Packet, Transport, VLAN_MAX};
 
-/// A flow's name, written the same for both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A flow's name, written the same for both directions: five words to hash and compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TableKey {
-    low: ([u8; 16], u16),
-    high: ([u8; 16], u16),
-    vlan: [u16; VLAN_MAX],
-    proto: u8,
-    depth: u8,
-    v6: bool,
+    low: u128,
+    high: u128,
+    /// Ports of both ends, protocol, tunnel depth, IP version.
+    ends: u64,
+    vlan: u64,
+}
+
+impl std::hash::Hash for TableKey {
+    #[inline]
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u128(self.low);
+        state.write_u128(self.high);
+        state.write_u64(self.ends);
+        state.write_u64(self.vlan);
+    }
 }
 
 /// How a packet relates to flows.
@@ -75,32 +84,33 @@ impl Belongs {
 }
 
 impl TableKey {
+    #[inline]
     fn new(key: &FlowKey, depth: u8, sport: u16, dport: u16) -> Self {
-        let (source, v6) = octets(key.src);
-        let (destination, _) = octets(key.dst);
-        let (a, b) = ((source, sport), (destination, dport));
+        let (a, b) = ((bits(key.src), sport), (bits(key.dst), dport));
         let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        let kind =
+            u64::from(key.proto) << 16 | u64::from(depth) << 8 | u64::from(key.src.is_ipv6());
+        let ends = u64::from(low.1) << 48 | u64::from(high.1) << 32 | kind;
+        let vlan = key
+            .vlan
+            .iter()
+            .fold(0, |all, id| all << 16 | u64::from(*id));
         Self {
-            low,
-            high,
-            vlan: key.vlan,
-            proto: key.proto,
-            depth,
-            v6,
+            low: low.0,
+            high: high.0,
+            ends,
+            vlan,
         }
     }
 }
 
-fn octets(address: IpAddr) -> ([u8; 16], bool) {
+const _: () = assert!(VLAN_MAX <= 4);
+
+#[inline]
+fn bits(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(v4) => {
-            let mut out = [0; 16];
-            for (to, from) in out.iter_mut().zip(v4.octets()) {
-                *to = from;
-            }
-            (out, false)
-        }
-        IpAddr::V6(v6) => (v6.octets(), true),
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
     }
 }
 

@@ -58,6 +58,7 @@ pub struct Packet<'a> {
 
 impl<'a> std::ops::Deref for Packet<'a> {
     type Target = Layers;
+    #[inline]
     fn deref(&self) -> &Layers {
         self.layers
     }

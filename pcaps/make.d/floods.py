@@ -71,13 +71,13 @@ def syn_flood_absorbed(lab):
     "No `port_scan`.",
 ])
 def syn_crowd(lab):
-    """The near miss of syn_flood: a flash crowd. 100 client addresses open 400 real connections at about 250 a second, each with a request, an answer and a close."""
+    """The near miss of syn_flood: a flash crowd. 100 client addresses open 320 real connections at about 250 a second, each with a request, an answer and a close."""
     lab.edge()
     lab.address("sk-c", "eth0", *[f"198.51.100.{i}/24" for i in range(100, 200)])
     webserver.start(lab, php=False)
     lab.write("greeter.py", GREETER)
     lab.capture()
-    lab.run("sk-c", f"/usr/bin/python3 {lab.tmp}/greeter.py 10.20.0.80 100 100 400 260")
+    lab.run("sk-c", f"/usr/bin/python3 {lab.tmp}/greeter.py 10.20.0.80 100 100 320 260")
 
 
 @case("server_down", [], [
@@ -97,25 +97,25 @@ def server_down(lab):
 
 
 @case("udp_flood", ["hping3"], [
-    "Later, with the detector `udp_flood`: one alert for 10.20.0.80 (1,700 datagrams in under 3 s, one way, no service behind the port, ICMP port unreachable as answers). Nothing is asked of it now.",
+    "Later, with the detector `udp_flood`: one alert for 10.20.0.80 (1,100 datagrams in about 3 s, one way, no service behind the port, ICMP port unreachable as answers). Nothing is asked of it now.",
     "No `syn_flood`, no `port_scan`.",
 ])
 def udp_flood(lab):
     """A UDP flood with invented sources against one port of a server (hping3 --udp --rand-source)."""
     lab.edge()
     lab.capture()
-    lab.run("sk-c", "hping3 -q --udp -p 5060 -d 40 --rand-source -i u1300 -c 1700 10.20.0.80", timeout=20)
+    lab.run("sk-c", "hping3 -q --udp -p 5060 -d 40 --rand-source -i u1800 -c 1100 10.20.0.80", timeout=20)
 
 
 @case("icmp_flood", ["hping3"], [
-    "Later, with the detector `icmp_flood`: one alert for 10.20.0.80 (about 1,600 echo requests in under 3 s from one source). Nothing is asked of it now.",
+    "Later, with the detector `icmp_flood`: one alert for 10.20.0.80 (1,100 echo requests in about 3 s from one source). Nothing is asked of it now.",
     "No `syn_flood`, no `port_scan`.",
 ])
 def icmp_flood(lab):
     """A flood of ICMP echo requests from one real source (hping3 --icmp); the server answers each."""
     lab.edge()
     lab.capture()
-    lab.run("sk-c", "hping3 -q --icmp -d 24 -i u1200 -c 1600 10.20.0.80", timeout=20)
+    lab.run("sk-c", "hping3 -q --icmp -d 24 -i u1500 -c 1100 10.20.0.80", timeout=20)
 
 
 @case("smurf", ["hping3"], [

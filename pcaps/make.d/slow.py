@@ -35,15 +35,16 @@ def slow_read(lab):
 
 @case("slow_nearmiss", webserver.PACKAGES + ["wget"], ["Nothing above GREEN: three users of slow lines and two long polls are service statistics, not an attack."])
 def slow_nearmiss(lab):
-    """The near miss of the slow attacks: three clients download at 3 kB/s, one uploads at 500 bytes/s, two hold a long poll that the server answers late."""
+    """The near miss of the slow attacks: three clients download a file of 18 kB at 1 kB/s, one uploads at 500 bytes/s, two hold a long poll that the server answers late."""
     lab.edge()
     lab.address("sk-c", "eth0", "198.51.100.31/24", "198.51.100.32/24", "198.51.100.33/24")
     webserver.start(lab)
     lab.quiet("sk-c", "sysctl -qw net.ipv4.tcp_rmem='4096 8192 8192'")  # small buffers, or the whole file waits in them
+    lab.write("www/download/sheet.bin", bytes((i * 7) % 251 for i in range(18000)))
     lab.write("www/poll.php", "<?php sleep(12); echo json_encode(['news' => []]);\n")
     lab.capture()
-    lab.run("sk-c", f"""for i in 31 32 33; do timeout 20 wget -q --limit-rate=3k -O /dev/null --bind-address=198.51.100.$i http://10.20.0.80/download/image.bin & done
-(for i in 1 2 3 4 5 6 7 8 9 10; do head -c 500 nginx.conf; sleep 1; done) | curl -s -m 20 -o /dev/null -H 'Transfer-Encoding: chunked' -T - http://10.20.0.80/echo.php -X POST & curl -s -m 20 -o /dev/null http://10.20.0.80/poll.php & curl -s -m 20 -o /dev/null http://10.20.0.80/poll.php & wait""", timeout=40)
+    lab.run("sk-c", f"""for i in 31 32 33; do timeout 25 wget -q --limit-rate=1k -O /dev/null --bind-address=198.51.100.$i http://10.20.0.80/download/sheet.bin & done
+(for i in 1 2 3 4 5 6 7 8 9 10; do head -c 500 nginx.conf; sleep 1; done) | curl -s -m 20 -o /dev/null -H 'Transfer-Encoding: chunked' -T - http://10.20.0.80/echo.php -X POST & curl -s -m 20 -o /dev/null http://10.20.0.80/poll.php & curl -s -m 20 -o /dev/null http://10.20.0.80/poll.php & wait""", timeout=50)
 
 
 @case("http_flood", webserver.PACKAGES + ["apache2-utils"], [f"{LATER} `request_rate`: one alert for 198.51.100.10 (about 75 requests a second for 10 s, all for one page).", "No `syn_flood`: every handshake completes.", "No `port_scan`."])

@@ -4,6 +4,7 @@
 use super::compare::largest;
 use super::draft::{Draft, DraftGroup, GroupKind};
 use super::fast;
+use super::field_checks;
 use super::fields::FieldKeyword;
 use super::ir::{
     Action, FlowStateOption, FlowTest, HeaderProto, Hook, Metadata, Number, PacketTest,
@@ -21,12 +22,24 @@ pub fn finish(mut draft: Draft<'_>) -> Result<Signature, String> {
             "{name}: a buffer is named and nothing is tested in it"
         ));
     }
+    field_contents(&mut draft)?;
     buffers(&draft)?;
     for group in &draft.groups {
         sizes(&draft, group)?;
         absence(group)?;
     }
     direction(&mut draft)?;
+    let directed = draft.signature.flow.to_server
+        || draft.signature.flow.to_client
+        || draft.signature.transactional;
+    if !directed
+        && draft
+            .groups
+            .iter()
+            .any(|g| g.name == "http.header.raw" && !g.tests.is_empty())
+    {
+        return Err("http.header.raw: needs flow:to_server or flow:to_client".into());
+    }
     let signature = &mut draft.signature;
     signature.app = draft.protos.clone().unwrap_or_default();
     signature.scope = scope(
@@ -82,6 +95,30 @@ fn shrink(signature: &mut Signature) {
     for group in &mut signature.groups {
         group.tests.shrink_to_fit();
     }
+}
+
+/// Contents that cannot be in their field, or must change their case to be.
+fn field_contents(draft: &mut Draft<'_>) -> Result<(), String> {
+    for group in draft.groups.iter_mut().filter(|g| g.kind == GroupKind::App) {
+        let transformed = draft
+            .context
+            .set
+            .buffers
+            .get(usize::from(group.buffer.0))
+            .is_some_and(|b| !b.transforms.is_empty());
+        if transformed {
+            continue;
+        }
+        for (_, test) in &mut group.tests {
+            let Test::Content(content) = test else {
+                continue;
+            };
+            if let Some(note) = field_checks::check(group.name, content)? {
+                draft.context.notes.push(note.to_owned());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Kinds of buffers that do not go together.

@@ -561,6 +561,12 @@ mod tests {
     }
 
     #[test]
+    fn keywords_that_are_absent_on_purpose_say_why() {
+        assert!(error("lua:x.lua;").contains("scripts are not run"));
+        assert!(error("geoip:src,RU;").contains("countries"));
+    }
+
+    #[test]
     fn both_directions_of_the_same_header_are_one() {
         let set =
             load_all("alert tcp any any <> any any (sid:1;)\nalert tcp any 1 <> any 2 (sid:2;)");

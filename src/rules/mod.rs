@@ -18,6 +18,7 @@ mod document;
 mod draft;
 mod explain;
 mod fast;
+mod field_checks;
 mod fields;
 mod file_fields;
 mod finish;

@@ -61,7 +61,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
         name: "tls.fingerprint",
         doc: "old form of tls.cert_fingerprint with a content, in any case",
-        example: r#"alert tls any any -> any any (tls.fingerprint:"4a:a3:66:76:82:cb"; sid:1;)"#,
+        example: r#"alert tls any any -> any any (tls.fingerprint:"4a:a3:66:76:82:cb:6b:23:bb:c3:58:47:23:a4:63:a7:78:a4:a1:18"; sid:1;)"#,
         parse: |draft, value| legacy(draft, value, "tls.cert_fingerprint", true),
         ..Keyword::QUOTED
     },

@@ -98,30 +98,36 @@ fn flowbits(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
         }
         _ => {}
     }
-    contradictions(&draft.signature.state, &option)?;
+    if let Some(note) = contradiction(&draft.signature.state, &option)? {
+        draft.context.notes.push(format!("flowbits: {note}"));
+    }
     draft.signature.state.push(option);
     Ok(())
 }
 
-/// Refuses what can never be true, or undoes itself, within one rule.
-fn contradictions(state: &[FlowStateOption], new: &FlowStateOption) -> Result<(), String> {
+/// Refuses what can never be true within one rule; answers a remark on what changes nothing.
+fn contradiction(
+    state: &[FlowStateOption],
+    new: &FlowStateOption,
+) -> Result<Option<&'static str>, String> {
     use FlowStateOption::{BitIsNotSet, BitIsSet, BitSet, BitUnset};
-    let against = |old: &FlowStateOption| match (old, new) {
+    let never = |old: &FlowStateOption| match (old, new) {
         (BitIsSet(a), BitIsNotSet(b)) | (BitIsNotSet(a), BitIsSet(b)) => a.len() == 1 && a == b,
-        (BitSet(a), BitUnset(b)) | (BitUnset(a), BitSet(b)) => a == b,
-        (BitSet(a), BitIsSet(b)) | (BitUnset(a), BitIsNotSet(b)) => b.as_slice() == [*a],
-        (BitIsSet(a), BitSet(b)) | (BitIsNotSet(a), BitUnset(b)) => a.as_slice() == [*b],
         _ => false,
     };
-    if state.contains(new) {
-        return Err("the same is said twice".into());
+    if state.iter().any(never) {
+        return Err("a bit must be set and not set at once, so the rule never matches".into());
     }
-    match state.iter().any(against) {
-        true => {
-            Err("contradicts an earlier flowbits of the rule, or changes nothing after it".into())
-        }
-        false => Ok(()),
-    }
+    let idle = |old: &FlowStateOption| match (old, new) {
+        (BitSet(a), BitUnset(b)) | (BitUnset(a), BitSet(b)) => a == b,
+        (BitSet(a), BitIsSet(b)) | (BitIsSet(b), BitSet(a)) => b.as_slice() == [*a],
+        (BitUnset(a), BitIsNotSet(b)) | (BitIsNotSet(b), BitUnset(a)) => b.as_slice() == [*a],
+        _ => old == new,
+    };
+    Ok(state
+        .iter()
+        .any(idle)
+        .then_some("a bit is changed to what it already is, or twice"))
 }
 
 fn flowint(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {

@@ -248,8 +248,60 @@ pub(super) fn apply(draft: &mut Draft<'_>, option: Opt<'_>) -> Result<(), String
     outcome.map_err(|why| format!("{}: {why}", option.name))
 }
 
+/// A content as written, without modifiers.
+#[cfg(test)]
+pub(super) fn plain_content(text: &str) -> Result<super::ir::Content, String> {
+    content::plain(Value {
+        text,
+        negated: false,
+    })
+}
+
+/// Keywords of Suricata that this sensor does not have, with the reason.
+const ABSENT: &[(&[&str], &str)] = &[
+    (
+        &["lua", "luajit", "luaxform"],
+        "scripts are not run by this sensor",
+    ),
+    (
+        &["geoip"],
+        "needs a database of countries, which this sensor does not read",
+    ),
+    (
+        &["iprep", "datarep"],
+        "reputation lists are not read by this sensor; dataset reads sets of addresses",
+    ),
+    (
+        &["filemagic", "file.magic"],
+        "kinds of files are not recognised by this sensor; a content at the start of file.data says the same",
+    ),
+    (
+        &["filemd5", "filesha1", "filesha256"],
+        "lists of digests are not compared by this sensor; file.data; to_sha256; dataset compares small files",
+    ),
+    (
+        &["flowvar", "pktvar"],
+        "captured variables cannot be compared here",
+    ),
+    (
+        &["nfq_set_mark"],
+        "marks of NFQUEUE are not set by rules here",
+    ),
+    (
+        &["tls.store", "tls_store"],
+        "certificates are not stored by this sensor",
+    ),
+    (
+        &["rpc", "l3_proto", "flow.elephant"],
+        "not supported by this sensor",
+    ),
+];
+
 /// The error for a keyword that does not exist.
 fn unknown(name: &str) -> String {
+    if let Some((_, why)) = ABSENT.iter().find(|(names, _)| names.contains(&name)) {
+        return format!("{name}: {why}");
+    }
     match nearest(name, table().keys().copied().chain(Fields::all().names())) {
         Some(near) => format!("{name}: no such keyword; is {near} meant?"),
         None => format!("{name}: no such keyword"),

@@ -31,6 +31,7 @@ pub mod smtp;
 pub mod snmp;
 pub mod ssh;
 pub mod tls;
+pub mod websocket;
 mod tx;
 
 pub use file::{File, FileState, Files};

@@ -31,8 +31,8 @@ pub mod smtp;
 pub mod snmp;
 pub mod ssh;
 pub mod tls;
-pub mod websocket;
 mod tx;
+pub mod websocket;
 
 pub use file::{File, FileState, Files};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};

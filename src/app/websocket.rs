@@ -9,8 +9,8 @@ use std::any::Any;
 use flate2::{Decompress, FlushDecompress};
 
 use super::{
-    Access, AppProto, Field, FieldDirection, FieldTest, FlowInfo, Input, Limits, LogHead, Parsed, Protocol, Rides,
-    Session, Transaction, TxList, TxState, TxStore,
+    Access, AppProto, Field, FieldDirection, FieldTest, FlowInfo, Input, Limits, LogHead, Parsed,
+    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::Direction;
@@ -28,8 +28,14 @@ const FIN: u8 = 0x80;
 const COMPRESSED: u8 = 0x40;
 
 /// Names of the opcodes.
-static OPCODES: &[(&str, u64)] =
-    &[("continuation", 0), ("text", 1), ("binary", 2), ("close", 8), ("ping", 9), ("pong", 10)];
+static OPCODES: &[(&str, u64)] = &[
+    ("continuation", 0),
+    ("text", 1),
+    ("binary", 2),
+    ("close", 8),
+    ("ping", 9),
+    ("pong", 10),
+];
 
 static EVENTS: &[&str] = &["skip_end_of_payload", "reassembly_limit_reached"];
 const SKIP_END_OF_PAYLOAD: u8 = 0;
@@ -102,7 +108,9 @@ struct Head {
 
 /// Reads a frame's head; `Err` is how many bytes are missing at least.
 fn head(bytes: &[u8]) -> Result<Head, usize> {
-    let &[first, second, ref rest @ ..] = bytes else { return Err(2 - bytes.len()) };
+    let &[first, second, ref rest @ ..] = bytes else {
+        return Err(2 - bytes.len());
+    };
     let short = second & 0x7f;
     let extended = match short {
         126 => 2,
@@ -120,8 +128,18 @@ fn head(bytes: &[u8]) -> Result<Head, usize> {
     } else {
         long.iter().fold(0u64, |n, b| n << 8 | u64::from(*b))
     };
-    let mask = if masked { rest.first_chunk::<4>().copied() } else { None };
-    Ok(Head { flags: first & 0xf0, opcode: first & 0x0f, mask, len, head_len: 2 + wanted })
+    let mask = if masked {
+        rest.first_chunk::<4>().copied()
+    } else {
+        None
+    };
+    Ok(Head {
+        flags: first & 0xf0,
+        opcode: first & 0x0f,
+        mask,
+        len,
+        head_len: 2 + wanted,
+    })
 }
 
 /// Unfolds a message; what is not deflate stays as it is. Says whether the window is still good for the next message.
@@ -157,8 +175,14 @@ fn unfold(inflate: &mut Decompress, payload: &mut Vec<u8>) -> bool {
 impl WebSocketSession {
     /// Takes one frame whose kept payload is there.
     fn frame(&mut self, direction: Direction, head: &Head, payload: &[u8]) {
-        let Some(side) = self.sides.get_mut(direction.index()) else { return };
-        let mut tx = Message { flags: head.flags, opcode: head.opcode, ..Message::default() };
+        let Some(side) = self.sides.get_mut(direction.index()) else {
+            return;
+        };
+        let mut tx = Message {
+            flags: head.flags,
+            opcode: head.opcode,
+            ..Message::default()
+        };
         tx.mask = head.mask.map(u32::from_be_bytes);
         tx.payload = payload.to_vec();
         if let Some(mask) = head.mask {
@@ -182,7 +206,11 @@ impl WebSocketSession {
             if tx.payload.len() > room {
                 tx.state.raise(REASSEMBLY_LIMIT_REACHED);
             }
-            side.message.extend_from_slice(tx.payload.get(..room.min(tx.payload.len())).unwrap_or_default());
+            side.message.extend_from_slice(
+                tx.payload
+                    .get(..room.min(tx.payload.len()))
+                    .unwrap_or_default(),
+            );
         }
         if head.opcode < 8 && fin && !side.message.is_empty() {
             compressed = side.compressed;
@@ -212,7 +240,9 @@ impl Session for WebSocketSession {
         loop {
             let rest = input.bytes.get(at..).unwrap_or_default();
             if let Some(side) = self.sides.get_mut(direction.index()) {
-                let skipped = usize::try_from(side.skip).unwrap_or(usize::MAX).min(rest.len());
+                let skipped = usize::try_from(side.skip)
+                    .unwrap_or(usize::MAX)
+                    .min(rest.len());
                 if skipped > 0 {
                     side.skip -= skipped as u64;
                     at += skipped;
@@ -224,11 +254,21 @@ impl Session for WebSocketSession {
             }
             let head = match head(rest) {
                 Ok(head) => head,
-                Err(needed) => return Parsed::NeedMore { consumed: at, needed },
+                Err(needed) => {
+                    return Parsed::NeedMore {
+                        consumed: at,
+                        needed,
+                    };
+                }
             };
-            let kept = usize::try_from(head.len).unwrap_or(usize::MAX).min(PAYLOAD_MAX);
+            let kept = usize::try_from(head.len)
+                .unwrap_or(usize::MAX)
+                .min(PAYLOAD_MAX);
             let Some(payload) = rest.get(head.head_len..head.head_len + kept) else {
-                return Parsed::NeedMore { consumed: at, needed: head.head_len + kept - rest.len() };
+                return Parsed::NeedMore {
+                    consumed: at,
+                    needed: head.head_len + kept - rest.len(),
+                };
             };
             if self.txs.len() >= TX_MAX {
                 return Parsed::Error;
@@ -274,17 +314,28 @@ fn flags_test(text: &str) -> Result<Box<dyn FieldTest>, String> {
             "comp" => COMPRESSED,
             other => {
                 let hex = other.strip_prefix("0x").map(|h| u8::from_str_radix(h, 16));
-                hex.unwrap_or_else(|| other.parse()).map_err(|_| format!("{other}: fin, comp or a number expected"))?
+                hex.unwrap_or_else(|| other.parse())
+                    .map_err(|_| format!("{other}: fin, comp or a number expected"))?
             }
         };
     }
-    Ok(Box::new(FlagsTest { bits, negated, exact }))
+    Ok(Box::new(FlagsTest {
+        bits,
+        negated,
+        exact,
+    }))
 }
 
 impl FieldTest for FlagsTest {
     fn test(&self, tx: &dyn Transaction, _session: &dyn Session, _direction: Direction) -> bool {
-        let Some(message) = message(tx) else { return false };
-        let same = if self.exact { message.flags == self.bits } else { message.flags & self.bits == self.bits };
+        let Some(message) = message(tx) else {
+            return false;
+        };
+        let same = if self.exact {
+            message.flags == self.bits
+        } else {
+            message.flags & self.bits == self.bits
+        };
         same != self.negated
     }
 }
@@ -373,16 +424,23 @@ impl Protocol for WebSocketProtocol {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead { event_type: "websocket", by_packet: false })
+        Some(LogHead {
+            event_type: "websocket",
+            by_packet: false,
+        })
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {
         let Some(message) = message(tx) else { return };
-        json.object("websocket").bool("fin", message.flags & FIN != 0);
+        json.object("websocket")
+            .bool("fin", message.flags & FIN != 0);
         if let Some(mask) = message.mask {
             json.num("mask", mask);
         }
-        match OPCODES.iter().find(|(_, n)| *n == u64::from(message.opcode)) {
+        match OPCODES
+            .iter()
+            .find(|(_, n)| *n == u64::from(message.opcode))
+        {
             Some((name, _)) => json.str("opcode", name),
             None => json.str("opcode", format!("unknown-{}", message.opcode)),
         };
@@ -417,7 +475,13 @@ mod tests {
         let mut bytes = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec();
         bytes.extend_from_slice(b"\x01\x03Hel\x89\x02hi\x80\x02lo");
         bytes.extend_from_slice(b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00");
-        let want = ["80 1 Hello", "0 1 Hel", "80 9 hi", "80 0 Hello", "c0 1 Hello"];
+        let want = [
+            "80 1 Hello",
+            "0 1 Hel",
+            "80 9 hi",
+            "80 0 Hello",
+            "c0 1 Hello",
+        ];
         for size in 1..bytes.len() {
             assert_eq!(read(&bytes, size), want, "{size}");
         }
@@ -434,6 +498,10 @@ mod tests {
 
     #[test]
     fn flags_are_named_or_numbered() {
-        assert!(flags_test("fin,comp").is_ok() && flags_test("!0x80").is_ok() && flags_test("nonsense").is_err());
+        assert!(
+            flags_test("fin,comp").is_ok()
+                && flags_test("!0x80").is_ok()
+                && flags_test("nonsense").is_err()
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! A JSON writer over one growing buffer: no allocation in steady state, no way to write an invalid document.
 //!
-//! Hostile bytes are escaped: control characters, quotes and backslashes by JSON's rules, bytes that are not UTF-8 as
-//! `\ufffd` replaced characters are not used: each such byte is written as `\u00XX`, which is what EVE consumers expect
-//! of Suricata (it prints non-printable bytes of a buffer that way).
+//! Hostile bytes are escaped: control characters, quotes and backslashes by JSON's rules; a value that is not UTF-8 has
+//! its bytes beyond ASCII written as the text `\xNN`, which is what consumers of Suricata's EVE expect.
 
 /// Writes one JSON document at a time into a buffer it borrows.
 pub struct Json<'a> {
@@ -241,8 +240,23 @@ fn hex_digit(nibble: u8) -> u8 {
     }
 }
 
-/// Appends `value` with JSON's escapes. Valid UTF-8 passes; a byte that is not becomes `\u00XX`.
+/// Appends `value` with JSON's escapes. UTF-8 passes; in a value that is not, each byte beyond ASCII becomes the text
+/// `\xNN`, as Suricata has it.
 fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    if std::str::from_utf8(value).is_err() {
+        for run in value.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
+            if run.is_ascii() {
+                escape(out, run);
+            } else {
+                for &byte in run {
+                    out.extend_from_slice(b"\\\\x");
+                    out.push(hex_digit(byte >> 4));
+                    out.push(hex_digit(byte & 15));
+                }
+            }
+        }
+        return;
+    }
     for chunk in value.utf8_chunks() {
         let text = chunk.valid().as_bytes();
         let mut plain = 0;
@@ -264,9 +278,6 @@ fn escape(out: &mut Vec<u8>, value: &[u8]) {
             }
         }
         out.extend_from_slice(text.get(plain..).unwrap_or_default());
-        for &byte in chunk.invalid() {
-            escape_byte(out, byte);
-        }
     }
 }
 
@@ -298,7 +309,7 @@ mod tests {
             .end()
             .end();
         let value: serde_json::Value = serde_json::from_slice(&out).expect("valid");
-        assert_eq!(value["a"], "q\"\\\n\u{0}\u{ff}\u{7f}é");
+        assert_eq!(value["a"], "q\"\\\n\u{0}\\xff\u{7f}\\xc3\\xa9");
         assert_eq!(
             (value["n"].as_i64(), value["l"][1].as_u64()),
             (Some(-5), Some(7))

@@ -30,6 +30,7 @@ pub fn flow(proto: u8, dport: u16) -> FlowInfo {
         ts: Timestamp::default(),
         flow_id: 1,
         inline: false,
+        original: None,
     }
 }
 

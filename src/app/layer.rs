@@ -667,6 +667,7 @@ impl AppLayer {
             ts,
             flow_id: flow.id,
             inline: context.inline,
+            original: self.original,
         };
         let before = snapshot(session.as_ref(), direction);
         let parsed = session.parse(direction, Input { bytes, gap, end }, &info);

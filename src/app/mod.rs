@@ -115,6 +115,8 @@ pub struct FlowInfo {
     pub flow_id: u64,
     /// Whether the data is inspected inline (before it is delivered).
     pub inline: bool,
+    /// What the flow spoke before it switched (STARTTLS, CONNECT).
+    pub original: Option<AppProto>,
 }
 
 /// Messages from a parser to the flows to come (FTP's data connection).
@@ -395,6 +397,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
 
     /// How its record begins; `None`: not logged on its own.
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
+        None
+    }
+
+    /// Which way its record goes, when neither the flow's nor the packet's way is right.
+    fn log_direction(&self, _tx: &dyn Transaction) -> Option<Direction> {
         None
     }
 

@@ -149,7 +149,7 @@ impl Protocol for Dns {
             Variant::Dns if tx.message.questions.is_empty() => None,
             Variant::Dns => Some(LogHead {
                 event_type: "dns",
-                by_packet: !tx.tcp || tx.response,
+                by_packet: !tx.tcp,
             }),
             Variant::Mdns => Some(LogHead {
                 event_type: "mdns",
@@ -157,9 +157,14 @@ impl Protocol for Dns {
             }),
             Variant::Llmnr => Some(LogHead {
                 event_type: "llmnr",
-                by_packet: !tx.tcp || tx.response,
+                by_packet: !tx.tcp,
             }),
         }
+    }
+
+    fn log_direction(&self, tx: &dyn Transaction) -> Option<Direction> {
+        let tx = tx.as_any().downcast_ref::<DnsTx>()?;
+        (tx.tcp && self.0 == Variant::Dns).then_some(tx.direction)
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

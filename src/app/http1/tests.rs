@@ -11,6 +11,7 @@ fn flow() -> FlowInfo {
         ts: Timestamp(0),
         flow_id: 1,
         inline: false,
+        original: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! EVE's `mqtt` object: one member a packet of the transaction. Passwords are not written; strings are cut at 1 KiB.
+//! EVE's `mqtt` object: one member a packet of the transaction. Passwords are written, as Suricata's default does; strings are cut at 1 KiB.
 
 use super::MqttTx;
 use super::message::{Body, Message, Property, TYPES, Value};
@@ -36,6 +36,9 @@ fn one(name: &str, message: &Message, json: &mut Json<'_>) {
             json.end();
             if let Some(username) = &c.username {
                 json.limited("username", username, STRING_MAX);
+            }
+            if let Some(password) = &c.password {
+                json.str("password", password);
             }
             if let Some((topic, message)) = &c.will {
                 json.object("will")

@@ -72,6 +72,9 @@ pub(super) fn tls(tx: &TlsTx, json: &mut Json<'_>) {
         validity(leaf, json);
         json.end();
     }
+    if let Some(from) = tx.from {
+        json.str("from_proto", from.name());
+    }
     json.end();
 }
 

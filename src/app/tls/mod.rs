@@ -20,8 +20,8 @@ use std::any::Any;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Parsed, Pattern, Probe, Protocol, Rides, Session,
-    Transaction, TxList, TxState, TxStore,
+    AppProto, Field, FlowInfo, Input, Limits, LogHead, Parsed, Pattern, Probe, Protocol, Rides,
+    Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey, Timestamp};
@@ -241,6 +241,8 @@ pub struct TlsTx {
     wants_client_certificate: bool,
     /// Time of the last bytes.
     last: Timestamp,
+    /// What the flow spoke before STARTTLS or CONNECT.
+    from: Option<AppProto>,
 }
 
 impl TlsTx {
@@ -323,6 +325,7 @@ impl Session for TlsSession {
             return Parsed::Bypass;
         };
         tx.last = flow.ts;
+        tx.from = flow.original;
         if input.gap > 0 {
             return if tx.side(direction).data {
                 Parsed::Bypass

@@ -578,6 +578,7 @@ fn step_on(
                 let subject = Subject {
                     complete,
                     client,
+                    little: hand.tx.is_little_endian(),
                     ..subject
                 };
                 if work

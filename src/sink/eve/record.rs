@@ -20,10 +20,10 @@ pub fn transaction(
     let Some(log_head) = protocol.log_head(tx) else {
         return;
     };
-    let facing = if log_head.by_packet {
-        Facing::Packet
-    } else {
-        Facing::Flow(Direction::ToServer)
+    let facing = match protocol.log_direction(tx) {
+        Some(direction) => Facing::Flow(direction),
+        None if log_head.by_packet => Facing::Packet,
+        None => Facing::Flow(Direction::ToServer),
     };
     record(
         out,

@@ -2,7 +2,7 @@
 from .steps import agent, get, page, response, s, talk, wide
 
 OBJECT = "<html><object classid='clsid:11111111-2222-3333-4444-555555555555' id='x'></object>"
-SLIDE = "<script>var memory = new Array(); while(spraySlide.length < 4000) spraySlide += spraySlide; for (i=0;i<50;i++) { memory[i] = spraySlide + code; }</script>"
+SLIDE = "<script>var spraySlide = unescape('%u9090'); var memory = new Array(); while(spraySlide.length < 4000) spraySlide += spraySlide; for (i=0;i<50;i++) { memory[i] = spraySlide + code; }</script>"
 CODE = "%u9090%u9090%ue8fc%u0044%u0000%u458b%u8b3c%u057c%u0178"
 BYTES = "%eb%03%59%eb%05%e8%f8%ff%ff%ff%4f%49%49%49"
 LNK = b"\x4c\0\0\0\1\x14\2\0\0\0\0\0\xc0\0\0\0\0\0\0\x46" + b"\0" * 56
@@ -23,7 +23,7 @@ TABLE = [
     (1302, page('targetFile = "C:\\a.dll"\nmemberName = "Save"\nprogid = "A.B"\nargCount = 1'), page("memberName and progid are properties")),
     (1303, page(f'<script>c = unescape("{CODE}")</script>'), page('<script>c = unescape("%u3042%u3044")</script>')),
     (1304, page(f'c = unescape("{BYTES}") & _\n unescape("{BYTES}")'), page('c = unescape("%20%21%22") + "a"')),
-    (1305, page(SLIDE), page("<script>var slides = new Array(); for (i=0;i<5;i++) { slides[i] = i; }</script>")),
+    (1305, page(SLIDE), page("<script>var slides = new Array(); unescape(a); for (i=0;i<5;i++) { slides[i] = i; }</script>")),
     (1306, page(OBJECT + '<script>buff = String(8293, "A")</script>'), page(OBJECT + '<script>buff = String(12)</script>')),
     (1307, page(OBJECT + "<script>tryMe()</script>"), page(OBJECT + "<script>play()</script>")),
     (1308, page("<object classid='clsid:BD96C556-65A3-11D0-983A-00C04FC29E36'>"), page("<object classid='clsid:D27CDB6E-AE6D-11cf-96B8-444553540000'>")),

@@ -45,7 +45,7 @@ def act(interface, operation, near, stub=b"\0" * 40, near_stub=None):
 
 
 TABLE = [
-    (912, *act(SVCCTL, 12, 15)),
+    (912, *act(SVCCTL, 12, 0)),
     (913, *act(SVCCTL, 19, 0)),
     (914, *act(SVCCTL, 11, 0)),
     (915, *act(SVCCTL, 1, 0)),
@@ -78,6 +78,7 @@ TABLE = [
     (943, talk(445, smb2_create("__1607523456.78")), talk(445, smb2_create("__init__.py"))),
     (944, rpc(SVCCTL, (15, b"\0" * 20 + wide("%COMSPEC% /Q /c echo cd ^> \\\\127.0.0.1\\C$\\__output"))), rpc(SVCCTL, (0, b"\0" * 20 + wide("%ComSpecial% value")))),
     (945, talk(445, smb2_create("Windows\\NTDS\\ntds.dit")), talk(445, smb2_create("Windows\\notes.txt"))),
+    (961, talk(445, smb2_create("Windows\\System32\\config\\SAM")), talk(445, smb2_create("Windows\\System32\\config\\software.txt"))),
     (946, talk(445, smb2_create("shop.lab\\Policies\\{31B2}\\Machine\\Preferences\\Groups\\Groups.xml")), talk(445, smb2_create("shop.lab\\Policies\\{31B2}\\gpt.ini"))),
     (947, ldap(b"\xa0\x3f\xa3\x18\4\x0esamAccountType\4\x09805306368\x87\x14servicePrincipalName"), ldap(b"\xa3\x18\4\x0esamAccountType\4\x09805306368")),
     (948, ldap(b"\xa9\x3f\x81\x171.2.840.113556.1.4.803\x82\x12userAccountControl\x83\x074194304"), ldap(b"\xa9\x3f\x81\x171.2.840.113556.1.4.803\x82\x12userAccountControl\x83\x012")),
@@ -87,7 +88,7 @@ TABLE = [
     (952, talk(88, kdc_req(0x6C, [23], b"MSSQL"), kdc_req(0x6C, [23], b"HTTP")), talk(88, kdc_req(0x6C, [18, 23], b"MSSQL"), kdc_req(0x6C, [18, 23], b"HTTP"))),
     (955, talk(389, b"\x30\x60\2\1\5\x66\x5b\4\x10CN=a,DC=s,DC=lab\x30\x47\x30\x45\x0a\1\2\x30\x40\4\x16msDS-KeyCredentialLink1\x26"), talk(389, b"\x30\x60\2\1\5\x63\x5b\4\x10CN=a,DC=s,DC=lab\4\x16msDS-KeyCredentialLink")),
     (956, http("POST /wsman", port=5985, headers=[("User-Agent", "Microsoft WinRM Client")], body="x"), http("POST /wsman", port=5985, headers=[("User-Agent", "monitor/1")], body="x")),
-    (957, http("POST /wsman", port=5985, headers=[("User-Agent", "Ruby WinRM Client (2.8.3)")], body="x"), http("POST /wsman", port=5985, headers=[("User-Agent", "Microsoft WinRM Client")], body="x")),
+    (957, http("POST /wsman", port=5985, headers=[("User-Agent", "Ruby WinRM Client (2.8.3)")], body="x"), http("POST /wsman", port=5985, headers=[("User-Agent", "monitor/2")], body="x")),
     (958, dgram(5355, b"\x12\x34\0\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1", b"\x12\x34\x80\0\0\1\0\1\0\0\0\0\4wpad\0\0\1\0\1\4wpad\0\0\1\0\1\0\0\0\x1e\0\4\x0a\x4d\0\x50"), dgram(5355, b"\x12\x34\0\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1", b"\x12\x34\x80\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1")),
     (959, dgram(137, b"\x12\x34\1\x10\0\1\0\0\0\0\0\0\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\1", b"\x12\x34\x85\0\0\0\0\1\0\0\0\0\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\1\0\0\0\xa5\0\6\0\0\x0a\x4d\0\x50"), dgram(137, b"\x12\x34\1\x10\0\1\0\0\0\0\0\0\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\1")),
 ]

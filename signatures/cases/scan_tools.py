@@ -34,5 +34,7 @@ TABLE = [(number, agent(name), agent(near)) for number, name, near in NAMES] + [
     (740, times(6, get("/phpmyadmin/index.php", MISSING)), get("/phpmyadmin/index.php", MISSING)),
     (741, times(61, get("/missing", MISSING)), times(5, get("/missing", MISSING))),
     (743, get("/acunetix-wvs-test-for-some-inexistent-file"), get("/acunetix.html")),
+    (745, get("/w00tw00t.at.blackhats.romanian.anti-sec:)"), get("/woot.at.home")),
+    (746, get("/?x=http://a1b2.burpcollaborator.net/"), get("/?x=http://collaborator.example/")),
     (744, talk(502, b"\0\0\0\0\0\5\1\x2b\x0e\1\0"), talk(502, b"\0\1\0\0\0\6\1\3\0\0\0\1")),
 ]

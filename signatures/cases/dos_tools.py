@@ -17,7 +17,7 @@ TABLE = [
     (809, dgram(19, "x"), dgram(20, "x")),
     (810, dgram(19, "x", sport=7), dgram(20, "x", sport=7)),
     (813, times(21, dns("shop.example", 255)), times(3, dns("shop.example", 255))),
-    (814, ping(b"\0\0\0\0skillz", kind=0), ping(b"\0\0\0\0skills", kind=0)),
+    (814, ping(b"skillz\0\0\0\0", kind=0), ping(b"skills\0\0\0\0", kind=0)),
     (815, dgram(31335, "*HELLO*"), dgram(31335, "hello")),
     (818, post("/a", "&".join(f"Aa{n}=1" for n in range(900))), post("/a", "&".join(f"Aa{n}=1" for n in range(40)))),
 ]

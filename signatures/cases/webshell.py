@@ -13,7 +13,7 @@ TABLE = [
     (1004, page("->|/var/www/html|<-"), page("-> | see the map | <-")),
     (1005, http("POST /god.aspx", headers=NO_COOKIE, form="pass=" + SECRET), http("POST /god.aspx", headers=NO_COOKIE, form="pass=secret&user=bob")),
     (1006, http("POST /a.jsp", headers=NO_COOKIE + [("Cookie", "JSESSIONID=8F1A;")], form="key=" + SECRET), http("POST /a.jsp", headers=NO_COOKIE + [("Cookie", "JSESSIONID=8F1A")], form="key=" + SECRET[:30])),
-    (1007, http("POST /god.aspx", headers=NO_COOKIE, form="pass=" + SECRET, answer=response("11cd6a8758984163" + "QUJDREVGR0g=" + "6c37ac826a2a04bc")), http("POST /god.aspx", headers=NO_COOKIE, form="pass=" + SECRET, answer=response("=ok"))),
+    (1007, http("POST /god.aspx", headers=NO_COOKIE, form="pass=" + SECRET, answer=response("11cd6a8758984163" + "QUJDREVGR0g=" + "6c37ac826a2a04bc")), http("POST /form.aspx", headers=NO_COOKIE, form="user=bob", answer=response("11cd6a8758984163" + "QUJDREVGR0g=" + "6c37ac826a2a04bc"))),
     (1008, http("POST /b.jsp", headers=[("User-Agent", "Mozilla/5.0"), ("Accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")], form=B64), http("POST /b.jsp", headers=[("User-Agent", "Mozilla/5.0"), ("Accept", "text/html, *; q=.2")], form="a=" + B64[:40])),
     (1009, page("<html><title>b374k 3.2</title>"), page("<html><title>c9 shells of the sea</title>")),
     (1018, page("<html><title>c99shell v1.0</title>"), page("<html><title>C99 standard</title>")),

@@ -11,8 +11,8 @@ use super::sets::{SetBuilder, SetId, Sets};
 use crate::app::{Access, AppProto, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
-    BufferId, BufferSource, FlagMode, Group, HeaderBuffer, HeaderProto, Hook, PacketTest,
-    PayloadScope, RuleSet, Signature, SignatureKind, TxWant,
+    BufferId, BufferSource, FlagMode, FlowStateOption, Group, HeaderBuffer, HeaderProto, Hook,
+    PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, TxWant,
 };
 
 /// Both directions.
@@ -159,6 +159,8 @@ pub(super) struct Ranked {
     /// Whether it has tests on headers, stream or flow state beyond the header.
     pub has_tests: bool,
     pub bidirectional: bool,
+    /// Whether it sets a flowbit.
+    pub sets_bits: bool,
     /// `=>`: one transaction's both directions.
     pub transactional: bool,
     pub app: AppSet,
@@ -195,6 +197,8 @@ pub(super) struct Always {
     pub by_port: std::collections::HashMap<u16, Vec<u32>, foldhash::fast::RandomState>,
     /// The others, grouped by their needs.
     pub groups: Vec<(u16, Vec<u32>)>,
+    /// Whether a group waits for a flowbit.
+    pub waits_for_bits: bool,
 }
 
 /// What has to be looked at when a transaction comes to a progress.
@@ -371,6 +375,12 @@ impl<'r> Build<'r> {
                 || !signature.stream.is_empty()
                 || !signature.state.is_empty(),
             bidirectional: signature.bidirectional,
+            sets_bits: signature.state.iter().any(|s| {
+                matches!(
+                    s,
+                    FlowStateOption::BitSet(_) | FlowStateOption::BitToggle(_)
+                )
+            }),
             transactional: signature.transactional,
             app,
             src,
@@ -755,6 +765,10 @@ impl<'r> Build<'r> {
                     .and_then(|a| a.get_mut(direction))
                 {
                     always.groups = std::mem::take(groups).into_iter().collect();
+                    always.waits_for_bits = always
+                        .groups
+                        .iter()
+                        .any(|(needs, _)| needs & need::FLOW_STATE != 0);
                 }
             }
         }

@@ -30,6 +30,8 @@ pub struct FlowRules {
     pub(super) protocol_done: [bool; 2],
     /// Generation of the engine that wrote this; another generation starts afresh.
     pub(super) generation: u32,
+    /// Client's port and address, when the first packet was inspected.
+    client: Option<(std::net::IpAddr, u16)>,
     /// Changes refused because of the bounds.
     pub refused: u32,
 }
@@ -114,6 +116,19 @@ impl FlowRules {
             self.protocol_done = [false; 2];
             self.generation = generation;
         }
+    }
+
+    /// Exchanges what is kept by direction when client and server changed places.
+    pub(super) fn orient(&mut self, key: &crate::packet::FlowKey) {
+        let client = (key.src, key.sport);
+        if self
+            .client
+            .is_some_and(|before| before != client && before == (key.dst, key.dport))
+        {
+            self.addresses_done.reverse();
+            self.protocol_done.reverse();
+        }
+        self.client = Some(client);
     }
 
     /// Notes a decision; the first one stays.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::compiled::{Class, ProtoTest, Ranked, need};
 use super::flow_rules::{FlowAction, FlowRules};
 use super::packet_test::{
-    flow_test, is_established, packet_test, sctp_chunks, state_changes, state_tests, stream_test,
+    flow_test, is_established, packet_test, sctp_user_data, segment, state_changes, state_tests,
+    stream_test,
 };
+use super::program::Program;
 use super::sets::{Memo, SetId};
 use super::tx::{self, TxScratch};
 use super::values::Values;
@@ -229,6 +231,9 @@ impl Inspector {
         work.stats.packets += 1;
         if let Some(rules) = input.rules.as_deref_mut() {
             rules.adopt(engine.generation);
+            if let Some(flow) = input.flow.as_deref() {
+                rules.orient(&flow.key);
+            }
             let decided = match rules.action {
                 FlowAction::None => None,
                 FlowAction::Pass => Some(Verdict::Accept),
@@ -283,10 +288,7 @@ impl Work {
         let events = packet.events;
         note(!events.is_empty(), need::EVENT);
         note(
-            input
-                .rules
-                .as_ref()
-                .is_some_and(|r| !r.bits().is_empty() || !r.ints().is_empty()),
+            input.rules.as_ref().is_some_and(|r| !r.bits().is_empty()),
             need::FLOW_STATE,
         );
         let readable = match class {
@@ -335,8 +337,9 @@ impl Work {
                 self.candidates.extend_from_slice(list);
             }
         }
-        if packet.invalid {
-            self.order_candidates(engine);
+        // What is not IP and broken takes part in event rules only.
+        if packet.invalid && !packet.is_ip() {
+            self.order_candidates(engine, facts);
             return;
         }
         self.collect_once(engine, input, facts);
@@ -347,13 +350,13 @@ impl Work {
                 self.candidates.extend_from_slice(list);
             }
             for (needs, list) in &always.groups {
-                if needs & !facts.has == 0 {
+                if needs & !(facts.has | need::FLOW_STATE) == 0 && needs & need::FLOW_STATE == 0 {
                     self.candidates.extend_from_slice(list);
                 }
             }
         }
         if input.stream.no_payload {
-            self.order_candidates(engine);
+            self.order_candidates(engine, facts);
             return;
         }
         let payload = packet.payload();
@@ -396,13 +399,16 @@ impl Work {
                 }
             }
         }
-        self.order_candidates(engine);
+        self.order_candidates(engine, facts);
     }
 
     /// Candidates that are due once per flow and direction.
     fn collect_once(&mut self, engine: &Engine, input: &Inspection<'_>, facts: &Facts) {
         let compiled = &engine.compiled;
         let packet = input.packet;
+        if facts.flow_end {
+            return;
+        }
         if packet.is_ip()
             && !input
                 .rules
@@ -429,11 +435,32 @@ impl Work {
         }
     }
 
-    fn order_candidates(&mut self, engine: &Engine) {
+    /// Adds the signatures that wait for a flowbit when one is set, or a candidate may set one; sorts, each once.
+    fn order_candidates(&mut self, engine: &Engine, facts: &Facts) {
+        let compiled = &engine.compiled;
+        let always = compiled
+            .always
+            .get(facts.class as usize)
+            .and_then(|a| a.get(facts.direction.index()));
+        if let Some(always) = always.filter(|a| a.waits_for_bits) {
+            let sets = |rank: &u32| {
+                compiled
+                    .signatures
+                    .get(*rank as usize)
+                    .is_some_and(|s| s.sets_bits)
+            };
+            if facts.has & need::FLOW_STATE != 0 || self.candidates.iter().any(sets) {
+                for (needs, list) in &always.groups {
+                    if needs & need::FLOW_STATE != 0 && needs & !(facts.has | need::FLOW_STATE) == 0
+                    {
+                        self.candidates.extend_from_slice(list);
+                    }
+                }
+            }
+        }
         self.candidates.sort_unstable();
         self.candidates.dedup();
         self.stats.candidates += self.candidates.len() as u64;
-        let _ = engine;
     }
 
     /// Scans a block; without scratch every signature of the matcher is a candidate.
@@ -471,10 +498,16 @@ impl Work {
                 self.tx_candidates.push(*rank);
                 continue;
             }
-            if signature.needs & !facts.has != 0 {
+            if signature.needs & !(facts.has | need::FLOW_STATE) != 0 {
                 continue;
             }
-            if facts.flow_end && signature.kind == SignatureKind::Packet {
+            let on_packets = matches!(
+                signature.kind,
+                SignatureKind::Packet
+                    | SignatureKind::IpOnlyEveryPacket
+                    | SignatureKind::ProtocolPackets
+            );
+            if facts.flow_end && on_packets {
                 continue;
             }
             if !signature.app.holds(facts.app)
@@ -505,7 +538,7 @@ impl Work {
             });
         }
         self.candidates = candidates;
-        if let Some(rules) = input.rules.as_deref_mut() {
+        if let Some(rules) = input.rules.as_deref_mut().filter(|_| !facts.flow_end) {
             let d = facts.direction.index();
             if input.packet.is_ip()
                 && let Some(done) = rules.addresses_done.get_mut(d)
@@ -539,7 +572,9 @@ impl Work {
         {
             return false;
         }
-        if self.endpoints(engine, signature, packet, facts, false) {
+        // A transactional rule names client and server; the answer comes the other way.
+        let reversed = signature.transactional && facts.direction == Direction::ToClient;
+        if self.endpoints(engine, signature, packet, facts, reversed) {
             return true;
         }
         signature.bidirectional && self.endpoints(engine, signature, packet, facts, true)
@@ -641,14 +676,7 @@ impl Work {
             input.packet.transport == Transport::Tcp && signature.scope != PayloadScope::Packet;
         if streams {
             if let Some(window) = input.stream.window
-                && self.verifier.matches(
-                    programs,
-                    program,
-                    Subject {
-                        complete: false,
-                        ..subject(window.bytes)
-                    },
-                )
+                && self.window_matches(engine, program, window, input.inline, subject(window.bytes))
             {
                 return Some(HitPlace::Stream);
             }
@@ -666,6 +694,39 @@ impl Work {
         self.verifier
             .matches(programs, program, subject(input.packet.payload()))
             .then_some(HitPlace::Packet)
+    }
+
+    /// Whether a program matches in a piece of the stream. The piece may begin with bytes of the one before, so that
+    /// nothing hides in the seam; what those alone show was said already.
+    pub fn window_matches(
+        &mut self,
+        engine: &Engine,
+        program: Program,
+        window: StreamWindow<'_>,
+        inline: bool,
+        subject: Subject<'_>,
+    ) -> bool {
+        let programs = &engine.compiled.programs;
+        let piece = |bytes| Subject {
+            bytes,
+            complete: false,
+            ..subject
+        };
+        if window.seen == 0 || inline {
+            return self
+                .verifier
+                .matches(programs, program, piece(window.bytes));
+        }
+        let (seen, new) = window
+            .bytes
+            .split_at_checked(window.seen)
+            .unwrap_or((window.bytes, &[]));
+        !new.is_empty()
+            && (self.verifier.matches(programs, program, piece(new))
+                || self
+                    .verifier
+                    .matches(programs, program, piece(window.bytes))
+                    && !self.verifier.matches(programs, program, piece(seen)))
     }
 
     /// Whether the programs over header buffers match.
@@ -765,7 +826,7 @@ const HEADER_VALUES_MAX: usize = 64;
 fn header_bytes<'a>(header: HeaderBuffer, packet: &Packet<'a>, index: usize) -> Option<&'a [u8]> {
     if header == HeaderBuffer::SctpChunkData {
         return if packet.transport == Transport::Sctp {
-            sctp_chunks(packet).nth(index).map(|(_, b)| b)
+            sctp_user_data(packet).nth(index)
         } else {
             None
         };
@@ -802,25 +863,17 @@ fn header_bytes<'a>(header: HeaderBuffer, packet: &Packet<'a>, index: usize) -> 
         HeaderBuffer::Arp => of_net(Net::Arp, network..network + 28),
         HeaderBuffer::Tcp => transport(Transport::Tcp),
         HeaderBuffer::Udp => transport(Transport::Udp),
-        HeaderBuffer::Sctp => {
-            let start = packet.transport_offset as usize;
-            if packet.transport == Transport::Sctp {
-                packet.frame.get(start..start + 12)
-            } else {
-                None
-            }
-        }
-        HeaderBuffer::Icmpv4 => transport(Transport::Icmp),
-        HeaderBuffer::Icmpv6 => transport(Transport::Icmpv6),
-        HeaderBuffer::Igmp => {
-            let start = packet.transport_offset as usize;
-            let end = packet.payload_offset.saturating_add(packet.payload_len) as usize;
-            if packet.is_ip() && packet.ip_proto == 2 {
-                packet.frame.get(start..end)
-            } else {
-                None
-            }
-        }
+        // The common header with all chunks.
+        HeaderBuffer::Sctp => (packet.transport == Transport::Sctp)
+            .then(|| segment(packet))
+            .filter(|b| b.len() >= 12),
+        HeaderBuffer::Icmpv4 => (packet.transport == Transport::Icmp)
+            .then(|| segment(packet))
+            .and_then(|bytes| bytes.get(..packet.transport_header().len().max(8))),
+        HeaderBuffer::Icmpv6 => (packet.transport == Transport::Icmpv6)
+            .then(|| segment(packet))
+            .and_then(|bytes| bytes.get(..8)),
+        HeaderBuffer::Igmp => (packet.is_ip() && packet.ip_proto == 2).then(|| segment(packet)),
         HeaderBuffer::SourceAddress => match packet.net {
             Net::V4 => packet.frame.get(network + 12..network + 16),
             Net::V6 => packet.frame.get(network + 8..network + 24),

@@ -136,9 +136,10 @@ fn checksum(of: ChecksumOf, packet: &Packet<'_>) -> Option<bool> {
     if of == ChecksumOf::Ipv4 {
         return Some(ones_sum(packet.network_header(), 0) == 0xffff);
     }
-    let start = packet.transport_offset as usize;
-    let end = packet.payload_offset.saturating_add(packet.payload_len) as usize;
-    let segment = packet.frame.get(start..end)?;
+    let segment = segment(packet);
+    if segment.is_empty() {
+        return None;
+    }
     if of == ChecksumOf::UdpV4 && segment.get(6..8) == Some(&[0, 0]) {
         return None;
     }
@@ -210,16 +211,33 @@ fn sctp(test: &SctpTest, packet: &Packet<'_>) -> bool {
     }
 }
 
+/// The transport's bytes, header and all, up to the end that the IP header states.
+pub(super) fn segment<'a>(packet: &Packet<'a>) -> &'a [u8] {
+    let network = packet.network_offset as usize;
+    let number = |at: usize| {
+        packet
+            .frame
+            .get(network + at..)
+            .and_then(|b| b.first_chunk::<2>())
+            .map_or(0, |b| usize::from(u16::from_be_bytes(*b)))
+    };
+    let stated = match packet.net {
+        Net::V4 => number(2),
+        Net::V6 => 40 + number(4),
+        _ => return &[],
+    };
+    let end = (network + stated).min(packet.frame.len());
+    packet
+        .frame
+        .get(packet.transport_offset as usize..end)
+        .unwrap_or_default()
+}
+
 /// Type and value of each chunk of an SCTP packet, at most 256.
 pub(super) fn sctp_chunks<'a>(
     packet: &Packet<'a>,
 ) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
-    let end = packet.payload_offset.saturating_add(packet.payload_len) as usize;
-    let start = packet.transport_offset as usize + 12;
-    let mut rest = packet
-        .frame
-        .get(start..end.min(packet.frame.len()))
-        .unwrap_or_default();
+    let mut rest = segment(packet).get(12..).unwrap_or_default();
     std::iter::from_fn(move || {
         let [kind, _flags, high, low, ..] = *rest else {
             return None;
@@ -235,6 +253,13 @@ pub(super) fn sctp_chunks<'a>(
         Some((kind, value))
     })
     .take(256)
+}
+
+/// User data of each DATA chunk (RFC 9260 §3.3.1: 12 bytes of numbers go before it).
+pub(super) fn sctp_user_data<'a>(packet: &Packet<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    sctp_chunks(packet)
+        .filter(|(kind, _)| *kind == 0)
+        .filter_map(|(_, value)| value.get(12..))
 }
 
 /// Whether the `flow` option holds.
@@ -259,9 +284,7 @@ pub(super) fn flow_test(
 
 /// Whether the packet counts as part of an established flow.
 pub(super) fn is_established(input: &Inspection<'_>) -> bool {
-    input.flow.is_some()
-        && (input.stream.flow_established
-            || input.stream.established && input.packet.transport == Transport::Tcp)
+    input.flow.is_some() && input.stream.flow_established
 }
 
 /// Whether a test on the flow or the stream holds.

@@ -4,6 +4,8 @@
 //! are scanned and its candidates inspected; a candidate that needs a later stage is noted with the transaction and goes
 //! on there. A stage is looked at again until the transaction has gone beyond it.
 
+use std::any::Any;
+
 use super::Engine;
 use super::compiled::{Ranked, TxLook, TxStep, is_streaming, tx_range};
 use super::inspect::{Facts, HitPlace, Inspection, Match, Work, matched};
@@ -49,6 +51,8 @@ struct Candidate {
 pub(super) struct TxScratch {
     found: Vec<u32>,
     candidates: Vec<Candidate>,
+    /// Transactional signatures whose request matched: for the response.
+    handed_over: Vec<Waiting>,
 }
 
 /// A transaction in hand.
@@ -213,6 +217,7 @@ fn inspect_one(
         if let Some(progress) = state.detect_progress.get_mut(direction.index()) {
             *progress = scanned_to;
         }
+        hand_over(&mut work.tx.handed_over, &mut state.detect);
         if here >= complete_at {
             set(&mut state.inspected, direction, true);
         } else if let Some(memory) = memory
@@ -221,6 +226,27 @@ fn inspect_one(
             *slot = Some(memory);
         }
     }
+}
+
+/// Gives what the request of a transactional signature showed to the response's memory.
+fn hand_over(waiting: &mut Vec<Waiting>, detect: &mut [Option<Box<dyn Any + Send>>; 2]) {
+    if waiting.is_empty() {
+        return;
+    }
+    let [_, response] = detect;
+    let mut memory = match response.take().map(|memory| memory.downcast::<TxMemory>()) {
+        Some(Ok(memory)) => memory,
+        _ => Box::default(),
+    };
+    for given in waiting.drain(..) {
+        let full = memory.waiting.len() >= WAITING_MAX;
+        match memory.waiting.iter_mut().find(|w| w.rank == given.rank) {
+            Some(known) => known.bits |= given.bits,
+            None if full => {}
+            None => memory.waiting.push(given),
+        }
+    }
+    *response = Some(memory);
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -271,6 +297,16 @@ fn inspect_in_hand(
         let outcome = signature_on(
             work, engine, input, facts, hand, signature, rule, *candidate,
         );
+        if signature.transactional && hand.direction == Direction::ToServer {
+            // Decided when the response is there.
+            if let Some(bits) = outcome.bits.filter(|bits| bits & DONE == 0) {
+                scratch.handed_over.push(Waiting {
+                    rank: candidate.rank,
+                    bits,
+                });
+            }
+            continue;
+        }
         if let Some(bits) = outcome.bits {
             note(work, memory, *candidate, bits);
         }
@@ -484,7 +520,7 @@ fn signature_on(
         // Past the fast pattern's stage the signature does not come up again.
         return Inspected {
             matched,
-            bits: (!beyond_fast).then_some(bits | DONE),
+            bits: (!beyond_fast || signature.transactional).then_some(bits | DONE),
         };
     }
     if never {
@@ -500,7 +536,7 @@ fn signature_on(
         .is_some_and(|p| *p < hand.complete_at);
     Inspected {
         matched,
-        bits: (bits != 0 && waits && !in_fast).then_some(bits),
+        bits: (bits != 0 && (waits && !in_fast || signature.transactional)).then_some(bits),
     }
 }
 
@@ -595,13 +631,27 @@ fn step_on(
             work.values = values;
             match answer {
                 Some(answer) => answer,
-                None if !any && beyond && program.on_absent => Answer::Match,
+                None if !any && program.on_absent && is_settled(hand, field, step, beyond) => {
+                    Answer::Match
+                }
                 // A multi-buffer or a file may still get values.
                 None if many => Answer::NoMatch,
                 None => otherwise,
             }
         }
     }
+}
+
+/// Whether what a field lacks now stays missing. A single value can be read, or is missing for good, from its progress on.
+fn is_settled(hand: &InHand<'_>, field: &Field, step: &TxStep, beyond: bool) -> bool {
+    let here = hand
+        .progress
+        .get(step.direction.index())
+        .copied()
+        .unwrap_or(0);
+    let single = matches!(field.access, Access::Bytes(_));
+    let complete = step.direction == hand.direction && here >= hand.complete_at;
+    beyond || complete || single && field.progress > 0 && here >= field.progress
 }
 
 fn tx_test(
@@ -707,7 +757,15 @@ fn from_end(len: usize, back: i32) -> Option<usize> {
 fn payload(work: &mut Work, engine: &Engine, input: &Inspection<'_>, program: Program) -> Answer {
     let bytes = match input.packet.transport {
         Transport::Tcp => match input.stream.window {
-            Some(window) => window.bytes,
+            Some(window) => {
+                let subject = Subject::whole(window.bytes);
+                let matched = work.window_matches(engine, program, window, input.inline, subject);
+                return if matched {
+                    Answer::Match
+                } else {
+                    Answer::NoMatch
+                };
+            }
             None if !input.stream.added => input.packet.payload(),
             None => return Answer::NoMatch,
         },

@@ -41,7 +41,7 @@ struct Slot {
 /// Values of the transaction in hand.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    /// By buffer, then by index of the value.
+    /// By buffer and direction, then by index of the value.
     slots: Vec<Vec<Slot>>,
     stamp: u32,
     swap: Vec<u8>,
@@ -82,7 +82,7 @@ impl Transforms {
 impl Values {
     pub fn new(buffers: usize) -> Self {
         Self {
-            slots: (0..buffers).map(|_| Vec::new()).collect(),
+            slots: (0..buffers * 2).map(|_| Vec::new()).collect(),
             ..Self::default()
         }
     }
@@ -110,7 +110,9 @@ impl Values {
         index: usize,
     ) -> Option<Subject<'b>> {
         let stamp = self.stamp;
-        let list = self.slots.get_mut(usize::from(buffer.0))?;
+        let list = self
+            .slots
+            .get_mut(usize::from(buffer.0) * 2 + direction.index())?;
         if list.len() <= index {
             if index >= VALUES_MAX {
                 return None;

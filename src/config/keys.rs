@@ -172,6 +172,12 @@ pub static KEYS: &[Key] = &[
     key!("eve.files", "write fileinfo records", eve.files, boolean),
     key!("eve.flow", "write flow records", eve.flow, boolean),
     key!("eve.anomaly", "write anomaly records", eve.anomaly, boolean),
+    key!(
+        "eve.anomaly-packets",
+        "anomaly records for decode and stream events too",
+        eve.anomaly_packets,
+        boolean
+    ),
     key!("eve.stats", "write stats records", eve.stats, boolean),
     key!(
         "eve.compress-ipv6",

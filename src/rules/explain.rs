@@ -328,7 +328,6 @@ impl Words<'_> {
                 compare(*value)
             ),
             Test::Asn1(_) => "its ASN.1 is malformed as asked".into(),
-            Test::FtpBounce => "a PORT command names another host than the sender".into(),
             Test::Dataset { set, negate } => format!("is {}in the set {}", not(*negate), set.name),
         }
     }

@@ -918,8 +918,6 @@ pub enum Test {
     },
     /// `asn1` tests on the payload.
     Asn1(Asn1Test),
-    /// `ftpbounce`, and other fixed checks of the buffer at the cursor.
-    FtpBounce,
     /// `dsize`-like checks of `urilen` (`norm`/`raw` chose the buffer already).
     Length(Compare),
     /// `dataset:isset` / `isnotset` on the whole buffer.

@@ -502,7 +502,7 @@ impl FieldTest for Test {
     fn test(&self, tx: &dyn Transaction, _session: &dyn Session, _direction: Direction) -> bool {
         of(tx).is_some_and(|tx| match self {
             Self::Active(wanted) => tx.active == *wanted,
-            Self::Received(wanted) => tx.done == *wanted,
+            Self::Received(wanted) => tx.command.is_some() && tx.done == *wanted,
             Self::Bounce => tx.is_bounce(),
         })
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event;
-use super::mime::{Mime, fault};
+use super::mime::fault;
 use super::tx::{SmtpTx, State};
 use crate::app::line::Lines;
 use crate::app::{FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore, registry};

@@ -1,8 +1,6 @@
-//! Numbers read from a buffer: `byte_test`, `byte_jump`, `byte_extract`, `byte_math`; and `entropy`, `asn1`, `ftpbounce`.
+//! Numbers read from a buffer: `byte_test`, `byte_jump`, `byte_extract`, `byte_math`, and `entropy`, `asn1`.
 //!
 //! Arithmetic wraps at 64 bits where Suricata's does. Reads outside the buffer are no match.
-
-use std::net::{IpAddr, Ipv4Addr};
 
 use super::verify::Subject;
 use crate::rules::{Asn1Test, ByteFormat, ByteOperator, MathOperator, Number, Test};
@@ -117,7 +115,6 @@ pub(super) fn test(test: &Test, subject: Subject<'_>, cursor: &mut Cursor<'_>) -
         } => entropy(subject.bytes, *bytes, *offset)
             .is_some_and(|entropy| value.test((entropy * 1_000_000.0).round() as u64)),
         Test::Asn1(options) => asn1(options, subject.bytes, cursor.at),
-        Test::FtpBounce => ftp_bounce(subject.bytes, subject.client),
         _ => false,
     }
 }
@@ -416,53 +413,9 @@ fn ber_frame(bytes: &[u8]) -> Option<(u32, bool, u64, &[u8])> {
     Some((tag, first & 0x20 != 0, len, rest))
 }
 
-/// `ftpbounce`: a PORT command that names another host than the client (RFC 959 §4.1.2).
-fn ftp_bounce(buffer: &[u8], client: Option<IpAddr>) -> bool {
-    let Some(IpAddr::V4(client)) = client else {
-        return false;
-    };
-    let Some(arguments) = buffer
-        .get(..4)
-        .filter(|c| c.eq_ignore_ascii_case(b"port"))
-        .and_then(|_| buffer.get(4..))
-    else {
-        return false;
-    };
-    let text = arguments.iter().skip_while(|b| b.is_ascii_whitespace());
-    let mut octets = [0u32; 6];
-    let mut field = 0;
-    for byte in text {
-        match byte {
-            b'0'..=b'9' => {
-                let Some(octet) = octets.get_mut(field) else {
-                    return false;
-                };
-                *octet = (*octet * 10 + u32::from(byte - b'0')).min(1000);
-            }
-            b',' => field += 1,
-            _ => break,
-        }
-    }
-    let [a, b, c, d, ..] = octets;
-    let named = [a, b, c, d].map(u8::try_from);
-    let [Ok(a), Ok(b), Ok(c), Ok(d)] = named else {
-        return false;
-    };
-    field == 5 && Ipv4Addr::new(a, b, c, d) != client
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_port_command_must_name_the_client() {
-        let client = Some(IpAddr::from([10, 0, 0, 1]));
-        assert!(ftp_bounce(b"PORT 10,0,0,2,4,5\r\n", client));
-        assert!(!ftp_bounce(b"PORT 10,0,0,1,4,5\r\n", client));
-        assert!(!ftp_bounce(b"PORT 10,0,0,2\r\n", client));
-        assert!(!ftp_bounce(b"PORT 10,0,0,2,4,5\r\n", None));
-    }
 
     #[test]
     fn text_is_read_as_strtoull_reads_it() {

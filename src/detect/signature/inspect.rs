@@ -667,16 +667,17 @@ impl Work {
             return Some(HitPlace::Packet);
         };
         let programs = &engine.compiled.programs;
-        let client = input.flow.as_ref().map(|f| f.key.src);
-        let subject = |bytes| Subject {
-            client,
-            ..Subject::whole(bytes)
-        };
         let streams =
             input.packet.transport == Transport::Tcp && signature.scope != PayloadScope::Packet;
         if streams {
             if let Some(window) = input.stream.window
-                && self.window_matches(engine, program, window, input.inline, subject(window.bytes))
+                && self.window_matches(
+                    engine,
+                    program,
+                    window,
+                    input.inline,
+                    Subject::whole(window.bytes),
+                )
             {
                 return Some(HitPlace::Stream);
             }
@@ -692,7 +693,7 @@ impl Work {
             return None;
         }
         self.verifier
-            .matches(programs, program, subject(input.packet.payload()))
+            .matches(programs, program, Subject::whole(input.packet.payload()))
             .then_some(HitPlace::Packet)
     }
 

@@ -610,10 +610,8 @@ fn step_on(
                 } else {
                     beyond || subject.complete
                 };
-                let client = input.flow.as_ref().map(|f| f.key.src);
                 let subject = Subject {
                     complete,
-                    client,
                     little: hand.tx.is_little_endian(),
                     ..subject
                 };

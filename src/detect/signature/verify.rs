@@ -5,8 +5,6 @@
 //! content may try its next occurrence; it does not and never will in this buffer. Work is bounded by a number of steps
 //! and a number of bytes searched a program and buffer; hitting a bound means no match, and is counted.
 
-use std::net::IpAddr;
-
 use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use super::base64;
@@ -26,8 +24,6 @@ pub(super) struct Subject<'a> {
     pub complete: bool,
     /// Byte order of the DCE/RPC message, for `dce`.
     pub little: bool,
-    /// Client of the flow, for `ftpbounce`.
-    pub client: Option<IpAddr>,
 }
 
 impl<'a> Subject<'a> {
@@ -38,7 +34,6 @@ impl<'a> Subject<'a> {
             offset: 0,
             complete: true,
             little: false,
-            client: None,
         }
     }
 }

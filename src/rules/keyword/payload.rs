@@ -69,16 +69,6 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         ..Keyword::PLAIN
     },
     Keyword {
-        name: "ftpbounce",
-        doc: "an FTP PORT command names another host than the sender",
-        example: "alert ftp any any -> any any (ftpbounce; sid:1;)",
-        parse: |draft, _| {
-            draft.require_named("ftp")?;
-            draft.test(Test::FtpBounce)
-        },
-        ..Keyword::BARE
-    },
-    Keyword {
         name: "prefilter",
         doc: "accepted: which test is looked at first is chosen here",
         example: r#"content:"abc"; prefilter;"#,

@@ -34,6 +34,8 @@ pub struct EveSettings {
     pub flow: bool,
     /// Write `anomaly` records.
     pub anomaly: bool,
+    /// Write them for decode and stream events too, not only for the application layer (as Suricata does by default).
+    pub anomaly_packets: bool,
     /// Write `stats` at the end (and live: at intervals).
     pub stats: bool,
     /// IPv6 addresses in RFC 5952's short form instead of Suricata's eight full groups.
@@ -53,6 +55,7 @@ impl Default for EveSettings {
             files: true,
             flow: true,
             anomaly: true,
+            anomaly_packets: false,
             stats: true,
             compress_ipv6: false,
             payload_bytes: 4096,

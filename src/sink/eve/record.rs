@@ -81,6 +81,9 @@ pub fn anomaly(
     subject: &Subject<'_>,
     events: impl Iterator<Item = DecodeEvent>,
 ) {
+    if !settings.anomaly_packets {
+        return;
+    }
     for event in events {
         record(out, settings, subject, "anomaly", Facing::Packet, |json| {
             json.object("anomaly").str(

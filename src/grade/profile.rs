@@ -1,7 +1,7 @@
 //! What a signature says about itself: phenomenon, threats, severity, confidence, from its metadata and its class.
 
 use super::level::Severity;
-use crate::alert::{Phenomenon, Threat};
+use crate::alert::{Efficacy, Phenomenon, Threat};
 
 /// What grading needs of a signature. Made once, at its first alert.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Profile {
     pub confidence: f32,
     /// ATT&CK techniques.
     pub techniques: Vec<String>,
+    /// What the rule itself proves of the outcome: it looks at answers, or at what only a successful attack does.
+    pub efficacy: Efficacy,
 }
 
 use Phenomenon::{PolicyViolation, SuspiciousAccess, UnauthorizedAccess};
@@ -89,7 +91,7 @@ const CLASSES: &[(&str, Phenomenon, Threat)] = &[
 ];
 
 impl Profile {
-    /// From a class name, a priority (1 worst) and metadata pairs. `sekisho_phenomenon`, `sekisho_threat`,
+    /// From a class name, a priority (1 worst) and metadata pairs. `sekisho_phenomenon`, `sekisho_threat`, `sekisho_efficacy`,
     /// `signature_severity`, `confidence` and `mitre_technique_id` are read; what is missing comes from the class.
     pub fn new<'a>(
         class: &str,
@@ -107,6 +109,10 @@ impl Profile {
             },
             confidence: 0.8,
             techniques: Vec::new(),
+            efficacy: match class {
+                "successful-admin" | "successful-user" | "successful-dos" => Efficacy::Likely,
+                _ => Efficacy::Unknown,
+            },
         };
         for (key, value) in metadata {
             match key {
@@ -120,6 +126,7 @@ impl Profile {
                 "confidence" => {
                     profile.confidence = confidence(value).unwrap_or(profile.confidence)
                 }
+                "sekisho_efficacy" => profile.efficacy = efficacy(value).unwrap_or(profile.efficacy),
                 "mitre_technique_id" => profile.techniques.push(value.to_owned()),
                 _ => {}
             }
@@ -141,6 +148,12 @@ fn severity(value: &str) -> Option<Severity> {
         "critical" => Severity::Critical,
         _ => return None,
     })
+}
+
+fn efficacy(value: &str) -> Option<Efficacy> {
+    [Efficacy::Unknown, Efficacy::Failed, Efficacy::Reached, Efficacy::Likely, Efficacy::Confirmed]
+        .into_iter()
+        .find(|e| e.as_str().eq_ignore_ascii_case(value))
 }
 
 fn confidence(value: &str) -> Option<f32> {

@@ -54,6 +54,9 @@ impl Default for PortScanSettings {
 /// ln((1 − θ1)/(1 − θ0)) with θ0 = 0.8, θ1 = 0.2: what a failure adds and a success takes.
 const STEP: f32 = 1.386;
 
+/// Probes with flags that no TCP sends, from one source, that are a fingerprint scan whatever their ports.
+const ILLEGAL_MIN: u32 = 3;
+
 #[derive(Clone, Debug)]
 struct Source {
     score: f32,
@@ -62,6 +65,7 @@ struct Source {
     ports: Bitmap256,
     hosts: Bitmap256,
     stealth: Bitmap256,
+    illegal: u32,
     successes: u32,
     fails: u32,
     open_ports: [u16; 8],
@@ -140,6 +144,7 @@ impl PortScan {
         match outcome {
             Outcome::Stealth => {
                 source.stealth.insert(target);
+                source.illegal += u32::from(record.detail as u8 & 0x3f != TcpFlags::FIN);
                 source.ports.insert(endpoint_hash(key.dst, key.dport));
             }
             Outcome::Success => {
@@ -210,6 +215,7 @@ impl Source {
             ports: Bitmap256::default(),
             hosts: Bitmap256::default(),
             stealth: Bitmap256::default(),
+            illegal: 0,
             successes: 0,
             fails: 0,
             open_ports: [0; 8],
@@ -254,7 +260,8 @@ impl Source {
     ) {
         const OPEN_MAX: usize = 4096;
         let walked = self.score >= threshold && self.failed.estimate() >= settings.targets_min;
-        let stealth = self.stealth.estimate() >= settings.stealth_ports_min;
+        // Flags that no TCP sends (none at all, SYN with FIN, FIN with PSH and URG) are probes of a fingerprinting tool.
+        let stealth = self.stealth.estimate() >= settings.stealth_ports_min || self.illegal >= ILLEGAL_MIN;
         if !walked && !stealth {
             return;
         }
@@ -411,5 +418,6 @@ mod tests {
         );
         assert!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x10))).is_empty());
         assert!(run((1..=9).map(|_| (RecordKind::Stray, 1, 80, 0x01))).is_empty());
+        assert_eq!(run((1..=4).map(|_| (RecordKind::Stray, 1, 80, 0x29))).len(), 1);
     }
 }

@@ -7,7 +7,8 @@
 //! A destination as a whole is watched the same way, for floods that spray ports, and then many sources are required,
 //! because one source that sprays ports is a scan.
 //!
-//! What is *not* a flood: SYNs that are refused (RST) leave no half-open session. A server that answers nothing to nobody
+//! What is *not* a flood: SYNs that are refused (RST) leave no half-open session (unless nearly every SYN has a source of
+//! its own, which only forged ones have). A server that answers nothing to nobody
 //! (no SYN-ACK, few sources, retries) is trouble of the device.
 //! Memory: fixed, one record per service.
 
@@ -49,6 +50,8 @@ const BIN: u64 = 250_000_000;
 const BINS: usize = 4;
 /// Alarm threshold of `g`.
 const ALARM: f64 = 12.0;
+/// SYNs between two looks at a service.
+const LOOK: u64 = 16;
 /// Distinct sources without which a spray over ports is a scan, not a flood.
 const SPRAY_SOURCES: u32 = 50;
 
@@ -56,7 +59,10 @@ const SPRAY_SOURCES: u32 = 50;
 struct Service {
     bin: u64,
     syns: [u32; BINS],
+    /// Handshakes that clients completed.
     done: [u32; BINS],
+    /// SYNs that were refused.
+    refused: [u32; BINS],
     g: f64,
     share: f64,
     sources: Bitmap256,
@@ -134,14 +140,12 @@ impl SynFlood {
             service.number = record.number;
             match record.kind {
                 RecordKind::Opened => service.syn(record),
-                RecordKind::Established | RecordKind::Refused => service.done[BINS - 1] += 1,
-                RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
+                RecordKind::Established => service.done[BINS - 1] += 1,
+                RecordKind::Refused => service.refused[BINS - 1] += 1,RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
                 _ => service.syn_acks = service.syn_acks.saturating_add(1),
             }
-            // Looked at each time another floor's worth of SYNs is in the bin: an alarm does not wait for the bin to end,
-            // nor for time to move at all.
-            let floor = self.settings.floor_per_sec.max(1);
-            if record.kind == RecordKind::Opened && service.syns[BINS - 1].is_multiple_of(floor) {
+            // Looked at every few SYNs: an alarm does not wait for the bin to end, nor for time to move at all.
+            if record.kind == RecordKind::Opened && service.total.is_multiple_of(LOOK) {
                 service.weigh(
                     &self.settings,
                     (record.key.dst, port),
@@ -178,6 +182,7 @@ impl Service {
             bin: now.0 / BIN,
             syns: [0; BINS],
             done: [0; BINS],
+            refused: [0; BINS],
             g: 0.0,
             share: 0.03,
             sources: Bitmap256::default(),
@@ -220,7 +225,7 @@ impl Service {
         for _ in 0..steps {
             let (s, done) = (
                 f64::from(self.syns[BINS - 1]),
-                f64::from(self.done[BINS - 1]),
+                f64::from(self.settled(BINS - 1)),
             );
             self.g = self.next_g(s, done);
             // The baseline does not learn from an attack.
@@ -230,8 +235,10 @@ impl Service {
             }
             self.syns.rotate_left(1);
             self.done.rotate_left(1);
+            self.refused.rotate_left(1);
             self.syns[BINS - 1] = 0;
             self.done[BINS - 1] = 0;
+            self.refused[BINS - 1] = 0;
         }
         if bin.saturating_sub(self.bin) > 240 {
             self.sources = Bitmap256::default();
@@ -246,9 +253,23 @@ impl Service {
         (self.g + z.min(20.0) - 0.5).max(0.0)
     }
 
+    /// Handshakes of a bin that leave nothing half open. A refusal counts as one, unless nearly every SYN comes from a
+    /// source of its own: nobody who is refused that way is waiting for an answer.
+    fn settled(&self, bin: usize) -> u32 {
+        let of = |counts: &[u32; BINS]| counts.get(bin).copied().unwrap_or(0);
+        let refused = of(&self.refused);
+        if refused == 0 || self.sources_look_spoofed() { of(&self.done) } else { of(&self.done) + refused }
+    }
+
+    /// At least [`SPRAY_SOURCES`] sources, and nearly as many as SYNs (as far as the bitmap can count them).
+    fn sources_look_spoofed(&self) -> bool {
+        let sources = self.sources.estimate();
+        sources >= SPRAY_SOURCES && u64::from(sources) * 10 >= self.total.min(600) * 8
+    }
+
     fn incomplete_last_second(&self) -> u32 {
         let s: u32 = self.syns.iter().sum();
-        let done: u32 = self.done.iter().sum();
+        let done: u32 = (0..BINS).map(|bin| self.settled(bin)).sum();
         s.saturating_sub(done)
     }
 
@@ -261,10 +282,7 @@ impl Service {
         reports: &mut Vec<Report>,
     ) {
         const OPEN_MAX: usize = 1024;
-        let g = self.next_g(
-            f64::from(self.syns[BINS - 1]),
-            f64::from(self.done[BINS - 1]),
-        );
+        let g = self.next_g(f64::from(self.syns[BINS - 1]), f64::from(self.settled(BINS - 1)));
         let sources = self.sources.estimate();
         let spray = key.1 == 0;
         // The service itself is reported first; the destination as a whole only when no single service shows it.
@@ -298,7 +316,7 @@ impl Service {
         now: Timestamp,
     ) -> Report {
         let sources = self.sources.estimate();
-        let spoofed = sources >= SPRAY_SOURCES;
+        let spoofed = self.sources_look_spoofed();
         let evidence = evidence(|json| {
             json.num("incomplete_per_sec", self.incomplete_last_second())
                 .num("syns", self.total);

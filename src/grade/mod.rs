@@ -389,7 +389,11 @@ impl Grader {
             why: String::new(),
             phenomenon: profile.phenomenon,
             threats: profile.threats.clone(),
-            efficacy: if finding.efficacy == Efficacy::Failed { Efficacy::Failed } else { finding.efficacy.max(profile.efficacy) },
+            efficacy: if finding.efficacy == Efficacy::Failed {
+                Efficacy::Failed
+            } else {
+                finding.efficacy.max(profile.efficacy)
+            },
             confidence: profile.confidence,
             severity_word: profile.severity.as_str(),
             segment: String::new(),
@@ -418,7 +422,11 @@ impl Grader {
             critical_asset: segments.is_critical(alert.victim),
             blocked: alert.blocked,
             efficacy: alert.efficacy,
-            efficacy_reason: if alert.efficacy == finding.efficacy { finding.efficacy_reason } else { "the rule sees only what worked" },
+            efficacy_reason: if alert.efficacy == finding.efficacy {
+                finding.efficacy_reason
+            } else {
+                "the rule sees only what worked"
+            },
             efficacy_code: code,
             confidence: alert.confidence,
         };

@@ -126,7 +126,9 @@ impl Profile {
                 "confidence" => {
                     profile.confidence = confidence(value).unwrap_or(profile.confidence)
                 }
-                "sekisho_efficacy" => profile.efficacy = efficacy(value).unwrap_or(profile.efficacy),
+                "sekisho_efficacy" => {
+                    profile.efficacy = efficacy(value).unwrap_or(profile.efficacy)
+                }
                 "mitre_technique_id" => profile.techniques.push(value.to_owned()),
                 _ => {}
             }
@@ -151,9 +153,15 @@ fn severity(value: &str) -> Option<Severity> {
 }
 
 fn efficacy(value: &str) -> Option<Efficacy> {
-    [Efficacy::Unknown, Efficacy::Failed, Efficacy::Reached, Efficacy::Likely, Efficacy::Confirmed]
-        .into_iter()
-        .find(|e| e.as_str().eq_ignore_ascii_case(value))
+    [
+        Efficacy::Unknown,
+        Efficacy::Failed,
+        Efficacy::Reached,
+        Efficacy::Likely,
+        Efficacy::Confirmed,
+    ]
+    .into_iter()
+    .find(|e| e.as_str().eq_ignore_ascii_case(value))
 }
 
 fn confidence(value: &str) -> Option<f32> {

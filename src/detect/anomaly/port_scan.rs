@@ -261,7 +261,8 @@ impl Source {
         const OPEN_MAX: usize = 4096;
         let walked = self.score >= threshold && self.failed.estimate() >= settings.targets_min;
         // Flags that no TCP sends (none at all, SYN with FIN, FIN with PSH and URG) are probes of a fingerprinting tool.
-        let stealth = self.stealth.estimate() >= settings.stealth_ports_min || self.illegal >= ILLEGAL_MIN;
+        let stealth =
+            self.stealth.estimate() >= settings.stealth_ports_min || self.illegal >= ILLEGAL_MIN;
         if !walked && !stealth {
             return;
         }
@@ -418,6 +419,9 @@ mod tests {
         );
         assert!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x10))).is_empty());
         assert!(run((1..=9).map(|_| (RecordKind::Stray, 1, 80, 0x01))).is_empty());
-        assert_eq!(run((1..=4).map(|_| (RecordKind::Stray, 1, 80, 0x29))).len(), 1);
+        assert_eq!(
+            run((1..=4).map(|_| (RecordKind::Stray, 1, 80, 0x29))).len(),
+            1
+        );
     }
 }

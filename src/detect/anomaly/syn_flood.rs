@@ -141,7 +141,8 @@ impl SynFlood {
             match record.kind {
                 RecordKind::Opened => service.syn(record),
                 RecordKind::Established => service.done[BINS - 1] += 1,
-                RecordKind::Refused => service.refused[BINS - 1] += 1,RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
+                RecordKind::Refused => service.refused[BINS - 1] += 1,
+                RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
                 _ => service.syn_acks = service.syn_acks.saturating_add(1),
             }
             // Looked at every few SYNs: an alarm does not wait for the bin to end, nor for time to move at all.
@@ -258,7 +259,11 @@ impl Service {
     fn settled(&self, bin: usize) -> u32 {
         let of = |counts: &[u32; BINS]| counts.get(bin).copied().unwrap_or(0);
         let refused = of(&self.refused);
-        if refused == 0 || self.sources_look_spoofed() { of(&self.done) } else { of(&self.done) + refused }
+        if refused == 0 || self.sources_look_spoofed() {
+            of(&self.done)
+        } else {
+            of(&self.done) + refused
+        }
     }
 
     /// At least [`SPRAY_SOURCES`] sources, and nearly as many as SYNs (as far as the bitmap can count them).
@@ -282,7 +287,10 @@ impl Service {
         reports: &mut Vec<Report>,
     ) {
         const OPEN_MAX: usize = 1024;
-        let g = self.next_g(f64::from(self.syns[BINS - 1]), f64::from(self.settled(BINS - 1)));
+        let g = self.next_g(
+            f64::from(self.syns[BINS - 1]),
+            f64::from(self.settled(BINS - 1)),
+        );
         let sources = self.sources.estimate();
         let spray = key.1 == 0;
         // The service itself is reported first; the destination as a whole only when no single service shows it.

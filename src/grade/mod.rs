@@ -332,6 +332,7 @@ impl Grader {
                         .iter()
                         .map(|t| (*t).to_owned())
                         .collect(),
+                    efficacy: Efficacy::Unknown,
                 };
                 Alert {
                     gid: GID,

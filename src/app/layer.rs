@@ -255,6 +255,10 @@ impl AppLayer {
             return self.receive_gap(context, flow, offer);
         }
         if std::mem::replace(&mut self.waiting[direction.index()], false) {
+            if self.change.take().is_some() {
+                // The other side's first bytes ask for another protocol already, against what these ones are.
+                self.raise(event::UNEXPECTED);
+            }
             return self.after_identification(context, flow, offer);
         }
         let seen = pick(&self.seen, direction);
@@ -379,9 +383,6 @@ impl AppLayer {
         offer: &Offer<'_>,
     ) -> Taken {
         let direction = offer.direction;
-        if self.change.take().is_some() {
-            self.raise(event::UNEXPECTED);
-        }
         if !self.data_taken {
             let first = registry::protocol(self.proto).and_then(Protocol::first_data);
             if let Some(first) = first {
@@ -841,4 +842,183 @@ fn snapshot(session: &dyn Session, direction: Direction) -> (u64, u8) {
         transactions.total(),
         newest.map_or(0, |tx| tx.progress(direction)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::FlowKey;
+
+    use Direction::{ToClient, ToServer};
+
+    struct Talk {
+        context: AppContext,
+        layer: AppLayer,
+        flow: Flow,
+        first: Option<Direction>,
+    }
+
+    impl Talk {
+        fn new(dport: u16, proto: u8) -> Self {
+            let key = FlowKey {
+                sport: 40_000,
+                dport,
+                proto,
+                ..FlowKey::default()
+            };
+            Self {
+                context: AppContext::new(Limits::default(), false, false),
+                layer: AppLayer::default(),
+                flow: Flow {
+                    key,
+                    ..Flow::default()
+                },
+                first: None,
+            }
+        }
+
+        fn offer(&mut self, direction: Direction, bytes: &[u8], gap: u64) -> Taken {
+            self.first.get_or_insert(direction);
+            let offer = Offer {
+                direction,
+                bytes,
+                gap,
+                end: false,
+                offset: 0,
+                ts: Timestamp::new(100, 0),
+                first_data: self.first,
+                midstream: false,
+                established: true,
+                depth_reached: false,
+                held: [bytes.len() as u64; 2],
+                windows: [60_000; 2],
+            };
+            AppInput {
+                layer: &mut self.layer,
+                context: &mut self.context,
+            }
+            .receive(&mut self.flow, &offer)
+        }
+
+        fn name(&self) -> &'static str {
+            self.layer.proto.name()
+        }
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const BANNER: &[u8] = b"SSH-2.0-server\r\n";
+
+    #[test]
+    fn a_request_is_recognised_and_parsed() {
+        let mut talk = Talk::new(8080, 6);
+        let taken = talk.offer(ToServer, REQUEST, 0);
+        assert_eq!(
+            (talk.name(), taken.consumed, taken.parsed),
+            ("http", REQUEST.len(), true)
+        );
+        assert_eq!(
+            talk.layer
+                .session
+                .as_ref()
+                .map(|s| s.transactions().total()),
+            Some(1)
+        );
+        assert!(talk.layer.identified_now[0] && !talk.layer.identified_now[1]);
+    }
+
+    #[test]
+    fn a_server_may_speak_first() {
+        let mut talk = Talk::new(2222, 6);
+        assert!(talk.offer(ToClient, BANNER, 0).parsed);
+        assert!(talk.offer(ToServer, b"SSH-2.0-client\r\n", 0).parsed);
+        assert_eq!((talk.name(), talk.layer.events.len()), ("ssh", 0));
+    }
+
+    #[test]
+    fn directions_that_disagree_raise_an_event() {
+        let mut talk = Talk::new(22, 6);
+        talk.offer(ToServer, REQUEST, 0);
+        talk.offer(ToClient, BANNER, 0);
+        assert_eq!(
+            talk.layer.events,
+            ["applayer_mismatch_protocol_both_directions"]
+        );
+        assert_eq!((talk.name(), talk.layer.seen[1].name()), ("http", "ssh"));
+    }
+
+    #[test]
+    fn an_answer_waits_until_the_question_was_parsed() {
+        let mut talk = Talk::new(8080, 6);
+        talk.first = Some(ToServer);
+        let answer = talk.offer(ToClient, b"HTTP/1.1 200 OK\r\n\r\n", 0);
+        assert_eq!(answer.next, Next::OtherSideFirst);
+        talk.offer(ToServer, REQUEST, 0);
+        assert!(talk.offer(ToClient, b"HTTP/1.1 200 OK\r\n\r\n", 0).parsed);
+    }
+
+    #[test]
+    fn noise_in_both_directions_is_given_up() {
+        let mut talk = Talk::new(9999, 6);
+        talk.offer(ToServer, &[0xfe; 300], 0);
+        let last = talk.offer(ToClient, &[0xfe; 300], 0);
+        assert_eq!(
+            (talk.name(), last.next, talk.layer.ended),
+            ("failed", Next::Stop, [true; 2])
+        );
+    }
+
+    #[test]
+    fn connect_changes_to_what_follows() {
+        let mut talk = Talk::new(8002, 6);
+        talk.offer(
+            ToServer,
+            b"CONNECT abc:443 HTTP/1.1\r\nHost: abc\r\n\r\n",
+            0,
+        );
+        let answer = talk.offer(ToClient, b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n", 0);
+        assert_eq!(answer.next, Next::ProtocolChange);
+        talk.offer(ToServer, b"\x16\x03\x00\0\0\0\0\0\0\0\0\0\0\0", 0);
+        assert_eq!(
+            (talk.name(), talk.layer.original.map(AppProto::name)),
+            ("tls", Some("http"))
+        );
+        assert!(talk.layer.events.is_empty(), "{:?}", talk.layer.events);
+    }
+
+    #[test]
+    fn a_gap_before_recognition_leaves_the_other_direction_its_chance() {
+        let mut talk = Talk::new(8080, 6);
+        assert!(!talk.offer(ToClient, &[], 100).parsed);
+        talk.offer(ToServer, REQUEST, 0);
+        assert_eq!(talk.name(), "http");
+    }
+
+    #[test]
+    fn datagrams_are_recognised_one_by_one() {
+        let mut talk = Talk::new(53, 17);
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x02bc\0\0\x01\0\x01";
+        let Talk {
+            context,
+            layer,
+            flow,
+            ..
+        } = &mut talk;
+        assert_eq!(
+            layer.datagram(context, flow, ToServer, query, Timestamp(0)),
+            (true, ToServer)
+        );
+        assert_eq!(talk.name(), "dns");
+        let mut noise = Talk::new(9, 17);
+        let Talk {
+            context,
+            layer,
+            flow,
+            ..
+        } = &mut noise;
+        assert_eq!(
+            layer.datagram(context, flow, ToServer, &[0xff; 20], Timestamp(0)),
+            (false, ToServer)
+        );
+        assert_eq!(noise.name(), "failed");
+    }
 }

@@ -143,7 +143,7 @@ pub struct Flow {
     /// TCP's own state, once a segment was accepted.
     pub tcp: Option<Box<TcpSession>>,
     /// Memory of an earlier flow's session, for this one's.
-    spare_tcp: Option<Box<TcpSession>>,
+    pub(crate) spare_tcp: Option<Box<TcpSession>>,
     /// ICMP type and code of the first packet per direction.
     pub icmp: [Option<(u8, u8)>; 2],
     /// Smallest and largest TTL per direction.

@@ -18,9 +18,6 @@ use super::policy::OsPolicy;
 /// Boundaries of segments remembered for overlap decisions. Older ones are forgotten: their bytes stay as they are.
 const SEGMENTS_MAX: usize = 512;
 
-/// Bytes before the raw reader's position kept so that a pattern may begin in one window and end in the next.
-pub(super) const OVERLAP_BYTES: u64 = 512;
-
 /// Why a segment was not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -91,8 +88,6 @@ pub struct StreamBuffer {
     pub(super) policy: Option<OsPolicy>,
     /// Policy of the host that receives this direction, which settles overlaps.
     pub(super) policy_of_data: Option<OsPolicy>,
-    /// Left edge as Suricata has it: ours lags behind by the overlap kept for raw inspection.
-    pub(super) pruned: u64,
     pub(super) seen_data: bool,
     pub(super) depth_reached: bool,
     /// Nothing is kept any more.
@@ -227,12 +222,6 @@ impl StreamBuffer {
         };
         let range = (from - block.offset) as usize..(to.min(block.end()) - block.offset) as usize;
         block.bytes.get(range).unwrap_or_default()
-    }
-
-    /// Sequence number of Suricata's left edge.
-    pub(super) fn pruned_seq(&self) -> u32 {
-        self.base_seq
-            .wrapping_add(self.pruned.saturating_sub(self.base) as u32)
     }
 
     /// Whether the depth is reached and what came before is still there.

@@ -12,6 +12,10 @@ use crate::packet::{DecodeEvent, Direction, TcpFlags};
 /// Seconds after which a timestamp is too old to compare with (RFC 7323 §5.5).
 const PAWS_SECS: u32 = 24 * 24 * 3600;
 
+/// TCP options that sign a segment: MD5 (RFC 2385) and Authentication (RFC 5925).
+const MD5: u8 = 19;
+const AO: u8 = 29;
+
 /// Flags that make a segment more than an acknowledgment.
 const CONTROL: u8 = TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST;
 
@@ -175,6 +179,11 @@ impl<R: Receiver> Work<'_, '_, R> {
             self.raise(DecodeEvent::STREAM_RST_INVALID_ACK);
             return false;
         }
+        let options = self.packet.transport_header().get(20..).unwrap_or_default();
+        if find_option(options, MD5).is_some() || find_option(options, AO).is_some() {
+            // RFC 2385, RFC 5925: whether the signature is right only the receiver knows; who goes on did not take it.
+            self.tcp.side_mut(other).rst_received = true;
+        }
         let sender = self.tcp.side(self.direction);
         if self.tcp.one_sided {
             return seq_geq(self.seq, sender.next_seq);
@@ -321,7 +330,7 @@ impl<R: Receiver> Work<'_, '_, R> {
         }
         let end = self.seq.wrapping_add(self.len);
         let side = self.streams.side(self.direction);
-        let gone = !side.closed && seq_leq(end, side.pruned_seq());
+        let gone = !side.closed && seq_leq(end, side.base_seq());
         if gone || seq_leq(end, self.tcp.side(self.direction).last_ack) {
             self.raise(DecodeEvent::STREAM_PKT_SPURIOUS_RETRANSMISSION);
         }

@@ -4,7 +4,7 @@
 //! packet is inspected; the end of a connection releases both. Inline mode releases a packet's own bytes at once. When
 //! acknowledged bytes are missing, and more lies behind, the gap is reported and reading goes on after it.
 
-use super::buffer::{InsertLimits, OVERLAP_BYTES, Refused};
+use super::buffer::{InsertLimits, Refused};
 use super::state::Work;
 use super::{
     Next, Offer, OsPolicy, Receiver, StreamEngine, StreamPair, StreamWindow, UrgentPolicy,
@@ -155,7 +155,7 @@ impl<R: Receiver> Work<'_, '_, R> {
                         self.events
                             .insert(DecodeEvent::STREAM_REASSEMBLY_OVERLAP_DIFFERENT_DATA);
                     }
-                    if inline && self.engine.settings.drop_invalid {
+                    if inline && self.engine.settings.drop_different_overlap {
                         // The receiver may prefer bytes that differ from those inspected: they must not reach it.
                         self.verdict.drop = Some(super::DropReason::StreamReassembly);
                     }
@@ -419,18 +419,11 @@ impl StreamEngine {
         if stop <= from {
             return None;
         }
-        // A pattern may have begun in the last window.
-        let start = if after.is_none() {
-            side.contiguous_start(from)
-                .max(from.saturating_sub(OVERLAP_BYTES))
-        } else {
-            from
-        };
-        let bytes = side.bytes_between(start, stop);
+        let bytes = side.bytes_between(from, stop);
         Some(StreamWindow {
             bytes,
-            offset: start,
-            seen: usize::try_from(from - start).unwrap_or(0),
+            offset: from,
+            seen: 0,
         })
     }
 
@@ -535,14 +528,7 @@ impl StreamEngine {
                 (true, true) => side.end(),
             };
             edge = edge.min(side.acked(tcp.side(direction).last_ack));
-            // Suricata gives up everything to the left of the edge; the overlap is ours.
-            side.pruned = side.pruned.max(edge);
-            let keep = if side.raw_ended || inline {
-                edge
-            } else {
-                edge.min(side.raw.saturating_sub(OVERLAP_BYTES))
-            };
-            side.give_up(keep, &mut self.spare);
+            side.give_up(edge, &mut self.spare);
         }
         self.held = self
             .held

@@ -37,7 +37,8 @@ pub struct StreamWindow<'a> {
     pub bytes: &'a [u8],
     /// Offset in the stream of the first of them (0 = first byte after the SYN).
     pub offset: u64,
-    /// How many bytes at the front of `bytes` were part of an earlier window.
+    /// How many bytes at the front of `bytes` were part of an earlier window (inline mode: the context
+    /// of the packet's own bytes).
     pub seen: usize,
 }
 
@@ -124,7 +125,10 @@ pub struct StreamSettings {
     pub syn_queue_max: usize,
     /// `stream.max-synack-queued`.
     pub synack_queue_max: usize,
-    /// `stream.liberal-timestamps`.
+    /// Inline: drop a segment whose bytes differ from those inspected before at the same place. The receiver may prefer
+    /// them (Suricata rewrites the packet instead). Off, the event remains.
+    pub drop_different_overlap: bool,
+    /// `stream.liberal-timestamps`: on by default, since policies of hosts are rarely configured.
     pub liberal_timestamps: bool,
     /// `stream.reassembly.check-overlap-different-data`: raise an event when overlapping segments differ.
     pub check_overlap: bool,
@@ -151,7 +155,8 @@ impl Default for StreamSettings {
             urgent: UrgentPolicy::Inline,
             syn_queue_max: 10,
             synack_queue_max: 5,
-            liberal_timestamps: false,
+            liberal_timestamps: true,
+            drop_different_overlap: false,
             check_overlap: true,
             policies: HostPolicies::default(),
             memory_bytes: 256 * 1024 * 1024,

@@ -142,7 +142,7 @@ impl<'a, 'p, R: Receiver> Work<'a, 'p, R> {
 
     /// The peer acknowledged what `acked` sent.
     pub(super) fn acknowledge(&mut self, acked: Direction, ack: u32) {
-        let base = self.streams.side(acked).pruned_seq();
+        let base = self.streams.side(acked).base_seq();
         let side = self.tcp.side_mut(acked);
         if seq_gt(ack, side.last_ack) && seq_gt(ack, base) {
             side.last_ack = ack;

@@ -26,11 +26,14 @@ def sealed(operation, size=200):
     return rpc_request(operation, b"\x9d\x3c" * (size // 2))
 
 
-def kdc_req(tag, etypes, name=b"krbtgt"):
+TIMESTAMP = b"\xa3\x18\x30\x16\x30\x14\xa1\3\2\1\2\xa2\x0d\4\x0b\x30\x09\xa0\3\2\1%b\xa2\2\4\0"
+
+
+def kdc_req(tag, etypes, name=b"krbtgt", before=b""):
     """The part of a Kerberos request that names the service and the encryption types, as a TCP message."""
     kinds = b"".join(b"\2\1" + bytes([e]) for e in etypes)
     types = b"\x30" + bytes([len(kinds)]) + kinds
-    body = b"\xa3\x10\x30\x0e\xa0\3\2\1\2\xa1\7\x30\5\x1b" + bytes([len(name)]) + name + b"\xa8" + bytes([len(types)]) + types
+    body = before + b"\xa3\x10\x30\x0e\xa0\3\2\1\2\xa1\7\x30\5\x1b" + bytes([len(name)]) + name + b"\xa8" + bytes([len(types)]) + types
     inner = b"\x30" + bytes([len(body)]) + body
     whole = bytes([tag]) + bytes([len(inner)]) + inner
     return struct.pack(">I", len(whole)) + whole
@@ -84,8 +87,9 @@ TABLE = [
     (948, ldap(b"\xa9\x3f\x81\x171.2.840.113556.1.4.803\x82\x12userAccountControl\x83\x074194304"), ldap(b"\xa9\x3f\x81\x171.2.840.113556.1.4.803\x82\x12userAccountControl\x83\x012")),
     (949, ldap(b"\x31.2.840.113556.1.4.803\x82\x12userAccountControl\x83\x06524288\x30\x18\4\x18msDS-AllowedToDelegateTo"), ldap(b"\x31.2.840.113556.1.4.803\x82\x12userAccountControl\x83\x012")),
     (950, ldap(b"\x30\x60\4\x28msDS-AllowedToActOnBehalfOfOtherIdentity\4\x0dms-mcs-admpwd"), ldap(b"\x30\x60\4\x0dms-mcs-admpwd")),
+    (962, talk(88, kdc_req(0x6A, [18, 17, 23], before=TIMESTAMP % b"\x17")), talk(88, kdc_req(0x6A, [18, 17, 23], before=TIMESTAMP % b"\x12"))),
     (951, talk(88, kdc_req(0x6A, [23])), talk(88, kdc_req(0x6A, [18, 17, 23]))),
-    (952, talk(88, kdc_req(0x6C, [23], b"MSSQL"), kdc_req(0x6C, [23], b"HTTP")), talk(88, kdc_req(0x6C, [18, 23], b"MSSQL"), kdc_req(0x6C, [18, 23], b"HTTP"))),
+    (952, talk(88, *[kdc_req(0x6C, [23], b"MSSQL")] * 6), talk(88, *[kdc_req(0x6C, [18, 23], b"MSSQL")] * 6)),
     (955, talk(389, b"\x30\x60\2\1\5\x66\x5b\4\x10CN=a,DC=s,DC=lab\x30\x47\x30\x45\x0a\1\2\x30\x40\4\x16msDS-KeyCredentialLink1\x26"), talk(389, b"\x30\x60\2\1\5\x63\x5b\4\x10CN=a,DC=s,DC=lab\4\x16msDS-KeyCredentialLink")),
     (956, http("POST /wsman", port=5985, headers=[("User-Agent", "Microsoft WinRM Client")], body="x"), http("POST /wsman", port=5985, headers=[("User-Agent", "monitor/1")], body="x")),
     (957, http("POST /wsman", port=5985, headers=[("User-Agent", "Ruby WinRM Client (2.8.3)")], body="x"), http("POST /wsman", port=5985, headers=[("User-Agent", "monitor/2")], body="x")),

@@ -47,5 +47,4 @@ TABLE = [
     (630, dns("api.nordvpn.com"), dns("nordvpn.shop.example")),
     (631, dns("a1b2.ngrok.io"), dns("ngrok.shop.example")),
     (632, dgram(5000, "SSH-2.0-OpenSSH_9.2\r\n"), dgram(5000, "SSH 2.0\r\n")),
-    (633, talk(2200, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", s("SSH-2.0-OpenSSH_9.2p1\r\n")), talk(2200, "SSH-2.0-PuTTY_Release_0.78\r\n", s("SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"))),
 ]

@@ -17,6 +17,7 @@ pub mod feed;
 pub mod file;
 pub mod ftp;
 pub mod http1;
+pub mod http2;
 mod identify;
 pub mod krb5;
 pub mod layer;

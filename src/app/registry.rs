@@ -10,6 +10,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::tls::TLS,
     &super::ssh::SSH,
     &super::http1::HTTP,
+    &super::http2::HTTP2,
     &super::websocket::WEBSOCKET,
     &super::mqtt::MQTT,
     &super::ldap::LDAP,

@@ -8,7 +8,7 @@ use crate::app::Window;
 
 /// When and how a body is shown: Suricata's `*-body-minimal-inspect-size` and `*-body-inspect-window`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(in crate::app) struct Pace {
     /// Bytes before the first look.
     pub first: u64,
     /// Bytes that a later look sees at least, old ones included.
@@ -16,24 +16,24 @@ pub(super) struct Pace {
 }
 
 /// Request bodies.
-pub(super) const REQUEST_PACE: Pace = Pace {
+pub(in crate::app) const REQUEST_PACE: Pace = Pace {
     first: 32 * 1024,
     window: 4 * 1024,
 };
 /// Response bodies.
-pub(super) const RESPONSE_PACE: Pace = Pace {
+pub(in crate::app) const RESPONSE_PACE: Pace = Pace {
     first: 40 * 1024,
     window: 16 * 1024,
 };
 
 impl Pace {
     /// Whether a body of `len` bytes is to be looked at, when more may come.
-    pub(super) fn is_due(self, len: u64, limit: u64) -> bool {
+    pub(in crate::app) fn is_due(self, len: u64, limit: u64) -> bool {
         len >= self.first || len >= limit
     }
 
     /// Where the next look begins, when `inspected` of `len` bytes have been seen.
-    pub(super) fn offset(self, len: u64, inspected: u64) -> u64 {
+    pub(in crate::app) fn offset(self, len: u64, inspected: u64) -> u64 {
         if inspected == 0 {
             return 0;
         }
@@ -49,19 +49,19 @@ impl Pace {
 
 /// The front of a body, as much as the limit allows.
 #[derive(Debug, Default)]
-pub(super) struct Body {
+pub(in crate::app) struct Body {
     bytes: Vec<u8>,
     inspected: u64,
 }
 
 impl Body {
     /// Bytes kept.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::app) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
     /// Keeps the next bytes as far as `limit` allows; answers how many.
-    pub(super) fn push(&mut self, bytes: &[u8], limit: u64) -> usize {
+    pub(in crate::app) fn push(&mut self, bytes: &[u8], limit: u64) -> usize {
         let room = usize::try_from(limit.saturating_sub(self.len())).unwrap_or(usize::MAX);
         let taken = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         self.bytes.extend_from_slice(taken);
@@ -69,12 +69,12 @@ impl Body {
     }
 
     /// Detection has seen all that is kept.
-    pub(super) fn mark_inspected(&mut self) {
+    pub(in crate::app) fn mark_inspected(&mut self) {
         self.inspected = self.len();
     }
 
     /// What is to be looked at.
-    pub(super) fn window(&self, pace: Pace, complete: bool) -> Option<Window<'_>> {
+    pub(in crate::app) fn window(&self, pace: Pace, complete: bool) -> Option<Window<'_>> {
         if self.bytes.is_empty() {
             return None;
         }
@@ -90,7 +90,7 @@ impl Body {
     }
 
     /// All that is kept.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::app) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }

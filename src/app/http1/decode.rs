@@ -13,7 +13,7 @@ use super::lzma::{Broken, Lzma, Progress};
 
 /// An encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(in crate::app) enum Encoding {
     /// RFC 1952.
     Gzip,
     /// RFC 1951, no header.
@@ -384,7 +384,7 @@ impl Layer {
 
 /// A chain of encodings, the outermost (last applied) first.
 #[derive(Default)]
-pub(super) struct Decoder {
+pub(in crate::app) struct Decoder {
     layers: Vec<Layer>,
     /// Bytes made by all layers together.
     made: u64,
@@ -401,17 +401,17 @@ impl std::fmt::Debug for Decoder {
 
 impl Decoder {
     /// Adds an encoding that was applied after those before.
-    pub(super) fn add(&mut self, encoding: Encoding) {
+    pub(in crate::app) fn add(&mut self, encoding: Encoding) {
         self.layers.insert(0, Layer::new(encoding));
     }
 
     /// Whether nothing is encoded.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::app) fn is_empty(&self) -> bool {
         self.layers.is_empty()
     }
 
     /// Nothing more is decoded.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::app) fn stop(&mut self) {
         self.stopped = true;
         for layer in &mut self.layers {
             layer.finish();
@@ -420,7 +420,7 @@ impl Decoder {
 
     /// Decodes the next bytes, making at most about `work_max` bytes in all layers together over the body's life.
     /// `sink` answers whether it wants more.
-    pub(super) fn push(&mut self, input: &[u8], work_max: u64, sink: &mut Sink<'_>) {
+    pub(in crate::app) fn push(&mut self, input: &[u8], work_max: u64, sink: &mut Sink<'_>) {
         fn through(
             layers: &mut [Layer],
             input: &[u8],

@@ -24,6 +24,10 @@ mod text;
 mod tx;
 mod uri;
 
+pub(in crate::app) use body::Pace;
+pub(in crate::app) use content::range_is_valid;
+pub(in crate::app) use decode::{Decoder, Encoding};
+
 #[cfg(test)]
 mod tests;
 

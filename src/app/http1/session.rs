@@ -245,10 +245,14 @@ impl Session for Http1 {
         match run {
             Run::Wait => {}
             Run::Suspend => {
-                return Parsed::NeedMore {
-                    consumed: taken,
-                    needed: 0,
-                };
+                // Blank lines after a CONNECT belong to it; anything else is for whoever the answer names.
+                let rest = input.bytes.get(taken..).unwrap_or_default();
+                if !rest.iter().all(|b| b.is_ascii_whitespace()) {
+                    return Parsed::NeedMore {
+                        consumed: taken,
+                        needed: 0,
+                    };
+                }
             }
             Run::Error => {
                 if let Some(held) = self.held.get_mut(index) {

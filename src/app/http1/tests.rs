@@ -154,10 +154,15 @@ fn pipelined_requests_meet_their_responses() {
 fn an_accepted_connect_hands_the_rest_to_another_protocol() {
     let mut session = session();
     let connect = b"CONNECT h.example:443 HTTP/1.1\r\nHost: h.example:443\r\n\r\n";
+    // A blank line that follows is the request's; a hello sent at once is not.
     assert_eq!(
         feed(&mut session, Direction::ToServer, connect, false),
+        Parsed::All
+    );
+    assert_eq!(
+        feed(&mut session, Direction::ToServer, b"\x16\x03\x01", false),
         Parsed::NeedMore {
-            consumed: connect.len(),
+            consumed: 0,
             needed: 0
         }
     );

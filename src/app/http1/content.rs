@@ -525,9 +525,11 @@ pub(super) fn range(value: &[u8]) -> Option<Range> {
 /// Whether a Content-Range makes sense.
 pub(in crate::app) fn range_is_valid(value: &[u8]) -> bool {
     match range(value) {
-        Some(Range { start: Some(start), end: Some(end), size }) => {
-            start <= end && size.is_none_or(|size| end == 0 || size == 0 || end < size)
-        }
+        Some(Range {
+            start: Some(start),
+            end: Some(end),
+            size,
+        }) => start <= end && size.is_none_or(|size| end == 0 || size == 0 || end < size),
         Some(_) => true,
         None => false,
     }

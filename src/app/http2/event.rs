@@ -3,7 +3,10 @@
 /// An oddity; its number is its place in [`NAMES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[expect(dead_code, reason = "rules may name events that this parser has no cause to raise")]
+#[expect(
+    dead_code,
+    reason = "rules may name events that this parser has no cause to raise"
+)]
 pub(super) enum Event {
     InvalidFrameHeader,
     InvalidClientMagic,

@@ -20,7 +20,11 @@ macro_rules! header {
     };
     ($request:literal, $response:literal) => {
         Access::Bytes(|t, d, out| {
-            let name: &[u8] = if d == Direction::ToServer { $request } else { $response };
+            let name: &[u8] = if d == Direction::ToServer {
+                $request
+            } else {
+                $response
+            };
             fields(t, d)?.joined(name, out)
         })
     };
@@ -33,17 +37,36 @@ macro_rules! first {
 }
 
 /// The host asked for: without user, port and capitals.
-fn host<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+fn host<'a>(
+    t: &'a dyn Transaction,
+    direction: Direction,
+    out: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
     let value = fields(t, direction)?.first(b":authority")?;
-    let value = value.iter().position(|b| *b == b'@').and_then(|at| value.get(at + 1..)).unwrap_or(value);
+    let value = value
+        .iter()
+        .position(|b| *b == b'@')
+        .and_then(|at| value.get(at + 1..))
+        .unwrap_or(value);
     let value = value.split(|b| *b == b':').next()?;
     out.extend(value.iter().map(u8::to_ascii_lowercase));
     Some(out)
 }
 
-fn block<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    let cookie: &[u8] = if direction == Direction::ToServer { b"cookie" } else { b"set-cookie" };
-    for (name, value) in fields(t, direction)?.iter().filter(|(n, _)| !n.eq_ignore_ascii_case(cookie)) {
+fn block<'a>(
+    t: &'a dyn Transaction,
+    direction: Direction,
+    out: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
+    let cookie: &[u8] = if direction == Direction::ToServer {
+        b"cookie"
+    } else {
+        b"set-cookie"
+    };
+    for (name, value) in fields(t, direction)?
+        .iter()
+        .filter(|(n, _)| !n.eq_ignore_ascii_case(cookie))
+    {
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.trim_ascii());
@@ -52,7 +75,11 @@ fn block<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>)
     Some(out)
 }
 
-fn names<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+fn names<'a>(
+    t: &'a dyn Transaction,
+    direction: Direction,
+    out: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
     out.extend_from_slice(b"\r\n");
     for (name, _) in fields(t, direction)?.iter() {
         out.extend_from_slice(name);
@@ -62,7 +89,11 @@ fn names<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>)
     Some(out)
 }
 
-fn request_line<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+fn request_line<'a>(
+    t: &'a dyn Transaction,
+    direction: Direction,
+    out: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
     let fields = fields(t, direction)?;
     out.extend_from_slice(fields.first(b":method").unwrap_or_default());
     out.push(b' ');
@@ -71,7 +102,11 @@ fn request_line<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut V
     Some(out)
 }
 
-fn response_line<'a>(t: &'a dyn Transaction, direction: Direction, out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+fn response_line<'a>(
+    t: &'a dyn Transaction,
+    direction: Direction,
+    out: &'a mut Vec<u8>,
+) -> Option<&'a [u8]> {
     out.extend_from_slice(b"HTTP/2 ");
     out.extend_from_slice(fields(t, direction)?.first(b":status").unwrap_or_default());
     out.extend_from_slice(b"\r\n");
@@ -84,7 +119,12 @@ fn frame_number(
     index: usize,
     number: fn(&Frame) -> Option<u64>,
 ) -> Option<u64> {
-    tx(t)?.side(direction).frames.iter().filter_map(number).nth(index)
+    tx(t)?
+        .side(direction)
+        .frames
+        .iter()
+        .filter_map(number)
+        .nth(index)
 }
 
 /// Frame types as rules name them.
@@ -150,7 +190,9 @@ enum Compare {
 
 fn settings_test(text: &str) -> Result<Box<dyn FieldTest>, String> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let plain = name.to_ascii_uppercase().replace('_', "");
     let plain = plain.strip_prefix("SETTINGS").unwrap_or(&plain);
@@ -160,7 +202,11 @@ fn settings_test(text: &str) -> Result<Box<dyn FieldTest>, String> {
         .map(|(_, id)| *id)
         .ok_or_else(|| format!("{name}: not a setting of HTTP/2"))?;
     let rest = rest.trim();
-    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text}: a number expected"));
+    let number = |text: &str| {
+        text.trim()
+            .parse::<u64>()
+            .map_err(|_| format!("{text}: a number expected"))
+    };
     let compare = if rest.is_empty() {
         None
     } else if let Some(n) = rest.strip_prefix(">=") {
@@ -184,18 +230,22 @@ fn settings_test(text: &str) -> Result<Box<dyn FieldTest>, String> {
 impl FieldTest for SettingsTest {
     fn test(&self, t: &dyn Transaction, _session: &dyn Session, direction: Direction) -> bool {
         let Some(tx) = tx(t) else { return false };
-        tx.side(direction).settings.iter().filter(|(id, _)| *id == self.id).any(|(_, value)| {
-            let value = u64::from(*value);
-            match self.compare {
-                None => true,
-                Some((Compare::Equal, n, _)) => value == n,
-                Some((Compare::Less, n, _)) => value < n,
-                Some((Compare::LessOrEqual, n, _)) => value <= n,
-                Some((Compare::Greater, n, _)) => value > n,
-                Some((Compare::GreaterOrEqual, n, _)) => value >= n,
-                Some((Compare::Within, from, to)) => from < value && value < to,
-            }
-        })
+        tx.side(direction)
+            .settings
+            .iter()
+            .filter(|(id, _)| *id == self.id)
+            .any(|(_, value)| {
+                let value = u64::from(*value);
+                match self.compare {
+                    None => true,
+                    Some((Compare::Equal, n, _)) => value == n,
+                    Some((Compare::Less, n, _)) => value < n,
+                    Some((Compare::LessOrEqual, n, _)) => value <= n,
+                    Some((Compare::Greater, n, _)) => value > n,
+                    Some((Compare::GreaterOrEqual, n, _)) => value >= n,
+                    Some((Compare::Within, from, to)) => from < value && value < to,
+                }
+            })
     }
 }
 
@@ -207,7 +257,15 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field { name, aliases, modifier, direction, progress: progress::HEADERS, access, doc }
+    Field {
+        name,
+        aliases,
+        modifier,
+        direction,
+        progress: progress::HEADERS,
+        access,
+        doc,
+    }
 }
 
 const fn data(
@@ -218,14 +276,43 @@ const fn data(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field { name, aliases, modifier, direction, progress: progress::DATA, access, doc }
+    Field {
+        name,
+        aliases,
+        modifier,
+        direction,
+        progress: progress::DATA,
+        access,
+        doc,
+    }
 }
 
 /// All of them.
 pub(super) static FIELDS: &[Field] = &[
-    field("http.method", &[], Some("http_method"), ToServer, first!(b":method"), "the request's method"),
-    field("http.uri", &["http.uri.normalized"], Some("http_uri"), ToServer, first!(b":path"), "the request's path and query"),
-    field("http.uri.raw", &[], Some("http_raw_uri"), ToServer, first!(b":path"), "the request's path and query"),
+    field(
+        "http.method",
+        &[],
+        Some("http_method"),
+        ToServer,
+        first!(b":method"),
+        "the request's method",
+    ),
+    field(
+        "http.uri",
+        &["http.uri.normalized"],
+        Some("http_uri"),
+        ToServer,
+        first!(b":path"),
+        "the request's path and query",
+    ),
+    field(
+        "http.uri.raw",
+        &[],
+        Some("http_raw_uri"),
+        ToServer,
+        first!(b":path"),
+        "the request's path and query",
+    ),
     field(
         "http.request_line",
         &["http_request_line"],
@@ -250,7 +337,14 @@ pub(super) static FIELDS: &[Field] = &[
         Access::Bytes(|t, d, _| fields(t, d).map(|_| &b"HTTP/2"[..])),
         "the protocol",
     ),
-    field("http.header", &[], Some("http_header"), Both, Access::Bytes(block), "all header fields but cookies"),
+    field(
+        "http.header",
+        &[],
+        Some("http_header"),
+        Both,
+        Access::Bytes(block),
+        "all header fields but cookies",
+    ),
     field(
         "http.header.raw",
         &[],
@@ -275,21 +369,126 @@ pub(super) static FIELDS: &[Field] = &[
         Access::Multi(|t, d, i, _| fields(t, d)?.line(i)),
         "one field of the response's header",
     ),
-    field("http.header_names", &["http_header_names"], None, Both, Access::Bytes(names), "the names of all header fields"),
-    field("http.user_agent", &[], Some("http_user_agent"), ToServer, header!(b"user-agent"), "User-Agent"),
-    field("http.referer", &["http_referer"], None, ToServer, header!(b"referer"), "Referer"),
-    field("http.host", &[], Some("http_host"), ToServer, Access::Bytes(host), "the host asked for, normalised"),
-    field("http.host.raw", &[], Some("http_raw_host"), ToServer, header!(b":authority"), "the host asked for, as sent"),
-    field("http.cookie", &[], Some("http_cookie"), Both, header!(b"cookie", b"set-cookie"), "Cookie and Set-Cookie"),
-    field("http.content_type", &["http_content_type"], None, Both, header!(b"content-type"), "Content-Type"),
-    field("http.content_len", &["http_content_len"], None, Both, header!(b"content-length"), "Content-Length"),
-    field("http.accept", &["http_accept"], None, ToServer, header!(b"accept"), "Accept"),
-    field("http.accept_enc", &["http_accept_enc"], None, ToServer, header!(b"accept-encoding"), "Accept-Encoding"),
-    field("http.accept_lang", &["http_accept_lang"], None, ToServer, header!(b"accept-language"), "Accept-Language"),
-    field("http.connection", &["http_connection"], None, Both, header!(b"connection"), "Connection"),
-    field("http.server", &[], None, ToClient, header!(b"server"), "Server"),
-    field("http.location", &[], None, ToClient, header!(b"location"), "Location"),
-    field("http.stat_code", &[], Some("http_stat_code"), ToClient, first!(b":status"), "the response's status code"),
+    field(
+        "http.header_names",
+        &["http_header_names"],
+        None,
+        Both,
+        Access::Bytes(names),
+        "the names of all header fields",
+    ),
+    field(
+        "http.user_agent",
+        &[],
+        Some("http_user_agent"),
+        ToServer,
+        header!(b"user-agent"),
+        "User-Agent",
+    ),
+    field(
+        "http.referer",
+        &["http_referer"],
+        None,
+        ToServer,
+        header!(b"referer"),
+        "Referer",
+    ),
+    field(
+        "http.host",
+        &[],
+        Some("http_host"),
+        ToServer,
+        Access::Bytes(host),
+        "the host asked for, normalised",
+    ),
+    field(
+        "http.host.raw",
+        &[],
+        Some("http_raw_host"),
+        ToServer,
+        header!(b":authority"),
+        "the host asked for, as sent",
+    ),
+    field(
+        "http.cookie",
+        &[],
+        Some("http_cookie"),
+        Both,
+        header!(b"cookie", b"set-cookie"),
+        "Cookie and Set-Cookie",
+    ),
+    field(
+        "http.content_type",
+        &["http_content_type"],
+        None,
+        Both,
+        header!(b"content-type"),
+        "Content-Type",
+    ),
+    field(
+        "http.content_len",
+        &["http_content_len"],
+        None,
+        Both,
+        header!(b"content-length"),
+        "Content-Length",
+    ),
+    field(
+        "http.accept",
+        &["http_accept"],
+        None,
+        ToServer,
+        header!(b"accept"),
+        "Accept",
+    ),
+    field(
+        "http.accept_enc",
+        &["http_accept_enc"],
+        None,
+        ToServer,
+        header!(b"accept-encoding"),
+        "Accept-Encoding",
+    ),
+    field(
+        "http.accept_lang",
+        &["http_accept_lang"],
+        None,
+        ToServer,
+        header!(b"accept-language"),
+        "Accept-Language",
+    ),
+    field(
+        "http.connection",
+        &["http_connection"],
+        None,
+        Both,
+        header!(b"connection"),
+        "Connection",
+    ),
+    field(
+        "http.server",
+        &[],
+        None,
+        ToClient,
+        header!(b"server"),
+        "Server",
+    ),
+    field(
+        "http.location",
+        &[],
+        None,
+        ToClient,
+        header!(b"location"),
+        "Location",
+    ),
+    field(
+        "http.stat_code",
+        &[],
+        Some("http_stat_code"),
+        ToClient,
+        first!(b":status"),
+        "the response's status code",
+    ),
     data(
         "http.request_body",
         &[],
@@ -306,13 +505,24 @@ pub(super) static FIELDS: &[Field] = &[
         Access::Streaming(|t, _, i| tx(t)?.file_data(Direction::ToClient, i)),
         "the response's body, decoded",
     ),
-    data("file.data", &["file_data"], None, Both, Access::Streaming(|t, d, i| tx(t)?.file_data(d, i)), "the bytes of files"),
+    data(
+        "file.data",
+        &["file_data"],
+        None,
+        Both,
+        Access::Streaming(|t, d, i| tx(t)?.file_data(d, i)),
+        "the bytes of files",
+    ),
     field(
         "http2.frametype",
         &[],
         None,
         Both,
-        Access::Integer { value: |t, d, i| frame_number(t, d, i, |f| Some(u64::from(f.kind))), names: KINDS, max: 255 },
+        Access::Integer {
+            value: |t, d, i| frame_number(t, d, i, |f| Some(u64::from(f.kind))),
+            names: KINDS,
+            max: 255,
+        },
         "the type of a frame",
     ),
     field(
@@ -332,7 +542,11 @@ pub(super) static FIELDS: &[Field] = &[
         &[],
         None,
         Both,
-        Access::Integer { value: |t, d, i| frame_number(t, d, i, |f| f.priority.map(u64::from)), names: &[], max: 255 },
+        Access::Integer {
+            value: |t, d, i| frame_number(t, d, i, |f| f.priority.map(u64::from)),
+            names: &[],
+            max: 255,
+        },
         "the weight of PRIORITY and HEADERS",
     ),
     field(
@@ -347,7 +561,14 @@ pub(super) static FIELDS: &[Field] = &[
         },
         "the increment of WINDOW_UPDATE",
     ),
-    field("http2.settings", &[], None, Both, Access::Test(settings_test), "a setting and its value"),
+    field(
+        "http2.settings",
+        &[],
+        None,
+        Both,
+        Access::Test(settings_test),
+        "a setting and its value",
+    ),
     field(
         "http2.size_update",
         &[],
@@ -376,9 +597,16 @@ mod tests {
 
     #[test]
     fn settings_are_named_with_or_without_underscores() {
-        for good in ["SETTINGS_ENABLE_PUSH=0", "SETTINGS_MAX_HEADER_LIST_SIZE >1024", "ENABLEPUSH", "SETTINGS_INITIAL_WINDOW_SIZE 1<>9"] {
+        for good in [
+            "SETTINGS_ENABLE_PUSH=0",
+            "SETTINGS_MAX_HEADER_LIST_SIZE >1024",
+            "ENABLEPUSH",
+            "SETTINGS_INITIAL_WINDOW_SIZE 1<>9",
+        ] {
             assert!(settings_test(good).is_ok(), "{good}");
         }
-        assert!(settings_test("SETTINGS_NONSENSE").is_err() && settings_test("ENABLEPUSH=x").is_err());
+        assert!(
+            settings_test("SETTINGS_NONSENSE").is_err() && settings_test("ENABLEPUSH=x").is_err()
+        );
     }
 }

@@ -43,7 +43,11 @@ pub(super) struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), size: 0, max: 4096 }
+        Self {
+            entries: VecDeque::new(),
+            size: 0,
+            max: 4096,
+        }
     }
 }
 
@@ -66,14 +70,23 @@ fn integer(input: &[u8], bits: u32) -> Result<(Integer, &[u8]), Truncated> {
     loop {
         let (&byte, after) = rest.split_first().ok_or(Truncated)?;
         rest = after;
-        let part = u64::from(byte & 0x7f).checked_shl(shift).filter(|p| shift < 57 && p >> shift == u64::from(byte & 0x7f));
+        let part = u64::from(byte & 0x7f)
+            .checked_shl(shift)
+            .filter(|p| shift < 57 && p >> shift == u64::from(byte & 0x7f));
         match part.and_then(|p| value.checked_add(p)) {
             Some(sum) => value = sum,
             None => overflow |= byte & 0x7f != 0,
         }
         shift = shift.saturating_add(7);
         if byte & 0x80 == 0 {
-            return Ok((if overflow { Integer::Overflow } else { Integer::Value(value) }, rest));
+            return Ok((
+                if overflow {
+                    Integer::Overflow
+                } else {
+                    Integer::Value(value)
+                },
+                rest,
+            ));
         }
     }
 }
@@ -82,7 +95,9 @@ fn integer(input: &[u8], bits: u32) -> Result<(Integer, &[u8]), Truncated> {
 fn string<'a>(input: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], Truncated> {
     let coded = input.first().is_some_and(|b| b & 0x80 != 0);
     let (len, rest) = integer(input, 7)?;
-    let Integer::Value(len) = len else { return Err(Truncated) };
+    let Integer::Value(len) = len else {
+        return Err(Truncated);
+    };
     let len = usize::try_from(len).map_err(|_| Truncated)?;
     let (text, rest) = rest.split_at_checked(len).ok_or(Truncated)?;
     out.clear();
@@ -103,7 +118,9 @@ impl Table {
 
     fn evict(&mut self, max: usize) {
         while self.size > max {
-            let Some((name, value)) = self.entries.pop_back() else { break };
+            let Some((name, value)) = self.entries.pop_back() else {
+                break;
+            };
             self.size = self.size.saturating_sub(32 + name.len() + value.len());
         }
     }
@@ -121,12 +138,19 @@ impl Table {
         let index = usize::try_from(index).ok()?.checked_sub(1)?;
         match STATIC.get(index) {
             Some((name, value)) => Some((name.as_bytes(), value.as_bytes())),
-            None => self.entries.get(index - STATIC.len()).map(|(n, v)| (n.as_slice(), v.as_slice())),
+            None => self
+                .entries
+                .get(index - STATIC.len())
+                .map(|(n, v)| (n.as_slice(), v.as_slice())),
         }
     }
 
     /// Reads a block.
-    pub(super) fn decode(&mut self, input: &[u8], found: &mut dyn FnMut(Item<'_>)) -> Result<(), Truncated> {
+    pub(super) fn decode(
+        &mut self,
+        input: &[u8],
+        found: &mut dyn FnMut(Item<'_>),
+    ) -> Result<(), Truncated> {
         let (mut name, mut value) = (Vec::new(), Vec::new());
         let mut rest = input;
         let mut made = 0usize;
@@ -288,9 +312,23 @@ mod tests {
         // RFC 7541 Appendix C.4.
         let mut table = Table::default();
         let first = b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff";
-        assert_eq!(read(&mut table, first), [":method=GET", ":scheme=http", ":path=/", ":authority=www.example.com"]);
+        assert_eq!(
+            read(&mut table, first),
+            [
+                ":method=GET",
+                ":scheme=http",
+                ":path=/",
+                ":authority=www.example.com"
+            ]
+        );
         let second = b"\x82\x86\x84\xbe\x58\x86\xa8\xeb\x10\x64\x9c\xbf";
-        let want = [":method=GET", ":scheme=http", ":path=/", ":authority=www.example.com", "cache-control=no-cache"];
+        let want = [
+            ":method=GET",
+            ":scheme=http",
+            ":path=/",
+            ":authority=www.example.com",
+            "cache-control=no-cache",
+        ];
         assert_eq!(read(&mut table, second), want);
         assert_eq!(table.size, 110);
     }
@@ -301,7 +339,13 @@ mod tests {
         assert_eq!(read(&mut table, b"\xbf\x80"), ["NotIndexed", "NotIndexed"]);
         assert_eq!(read(&mut table, b"\x20"), ["SizeUpdate(0)"]);
         assert_eq!(read(&mut table, b"\x41\x8c\xf1"), ["truncated"]);
-        assert_eq!(read(&mut table, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f")[0], "Overflow");
+        assert_eq!(
+            read(
+                &mut table,
+                b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
+            )[0],
+            "Overflow"
+        );
     }
 
     #[test]
@@ -313,6 +357,10 @@ mod tests {
         assert_eq!(read(&mut table, &block).len(), 1);
         let bomb = vec![0xbe; 10_000];
         let out = read(&mut table, &bomb);
-        assert!(out.len() < 12 && out.last().is_some_and(|l| l == "TooMuch"), "{}", out.len());
+        assert!(
+            out.len() < 12 && out.last().is_some_and(|l| l == "TooMuch"),
+            "{}",
+            out.len()
+        );
     }
 }

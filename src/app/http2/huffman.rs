@@ -32,7 +32,12 @@ struct Code {
 static CODE: Code = build();
 
 const fn build() -> Code {
-    let mut code = Code { first: [0; BITS_MAX + 1], count: [0; BITS_MAX + 1], start: [0; BITS_MAX + 1], symbols: [0; 256] };
+    let mut code = Code {
+        first: [0; BITS_MAX + 1],
+        count: [0; BITS_MAX + 1],
+        start: [0; BITS_MAX + 1],
+        symbols: [0; 256],
+    };
     let mut next = 0u32;
     let mut at = 0usize;
     let mut bits = 1usize;
@@ -62,12 +67,19 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) {
         for shift in (0..8).rev() {
             value = value << 1 | u32::from(byte >> shift & 1);
             bits += 1;
-            let (Some(first), Some(count), Some(start)) = (CODE.first.get(bits), CODE.count.get(bits), CODE.start.get(bits))
-            else {
+            let (Some(first), Some(count), Some(start)) = (
+                CODE.first.get(bits),
+                CODE.count.get(bits),
+                CODE.start.get(bits),
+            ) else {
                 return;
             };
-            let Some(index) = value.checked_sub(*first).filter(|i| i < count) else { continue };
-            let symbol = usize::try_from(index).ok().and_then(|i| CODE.symbols.get(start + i));
+            let Some(index) = value.checked_sub(*first).filter(|i| i < count) else {
+                continue;
+            };
+            let symbol = usize::try_from(index)
+                .ok()
+                .and_then(|i| CODE.symbols.get(start + i));
             out.push(symbol.copied().unwrap_or(0));
             (value, bits) = (0, 0);
         }
@@ -82,9 +94,15 @@ mod tests {
     fn examples_of_the_rfc_are_decoded() {
         // RFC 7541 Appendix C.4.1 and C.6.1.
         for (code, text) in [
-            (&b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..], &b"www.example.com"[..]),
+            (
+                &b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"[..],
+                &b"www.example.com"[..],
+            ),
             (b"\x64\x02", b"302"),
-            (b"\x9d\x29\xad\x17\x18\x63\xc7\x8f\x0b\x97\xc8\xe9\xae\x82\xae\x43\xd3", b"https://www.example.com"),
+            (
+                b"\x9d\x29\xad\x17\x18\x63\xc7\x8f\x0b\x97\xc8\xe9\xae\x82\xae\x43\xd3",
+                b"https://www.example.com",
+            ),
         ] {
             let mut out = Vec::new();
             decode(code, &mut out);

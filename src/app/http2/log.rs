@@ -6,11 +6,17 @@ use crate::alert::Json;
 
 /// Whether there is anything to write.
 pub(super) fn is_due(tx: &Tx) -> bool {
-    tx.sides.iter().any(|side| !side.fields.is_empty() || has_frames(side))
+    tx.sides
+        .iter()
+        .any(|side| !side.fields.is_empty() || has_frames(side))
 }
 
 fn has_frames(side: &Side) -> bool {
-    !side.settings.is_empty() || side.frames.iter().any(|f| f.error_code.is_some() || f.priority.is_some())
+    !side.settings.is_empty()
+        || side
+            .frames
+            .iter()
+            .any(|f| f.error_code.is_some() || f.priority.is_some())
 }
 
 fn number(value: Option<&[u8]>) -> Option<u64> {
@@ -34,14 +40,20 @@ pub(super) fn write(tx: &Tx, json: &mut Json<'_>) {
         }
         json.end_array();
     }
-    for (key, name) in
-        [("http_method", &b":method"[..]), ("url", b":path"), ("hostname", b"host"), ("http_user_agent", b"user-agent")]
-    {
+    for (key, name) in [
+        ("http_method", &b":method"[..]),
+        ("url", b":path"),
+        ("hostname", b"host"),
+        ("http_user_agent", b"user-agent"),
+    ] {
         if let Some(value) = server.fields.first(name) {
             json.str(key, value);
         }
     }
-    let length = client.fields.first(b"content-length").or_else(|| server.fields.first(b"content-length"));
+    let length = client
+        .fields
+        .first(b"content-length")
+        .or_else(|| server.fields.first(b"content-length"));
     if let Some(length) = number(length) {
         json.num("length", length);
     }
@@ -63,8 +75,13 @@ fn frames(side: &Side, json: &mut Json<'_>) {
     if !side.settings.is_empty() {
         json.array("settings");
         for (id, value) in &side.settings {
-            let Some((name, _)) = SETTINGS.iter().find(|(_, n)| n == id) else { continue };
-            json.begin().str("settings_id", format!("SETTINGS{name}")).num("settings_value", *value).end();
+            let Some((name, _)) = SETTINGS.iter().find(|(_, n)| n == id) else {
+                continue;
+            };
+            json.begin()
+                .str("settings_id", format!("SETTINGS{name}"))
+                .num("settings_value", *value)
+                .end();
         }
         json.end_array();
     }

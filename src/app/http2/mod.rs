@@ -24,8 +24,13 @@ pub struct Http2Protocol;
 /// The registry's line.
 pub static HTTP2: Http2Protocol = Http2Protocol;
 
-static PATTERNS: &[Pattern] =
-    &[Pattern { bytes: session::MAGIC, nocase: true, offset: 0, depth: 24, direction: Direction::ToServer }];
+static PATTERNS: &[Pattern] = &[Pattern {
+    bytes: session::MAGIC,
+    nocase: true,
+    offset: 0,
+    depth: 24,
+    direction: Direction::ToServer,
+}];
 
 impl Protocol for Http2Protocol {
     fn name(&self) -> &'static str {
@@ -62,7 +67,10 @@ impl Protocol for Http2Protocol {
 
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
         let tx = tx.as_any().downcast_ref::<Tx>()?;
-        log::is_due(tx).then_some(LogHead { event_type: "http", by_packet: false })
+        log::is_due(tx).then_some(LogHead {
+            event_type: "http",
+            by_packet: false,
+        })
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {
@@ -125,7 +133,10 @@ mod tests {
         let list = feed.session.transactions();
         let files: Vec<String> = (0..list.len())
             .filter_map(|i| list.at(i))
-            .flat_map(|tx| [Direction::ToServer, Direction::ToClient].map(|d| tx.files(d).expect("files").get(0)))
+            .flat_map(|tx| {
+                [Direction::ToServer, Direction::ToClient]
+                    .map(|d| tx.files(d).expect("files").get(0))
+            })
             .flatten()
             .map(|f| format!("{} {:?}", f.window().bytes.escape_ascii(), f.state))
             .collect();
@@ -138,8 +149,17 @@ mod tests {
         assert_eq!(files, "abc Closed, hello Closed");
         assert_eq!(logged.len(), 3);
         let stream = &logged[1];
-        assert_eq!((stream["http"]["url"].as_str(), stream["http"]["status"].as_u64()), (Some("/"), Some(200)));
-        assert_eq!(stream["events"], serde_json::json!(["authority_host_mismatch"]));
+        assert_eq!(
+            (
+                stream["http"]["url"].as_str(),
+                stream["http"]["status"].as_u64()
+            ),
+            (Some("/"), Some(200))
+        );
+        assert_eq!(
+            stream["events"],
+            serde_json::json!(["authority_host_mismatch"])
+        );
         for size in 1..80 {
             assert_eq!(exchange(size), (logged.clone(), files.clone()), "{size}");
         }
@@ -155,7 +175,12 @@ mod tests {
         }
         feed.give(Direction::ToServer, &frame(9, 4, 1, b""));
         let logged = feed.logged(&HTTP2);
-        assert_eq!(logged[0]["events"].as_array().map(Vec::len), Some(1), "{:?}", logged[0]["events"]);
+        assert_eq!(
+            logged[0]["events"].as_array().map(Vec::len),
+            Some(1),
+            "{:?}",
+            logged[0]["events"]
+        );
         for stream in 1..20_000u32 {
             feed.give(Direction::ToServer, &frame(1, 4, stream * 2 + 1, b"\x82"));
         }

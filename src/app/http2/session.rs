@@ -9,7 +9,9 @@ use super::event::Event;
 use super::hpack::{Item, Table, Truncated};
 use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
-use crate::app::{File, FileState, FlowInfo, Input, Limits, Parsed, Session, Transaction, TxList, TxStore};
+use crate::app::{
+    File, FileState, FlowInfo, Input, Limits, Parsed, Session, Transaction, TxList, TxStore,
+};
 use crate::packet::Direction;
 
 /// What a client sends first.
@@ -54,9 +56,16 @@ struct Head {
 }
 
 fn head(bytes: &[u8]) -> Option<Head> {
-    let &[a, b, c, kind, flags, s0, s1, s2, s3, ..] = bytes else { return None };
+    let &[a, b, c, kind, flags, s0, s1, s2, s3, ..] = bytes else {
+        return None;
+    };
     let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-    Some(Head { len, kind, flags, stream: u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff })
+    Some(Head {
+        len,
+        kind,
+        flags,
+        stream: u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff,
+    })
 }
 
 fn be32(bytes: &[u8]) -> Option<u32> {
@@ -116,7 +125,11 @@ impl Http2 {
 
     fn way(&mut self, direction: Direction) -> &mut Way {
         let [server, client] = &mut self.ways;
-        if direction == Direction::ToServer { server } else { client }
+        if direction == Direction::ToServer {
+            server
+        } else {
+            client
+        }
     }
 
     fn raise_last(&mut self, event: Event) {
@@ -140,7 +153,9 @@ impl Http2 {
             if rest.is_empty() {
                 return Ok((at, 0));
             }
-            let Some(head) = head(rest) else { return Ok((at, HEAD_LEN - rest.len())) };
+            let Some(head) = head(rest) else {
+                return Ok((at, HEAD_LEN - rest.len()));
+            };
             let there = rest.len() - HEAD_LEN;
             let mut len = head.len;
             if there < head.len {
@@ -164,7 +179,13 @@ impl Http2 {
         }
     }
 
-    fn frame(&mut self, direction: Direction, head: Head, payload: &[u8], overlong: bool) -> Result<(), ()> {
+    fn frame(
+        &mut self,
+        direction: Direction,
+        head: Head,
+        payload: &[u8],
+        overlong: bool,
+    ) -> Result<(), ()> {
         let mut said = self.read(direction, head, payload);
         if overlong {
             said.events.push(Event::LongFrameData);
@@ -176,21 +197,34 @@ impl Http2 {
                 .iter()
                 .rev()
                 .find(|tx| tx.stream == head.stream)
-                .map_or(head.stream, |tx| if tx.child > 0 { tx.child } else { head.stream }),
+                .map_or(head.stream, |tx| {
+                    if tx.child > 0 { tx.child } else { head.stream }
+                }),
             _ => head.stream,
         };
         let id = self.find_or_open(direction, stream, head.kind).ok_or(())?;
         let limits = self.limits;
         let files = &mut self.files;
-        let Some(tx) = self.txs.by_id(id) else { return Err(()) };
+        let Some(tx) = self.txs.by_id(id) else {
+            return Err(());
+        };
         tx.note_inspection(direction);
         for event in &said.events {
             tx.state.raise(*event as u8);
         }
         tx.state.touch(direction);
-        let allowed = [kind::SETTINGS, kind::WINDOW_UPDATE, kind::PING, kind::GOAWAY];
+        let allowed = [
+            kind::SETTINGS,
+            kind::WINDOW_UPDATE,
+            kind::PING,
+            kind::GOAWAY,
+        ];
         if head.stream == 0 && !allowed.contains(&head.kind) {
-            let event = if head.kind == kind::DATA { Event::DataStreamZero } else { Event::InvalidFrameHeader };
+            let event = if head.kind == kind::DATA {
+                Event::DataStreamZero
+            } else {
+                Event::InvalidFrameHeader
+            };
             tx.state.raise(event as u8);
             return Ok(());
         }
@@ -229,7 +263,11 @@ impl Http2 {
             }
             return None;
         }
-        let mut tx = Tx { stream, inline: self.inline, ..Tx::default() };
+        let mut tx = Tx {
+            stream,
+            inline: self.inline,
+            ..Tx::default()
+        };
         if stream == 0 {
             for side in &mut tx.sides {
                 side.progress = progress::COMPLETE;
@@ -243,7 +281,13 @@ impl Http2 {
 
     /// What a frame says.
     fn read(&mut self, direction: Direction, head: Head, payload: &[u8]) -> Said {
-        let mut said = Said { frame: Frame { kind: head.kind, ..Frame::default() }, ..Said::default() };
+        let mut said = Said {
+            frame: Frame {
+                kind: head.kind,
+                ..Frame::default()
+            },
+            ..Said::default()
+        };
         let wrong_length = |said: &mut Said| {
             said.events.push(Event::InvalidFrameLength);
             said.unhandled = true;
@@ -267,11 +311,15 @@ impl Http2 {
             },
             kind::SETTINGS => {
                 for setting in payload.chunks_exact(6).take(256) {
-                    let &[i0, i1, ref value @ ..] = setting else { continue };
+                    let &[i0, i1, ref value @ ..] = setting else {
+                        continue;
+                    };
                     let (id, value) = (u16::from_be_bytes([i0, i1]), be32(value).unwrap_or(0));
                     if id == 1 {
                         // The table that the other side writes with.
-                        self.way(direction.reverse()).table.set_max(u64::from(value));
+                        self.way(direction.reverse())
+                            .table
+                            .set_max(u64::from(value));
                     }
                     said.settings.push((id, value));
                 }
@@ -291,7 +339,8 @@ impl Http2 {
                 if payload.len() > room {
                     said.events.push(Event::ReassemblyLimitReached);
                 }
-                way.block.extend_from_slice(payload.get(..room.min(payload.len())).unwrap_or_default());
+                way.block
+                    .extend_from_slice(payload.get(..room.min(payload.len())).unwrap_or_default());
                 if head.flags & END_HEADERS != 0 {
                     let block = std::mem::take(&mut way.block);
                     way.block_stream = 0;
@@ -328,14 +377,19 @@ impl Http2 {
             said.frame.priority = priority.last().copied();
             rest = after;
         }
-        let Some(block) = rest.len().checked_sub(padding).and_then(|len| rest.get(..len)) else {
+        let Some(block) = rest
+            .len()
+            .checked_sub(padding)
+            .and_then(|len| rest.get(..len))
+        else {
             said.events.push(Event::InvalidFrameData);
             return;
         };
         if head.flags & END_HEADERS == 0 {
             let way = self.way(direction);
             way.block.clear();
-            way.block.extend_from_slice(block.get(..BLOCK_MAX.min(block.len())).unwrap_or_default());
+            way.block
+                .extend_from_slice(block.get(..BLOCK_MAX.min(block.len())).unwrap_or_default());
             way.block_stream = head.stream;
             return;
         }
@@ -343,14 +397,22 @@ impl Http2 {
     }
 
     fn block(&mut self, direction: Direction, block: &[u8], said: &mut Said) {
-        let Said { fields, size_updates, events, .. } = said;
-        let result = self.way(direction).table.decode(block, &mut |item| match item {
-            Item::Field(name, value) => fields.push((name.to_vec(), value.to_vec())),
-            Item::SizeUpdate(size) => size_updates.push(size),
-            Item::NotIndexed => events.push(Event::InvalidHeader),
-            Item::Overflow => events.push(Event::HeaderIntegerOverflow),
-            Item::TooMuch => events.push(Event::ReassemblyLimitReached),
-        });
+        let Said {
+            fields,
+            size_updates,
+            events,
+            ..
+        } = said;
+        let result = self
+            .way(direction)
+            .table
+            .decode(block, &mut |item| match item {
+                Item::Field(name, value) => fields.push((name.to_vec(), value.to_vec())),
+                Item::SizeUpdate(size) => size_updates.push(size),
+                Item::NotIndexed => events.push(Event::InvalidHeader),
+                Item::Overflow => events.push(Event::HeaderIntegerOverflow),
+                Item::TooMuch => events.push(Event::ReassemblyLimitReached),
+            });
         if result == Err(Truncated) {
             said.events.push(Event::InvalidFrameData);
         }
@@ -379,7 +441,9 @@ fn take(tx: &mut Tx, direction: Direction, head: Head, said: Said) {
     }
     if direction == Direction::ToClient {
         match head.kind {
-            kind::PUSH_PROMISE if head.flags & END_HEADERS == 0 => tx.child = said.stream.unwrap_or(0),
+            kind::PUSH_PROMISE if head.flags & END_HEADERS == 0 => {
+                tx.child = said.stream.unwrap_or(0)
+            }
             kind::HEADERS | kind::RST_STREAM => tx.child = 0,
             kind::CONTINUATION if head.flags & END_HEADERS != 0 => tx.child = 0,
             _ => {}
@@ -404,8 +468,16 @@ fn take(tx: &mut Tx, direction: Direction, head: Head, said: Said) {
         }
         full |= !side.fields.push(name, value);
     }
-    side.settings.extend(said.settings.into_iter().take(256usize.saturating_sub(side.settings.len())));
-    side.size_updates.extend(said.size_updates.into_iter().take(16usize.saturating_sub(side.size_updates.len())));
+    side.settings.extend(
+        said.settings
+            .into_iter()
+            .take(256usize.saturating_sub(side.settings.len())),
+    );
+    side.size_updates.extend(
+        said.size_updates
+            .into_iter()
+            .take(16usize.saturating_sub(side.size_updates.len())),
+    );
     if stream != 0 {
         let seen = match head.kind {
             kind::HEADERS | kind::DATA if head.flags & END_STREAM != 0 => progress::CLOSED,
@@ -428,7 +500,14 @@ fn take(tx: &mut Tx, direction: Direction, head: Head, said: Said) {
 }
 
 /// Takes the payload of a DATA frame.
-fn data(tx: &mut Tx, direction: Direction, flags: u8, payload: &[u8], limits: &Limits, files: &mut u32) {
+fn data(
+    tx: &mut Tx,
+    direction: Direction,
+    flags: u8,
+    payload: &[u8],
+    limits: &Limits,
+    files: &mut u32,
+) {
     let mut bytes = payload;
     if flags & PADDED != 0 {
         if let Some((pad, rest)) = payload.split_first() {
@@ -478,7 +557,10 @@ fn store(side: &mut Side, direction: Direction, bytes: &[u8], limit: u32, files:
         file.id = *files;
         side.files.open(file);
         range_invalid = direction == Direction::ToClient
-            && side.fields.first(b"content-range").is_some_and(|value| !range_is_valid(value));
+            && side
+                .fields
+                .first(b"content-range")
+                .is_some_and(|value| !range_is_valid(value));
     }
     if let (true, Some(file)) = (side.file_open, side.files.last_mut()) {
         file.append(bytes);
@@ -509,12 +591,20 @@ impl Session for Http2 {
                         self.raise_last(Event::InvalidClientMagic);
                     }
                 }
-                None => return Parsed::NeedMore { consumed: 0, needed: MAGIC.len() - input.bytes.len() },
+                None => {
+                    return Parsed::NeedMore {
+                        consumed: 0,
+                        needed: MAGIC.len() - input.bytes.len(),
+                    };
+                }
             }
         }
         let parsed = match self.frames(direction, input.bytes.get(start..).unwrap_or_default()) {
             Ok((taken, 0)) if start + taken == input.bytes.len() => Parsed::All,
-            Ok((taken, needed)) => Parsed::NeedMore { consumed: start + taken, needed },
+            Ok((taken, needed)) => Parsed::NeedMore {
+                consumed: start + taken,
+                needed,
+            },
             Err(()) => {
                 self.failed = true;
                 Parsed::Error

@@ -25,7 +25,10 @@ pub(super) mod progress {
 pub(super) static STATES: &[&str] = &["started", "headers", "data", "closed", "complete"];
 
 /// When files are shown to detection (Suricata's defaults for files).
-const FILE_PACE: Pace = Pace { first: 32 * 1024, window: 4096 };
+const FILE_PACE: Pace = Pace {
+    first: 32 * 1024,
+    window: 4096,
+};
 
 /// Frames of a direction whose particulars are kept.
 const FRAMES_MAX: usize = 1024;
@@ -89,7 +92,9 @@ impl Fields {
     pub(super) fn joined<'a>(&'a self, name: &[u8], out: &'a mut Vec<u8>) -> Option<&'a [u8]> {
         let mut values = self.iter().filter(|(n, _)| *n == name).map(|(_, v)| v);
         let first = values.next()?;
-        let Some(second) = values.next() else { return Some(first) };
+        let Some(second) = values.next() else {
+            return Some(first);
+        };
         out.extend_from_slice(first);
         for value in std::iter::once(second).chain(values) {
             out.extend_from_slice(b", ");
@@ -151,13 +156,21 @@ impl Tx {
     /// A direction.
     pub(super) fn side(&self, direction: Direction) -> &Side {
         let [server, client] = &self.sides;
-        if direction == Direction::ToServer { server } else { client }
+        if direction == Direction::ToServer {
+            server
+        } else {
+            client
+        }
     }
 
     /// A direction.
     pub(super) fn side_mut(&mut self, direction: Direction) -> &mut Side {
         let [server, client] = &mut self.sides;
-        if direction == Direction::ToServer { server } else { client }
+        if direction == Direction::ToServer {
+            server
+        } else {
+            client
+        }
     }
 
     /// A file, when it is to be looked at.
@@ -170,14 +183,28 @@ impl Tx {
         if !complete && !self.inline && !FILE_PACE.is_due(len, u64::MAX) {
             return None;
         }
-        let from = FILE_PACE.offset(len, file.inspected()).saturating_sub(window.offset);
-        let bytes = window.bytes.get(usize::try_from(from).unwrap_or(usize::MAX)..)?;
-        Some(Window { bytes, offset: window.offset + from, complete })
+        let from = FILE_PACE
+            .offset(len, file.inspected())
+            .saturating_sub(window.offset);
+        let bytes = window
+            .bytes
+            .get(usize::try_from(from).unwrap_or(usize::MAX)..)?;
+        Some(Window {
+            bytes,
+            offset: window.offset + from,
+            complete,
+        })
     }
 
     /// Called before more data is taken: what was shown and looked at need not be shown again.
     pub(super) fn note_inspection(&mut self, direction: Direction) {
-        if self.state.updated.get(direction.index()).copied().unwrap_or(true) {
+        if self
+            .state
+            .updated
+            .get(direction.index())
+            .copied()
+            .unwrap_or(true)
+        {
             return;
         }
         if let Some(window) = self.file_data(direction, 0) {

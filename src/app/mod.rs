@@ -31,6 +31,7 @@ pub mod registry;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
+pub mod tftp;
 pub mod tls;
 mod tx;
 pub mod websocket;

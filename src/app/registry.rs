@@ -21,6 +21,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::snmp::SNMP,
     &super::krb5::KRB5,
     &super::smtp::SMTP,
+    &super::tftp::TFTP,
 ];
 
 /// The protocol of a number.

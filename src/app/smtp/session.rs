@@ -364,13 +364,17 @@ impl SmtpSession {
         let mut lines = Lines::new(input.bytes, LINE_MAX);
         let [_, mut skipping] = self.skipping;
         while let Some(line) = lines.next(&mut skipping) {
+            // An overlong line is no reason to give up: it is told, and passed over when it is no reply.
+            if line.cut {
+                self.raise(event::TRUNCATED_LINE);
+                if code(line.text).is_none() {
+                    continue;
+                }
+            }
             let upgrade = match self.reply(line.text) {
                 Ok(upgrade) => upgrade,
                 Err(Broken) => return Parsed::Error,
             };
-            if line.cut {
-                self.raise(event::TRUNCATED_LINE);
-            }
             if upgrade {
                 return Parsed::Switch {
                     consumed: lines.consumed(),

@@ -24,7 +24,6 @@ TABLE = [
     (1107, raw_ip6((43, struct.pack(">BBBBI", 59, 2, 0, 1, 0) + b"\xfd" + b"\0" * 15)), raw_ip6((43, struct.pack(">BBBBI", 59, 2, 2, 0, 0) + b"\xfd" + b"\0" * 15))),
     (1112, raw_ip6(fragment6(58, 0, False, 27, ECHO6)), raw_ip6((58, ECHO6))),
     (1113, raw_ip6((44, struct.pack(">BBHI", 44, 0, 0, 28) + struct.pack(">BBHI", 58, 0, 0, 28) + ECHO6)), raw_ip6((58, ECHO6))),
-    (1114, raw_ip6(fragment6(44, 0, True, 29, struct.pack(">BBHI", 58, 0, 1, 30) + ECHO6[:400])), raw_ip6(fragment6(58, 0, True, 31, ECHO6[:400]))),
     (1108, raw_ip(segments(0x38, 40005, 139, payload=b"BYE", urgent=3)), raw_ip(segments(0x18, 40006, 139, payload=b"BYE"))),
     (1111, ping(b"\x45\0\0\x1c" + b"\0" * 16 + b"12345678", kind=5, code=1), ping("x", kind=8)),
 ]

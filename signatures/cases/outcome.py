@@ -12,6 +12,7 @@ TABLE = [
     (1202, talk(8800, s("root:$6$abcdefgh$" + "A1b2C3d4" * 10 + ":19000:0:99999:7:::\n")), talk(8800, s("root:$6 is the price\n"))),
     (1203, talk(8801, "id\n", s("uid=0(root) gid=0(root) groups=0(root)\n")), talk(8801, "id\n", s("uid=0(root) is the first user\n"))),
     (1204, page("uid=33(www-data) gid=33(www-data) groups=33(www-data)\n"), page("uid=33 is www-data on Debian")),
+    (1226, get("/ping?host=1;id", response("uid=1000(alice) gid=1000(alice)\n")), get("/ping?host=1", response("uid=1000(alice) gid=1000(alice)\n"))),
     (1205, get("/view?page=c:/windows/win.ini", response("; for 16-bit app support\r\n[fonts]\r\n[extensions]\r\n")), get("/view?page=c:/windows/win.ini", response("[not found]"))),
     (1206, talk(4444, CMD, reverse=True), talk(4444, "Microsoft Windows is a system (c) by Microsoft Corp\r\n", reverse=True)),
     (1208, talk(4445, "PS C:\\Users\\bob> ", reverse=True), talk(4445, "PS: C is a language > B", reverse=True)),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sekisho::config::{Config, ConfigError};
 use sekisho::detect::signature::{Engine, EngineSettings};
-use sekisho::rules::{self, LoadSettings};
+use sekisho::rules::{self, LoadSettings, RuleSet};
 
 /// Prints every error of a configuration; exit code 2.
 fn print_errors(errors: &[ConfigError]) -> ExitCode {
@@ -25,8 +25,8 @@ fn load_config(file: Option<&Path>, sets: &[String]) -> Result<Config, ExitCode>
     Config::load(file, sets).map_err(|errors| print_errors(&errors))
 }
 
-/// Loads and compiles the rules of a configuration. Refused rules are said on stderr; the others work.
-fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+/// Loads the rules of a configuration.
+fn load_rules(config: &Config) -> anyhow::Result<RuleSet> {
     let load = LoadSettings {
         paths: config.rule_files.clone(),
         variables: config.variables.clone(),
@@ -34,10 +34,15 @@ fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         reference: config.reference_file.clone(),
         ..LoadSettings::default()
     };
-    let rules = rules::load(&load).map_err(|errors| {
+    rules::load(&load).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("{}", lines.join("; "))
-    })?;
+    })
+}
+
+/// Loads and compiles the rules of a configuration. Refused rules are said on stderr; the others work.
+fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+    let rules = load_rules(config)?;
     let settings = EngineSettings {
         cache_dir: cache_dir(config),
         ..EngineSettings::default()

@@ -1,5 +1,6 @@
 //! `sekisho rules check|list|explain`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +12,36 @@ use sekisho::config::Config;
 pub enum Command {
     /// Loads and compiles rules: what is refused, and why.
     Check(Arguments),
+    /// Lists the rules that load.
+    List(ListArguments),
+    /// Tells one rule in words: what it looks at, what must hold, what follows.
+    Explain(ExplainArguments),
+}
+
+#[derive(clap::Args)]
+pub struct ListArguments {
+    #[command(flatten)]
+    rules: Arguments,
+    /// Only rules whose message, class or metadata contains this, in any case.
+    #[arg(long, value_name = "TEXT")]
+    contains: Option<String>,
+    /// Only rules of this class.
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    /// Only rules about this application protocol.
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct ExplainArguments {
+    /// The rule's sid.
+    sid: u32,
+    #[command(flatten)]
+    rules: Arguments,
 }
 
 #[derive(clap::Args)]
@@ -27,7 +58,11 @@ pub struct Arguments {
 
 /// Carries it out.
 pub fn run(command: &Command) -> Result<ExitCode> {
-    let Command::Check(arguments) = command;
+    let arguments = match command {
+        Command::Check(arguments) => arguments,
+        Command::List(arguments) => &arguments.rules,
+        Command::Explain(arguments) => &arguments.rules,
+    };
     let mut config = match super::load_config(arguments.config.as_deref(), &arguments.sets) {
         Ok(config) => config,
         Err(code) => return Ok(code),
@@ -37,7 +72,93 @@ pub fn run(command: &Command) -> Result<ExitCode> {
     } else if config.rule_files.is_empty() {
         config.rule_files.extend(super::bundled_signatures());
     }
-    check(&config)
+    match command {
+        Command::Check(_) => check(&config),
+        Command::List(arguments) => list(&config, arguments),
+        Command::Explain(arguments) => explain(&config, arguments.sid),
+    }
+}
+
+/// The rules that load, filtered.
+fn list(config: &Config, filter: &ListArguments) -> Result<ExitCode> {
+    let set = super::load_rules(config)?;
+    let mut out = std::io::stdout().lock();
+    let contains = filter.contains.as_ref().map(|text| text.to_lowercase());
+    for signature in &set.signatures {
+        let class = signature
+            .class
+            .and_then(|c| set.classes.get(usize::from(c)))
+            .map_or("", |c| c.name.as_str());
+        let protocols: Vec<&str> = signature.app.iter().map(|p| p.name()).collect();
+        let text = || format!("{} {class} {}", signature.msg, signature.metadata.0).to_lowercase();
+        let wanted = filter
+            .class
+            .as_ref()
+            .is_none_or(|c| c.eq_ignore_ascii_case(class))
+            && filter
+                .protocol
+                .as_ref()
+                .is_none_or(|p| protocols.contains(&p.as_str()))
+            && contains.as_ref().is_none_or(|part| text().contains(part));
+        if !wanted {
+            continue;
+        }
+        let file = set
+            .files
+            .get(usize::from(signature.origin.0))
+            .map_or("", String::as_str);
+        let line = signature.origin.1;
+        let written = if filter.json {
+            let metadata: serde_json::Map<String, serde_json::Value> = signature
+                .metadata
+                .iter()
+                .map(|(k, v)| (k.to_owned(), v.into()))
+                .collect();
+            let object = serde_json::json!({
+                "gid": signature.gid, "sid": signature.sid.0, "rev": signature.rev, "msg": &*signature.msg,
+                "class": class, "priority": signature.priority, "action": format!("{:?}", signature.action).to_lowercase(),
+                "kind": format!("{:?}", signature.kind), "protocols": protocols, "silent": signature.silent,
+                "metadata": metadata, "file": file, "line": line,
+            });
+            writeln!(out, "{object}")
+        } else {
+            writeln!(
+                out,
+                "{:>10}  {:>3}  {:<26} {}",
+                signature.sid.0, signature.rev, class, signature.msg
+            )
+        };
+        match written {
+            Ok(()) => {}
+            // `rules list | head` closes the pipe; that is no error.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One rule in words.
+fn explain(config: &Config, sid: u32) -> Result<ExitCode> {
+    let set = super::load_rules(config)?;
+    let mut found = false;
+    for signature in set.signatures.iter().filter(|s| s.sid.0 == sid) {
+        print!("{}", sekisho::rules::explain(&set, signature));
+        found = true;
+    }
+    for error in set
+        .errors
+        .iter()
+        .filter(|e| e.sid.is_some_and(|s| s.0 == sid))
+    {
+        println!("refused  {error}");
+        found = true;
+    }
+    if !found {
+        eprintln!("sekisho: no rule has the sid {sid}");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What loads, what is refused and why, and what it costs.

@@ -193,7 +193,7 @@ impl<'a> Iterator for Options<'a> {
     type Item = Result<Opt<'a>, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let text = self.rest.trim_start();
+        let text = self.rest.trim_ascii_start();
         if text.is_empty() {
             return None;
         }
@@ -206,8 +206,11 @@ impl<'a> Iterator for Options<'a> {
         let (option, rest) = text.split_at(end);
         self.rest = rest.get(1..).unwrap_or_default();
         let (name, value) = match option.split_once(':') {
-            Some((name, value)) => (name.trim(), Some(value.trim()).filter(|v| !v.is_empty())),
-            None => (option.trim(), None),
+            Some((name, value)) => (
+                name.trim_ascii(),
+                Some(value.trim_ascii()).filter(|v| !v.is_empty()),
+            ),
+            None => (option.trim_ascii(), None),
         };
         if name.is_empty() {
             // `;;` is an empty option, which is harmless; `:x;` is not.
@@ -235,8 +238,14 @@ fn option_end(text: &[u8]) -> Option<usize> {
 
 /// Whether the text holds control characters other than tab, CR and LF, and where the first one is.
 pub fn control_character(text: &[u8]) -> Option<usize> {
-    text.iter()
-        .position(|b| (*b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || *b == 0x7f)
+    let control = |b: u8| (b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) || b == 0x7f;
+    // Most texts have none: a loop without an early end is done many bytes at a time.
+    let any = text.iter().fold(false, |any, b| any | control(*b));
+    if any {
+        text.iter().position(|b| control(*b))
+    } else {
+        None
+    }
 }
 
 /// The bytes of a content: text with `|hex|` parts and the escapes `\"`, `\;`, `\:`, `\\`.
@@ -298,6 +307,9 @@ pub fn content_bytes(text: &str) -> Result<Vec<u8>, String> {
     }
     if hex.is_some() {
         return Err("| opens hex digits and no | closes them".into());
+    }
+    if out.capacity() > out.len() + 8 {
+        out.shrink_to_fit();
     }
     if out.is_empty() {
         return Err("empty".into());

@@ -34,24 +34,25 @@ pub fn parse(context: &mut Context, rule: &[u8], origin: (u16, u32)) -> Result<P
         sid: sid_guess(text),
         message,
     })?;
-    let (sid, unmet) = first_pass(body).map_err(|message| Refused {
+    let refused = |message| Refused {
         sid: sid_guess(text),
         message,
-    })?;
-    if let Some(why) = unmet {
-        return Ok(Parsed::Skipped(sid, why));
-    }
-    let refused = |message| Refused { sid, message };
-    let Some(known_sid) = sid else {
-        return Err(refused("sid: the rule has none".into()));
     };
+    // What a rule requires counts before the rest is understood; few rules require anything.
+    if body.contains("requires") {
+        if let Some(why) = unmet(body).map_err(refused)? {
+            return Ok(Parsed::Skipped(sid_guess(text), why));
+        }
+    }
     let mut draft = Draft::new(context);
-    draft.signature.sid = known_sid;
     draft.signature.origin = origin;
     head(&mut draft, &header).map_err(refused)?;
     for option in Options::new(body) {
         let option = option.map_err(refused)?;
         keyword::apply(&mut draft, option).map_err(refused)?;
+    }
+    if draft.signature.sid == Sid(0) {
+        return Err(refused("sid: the rule has none".into()));
     }
     finish(draft)
         .map(|s| Parsed::Signature(Box::new(s)))
@@ -77,36 +78,21 @@ fn text(rule: &[u8]) -> Result<&str, String> {
     }
 }
 
-/// `sid` and `requires`, which count before anything else is understood.
-fn first_pass(body: &str) -> Result<(Option<Sid>, Option<String>), String> {
-    let (mut sid, mut unmet) = (None, None);
+/// What the rule requires and is not there.
+fn unmet(body: &str) -> Result<Option<String>, String> {
     for option in Options::new(body) {
         let option = option?;
-        match option.name {
-            "sid" => {
-                let text = option.value.unwrap_or_default().trim_matches('"').trim();
-                let number = text.parse().ok().filter(|n| *n > 0);
-                let number = number.ok_or_else(|| {
-                    format!("sid: \"{text}\" is not a number from 1 to 4,294,967,295")
-                })?;
-                if sid
-                    .replace(Sid(number))
-                    .is_some_and(|before| before != Sid(number))
-                {
-                    return Err("sid: given twice".into());
-                }
+        if option.name == "requires" {
+            let text = option.value.ok_or("requires: needs a value")?;
+            if let Some(why) = keyword::unmet(text)? {
+                return Ok(Some(why));
             }
-            "requires" => {
-                let text = option.value.ok_or("requires: needs a value")?;
-                unmet = unmet.or(keyword::unmet(text)?);
-            }
-            _ => {}
         }
     }
-    Ok((sid, unmet))
+    Ok(None)
 }
 
-/// The sid of a rule that could not be taken apart, for the error.
+/// The sid of a rule that is refused or skipped, for the message.
 fn sid_guess(text: &str) -> Option<Sid> {
     let (_, after) = text.rsplit_once("sid:")?;
     let digits: String = after

@@ -2,7 +2,7 @@
 
 use super::{Keyword, Value, parts};
 use crate::rules::draft::Draft;
-use crate::rules::ir::{Action, Target};
+use crate::rules::ir::{Action, Sid, Target};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
@@ -18,8 +18,15 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         doc: "the rule's number, 1 to 4,294,967,295; required",
         example: "",
         quotes: super::Quotes::Optional,
-        // Read before everything else, so that errors can name it.
-        parse: |_, _| Ok(()),
+        parse: |draft, value| {
+            let sid = Sid(number(value.text)?);
+            let before = std::mem::replace(&mut draft.signature.sid, sid);
+            if before == Sid(0) || before == sid {
+                Ok(())
+            } else {
+                Err("given twice".into())
+            }
+        },
         ..Keyword::PLAIN
     },
     Keyword {

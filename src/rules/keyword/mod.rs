@@ -220,13 +220,15 @@ pub fn named(name: &str) -> Option<&'static Keyword> {
 
 /// Reads one option into the draft.
 pub(super) fn apply(draft: &mut Draft<'_>, option: Opt<'_>) -> Result<(), String> {
-    let lower;
     let mut name = option.name;
-    if named(name).is_none() && name.bytes().any(|b| b.is_ascii_uppercase()) {
+    let mut keyword = named(name);
+    let lower;
+    if keyword.is_none() && name.bytes().any(|b| b.is_ascii_uppercase()) {
         lower = name.to_ascii_lowercase();
         name = &lower;
+        keyword = named(name);
     }
-    let outcome = if let Some(keyword) = named(name) {
+    let outcome = if let Some(keyword) = keyword {
         value(
             keyword.argument,
             keyword.quotes,

@@ -66,6 +66,8 @@ struct Source {
     hosts: Bitmap256,
     stealth: Bitmap256,
     illegal: u32,
+    /// Kinds of flags that no TCP sends, a bit each: a fingerprinting tool sends several.
+    illegal_kinds: u8,
     successes: u32,
     fails: u32,
     open_ports: [u16; 8],
@@ -144,7 +146,17 @@ impl PortScan {
         match outcome {
             Outcome::Stealth => {
                 source.stealth.insert(target);
-                source.illegal += u32::from(record.detail as u8 & 0x3f != TcpFlags::FIN);
+                let flags = record.detail as u8 & 0x3f;
+                if flags != TcpFlags::FIN {
+                    source.illegal += 1;
+                    source.illegal_kinds |= if flags == 0 {
+                        1
+                    } else if flags & TcpFlags::SYN != 0 {
+                        2
+                    } else {
+                        4
+                    };
+                }
                 source.ports.insert(endpoint_hash(key.dst, key.dport));
             }
             Outcome::Success => {
@@ -216,6 +228,7 @@ impl Source {
             hosts: Bitmap256::default(),
             stealth: Bitmap256::default(),
             illegal: 0,
+            illegal_kinds: 0,
             successes: 0,
             fails: 0,
             open_ports: [0; 8],
@@ -262,7 +275,7 @@ impl Source {
         let walked = self.score >= threshold && self.failed.estimate() >= settings.targets_min;
         // Flags that no TCP sends (none at all, SYN with FIN, FIN with PSH and URG) are probes of a fingerprinting tool.
         let stealth =
-            self.stealth.estimate() >= settings.stealth_ports_min || self.illegal >= ILLEGAL_MIN;
+            self.stealth.estimate() >= settings.stealth_ports_min || (self.illegal >= ILLEGAL_MIN && self.illegal_kinds.count_ones() > 1);
         if !walked && !stealth {
             return;
         }
@@ -419,9 +432,8 @@ mod tests {
         );
         assert!(run((1..=9).map(|p| (RecordKind::Stray, 1, p, 0x10))).is_empty());
         assert!(run((1..=9).map(|_| (RecordKind::Stray, 1, 80, 0x01))).is_empty());
-        assert_eq!(
-            run((1..=4).map(|_| (RecordKind::Stray, 1, 80, 0x29))).len(),
-            1
-        );
+        assert!(run((1..=9).map(|_| (RecordKind::Stray, 1, 80, 0x29))).is_empty());
+        let fingerprint = [0, 0x2b, 0x29, 0].map(|flags| (RecordKind::Stray, 1, 80, flags));
+        assert_eq!(run(fingerprint.into_iter()).len(), 1);
     }
 }

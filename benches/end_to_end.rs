@@ -26,7 +26,10 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-#[expect(unsafe_code, reason = "a counting allocator is the only way to see what is allocated")]
+#[expect(
+    unsafe_code,
+    reason = "a counting allocator is the only way to see what is allocated"
+)]
 // SAFETY: every call goes to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -70,16 +73,23 @@ fn main() {
     let only = std::env::args().skip(1).find(|a| !a.starts_with("--"));
     let folder = only.map_or_else(|| root.join("pcaps"), Into::into);
     let files = sekisho::capture::expand_paths(&[folder]).unwrap_or_default();
-    let rules = load(&LoadSettings { paths: vec![root.join("signatures")], ..LoadSettings::default() });
-    let engine = match rules.map(|rules| Engine::compile(Arc::new(rules), &EngineSettings::default())) {
-        Ok(Ok(engine)) => Arc::new(engine),
-        other => {
-            eprintln!("rules do not load: {:?}", other.err().map(|_| ()));
-            std::process::exit(1);
-        }
-    };
+    let rules = load(&LoadSettings {
+        paths: vec![root.join("signatures")],
+        ..LoadSettings::default()
+    });
+    let engine =
+        match rules.map(|rules| Engine::compile(Arc::new(rules), &EngineSettings::default())) {
+            Ok(Ok(engine)) => Arc::new(engine),
+            other => {
+                eprintln!("rules do not load: {:?}", other.err().map(|_| ()));
+                std::process::exit(1);
+            }
+        };
     let mut first = None;
-    println!("{:>6} {:>10} {:>11} {:>8} {:>10} {:>13}", "round", "packets", "packets/s", "Gbit/s", "ns/packet", "alloc/packet");
+    println!(
+        "{:>6} {:>10} {:>11} {:>8} {:>10} {:>13}",
+        "round", "packets", "packets/s", "Gbit/s", "ns/packet", "alloc/packet"
+    );
     for round in 0..ROUNDS {
         let count = Count::default();
         let worker = WorkerSettings {
@@ -91,9 +101,22 @@ fn main() {
             inline: false,
             hosts: true,
         };
-        let settings = (GradeSettings::default(), &AnomalySettings::default(), EveSettings::default());
-        let mut report = ReportStage::new(Arc::clone(engine.rules()), settings, vec![Box::new(count.clone())]);
-        let options = ReplayOptions { files: files.clone(), workers: 0, decode: DecodeSettings::default(), worker };
+        let settings = (
+            GradeSettings::default(),
+            &AnomalySettings::default(),
+            EveSettings::default(),
+        );
+        let mut report = ReportStage::new(
+            Arc::clone(engine.rules()),
+            settings,
+            vec![Box::new(count.clone())],
+        );
+        let options = ReplayOptions {
+            files: files.clone(),
+            workers: 0,
+            decode: DecodeSettings::default(),
+            worker,
+        };
         let allocated = ALLOCATIONS.load(Ordering::Relaxed);
         let start = Instant::now();
         let summary = replay(options, &engine, &mut report, &mut |_, _| {});
@@ -107,7 +130,10 @@ fn main() {
             secs * 1e9 / packets,
             allocated as f64 / packets
         );
-        let said = (count.alerts.load(Ordering::Relaxed), count.lines.load(Ordering::Relaxed));
+        let said = (
+            count.alerts.load(Ordering::Relaxed),
+            count.lines.load(Ordering::Relaxed),
+        );
         assert!(said.0 > 100, "only {} alerts", said.0);
         assert_eq!(*first.get_or_insert(said), said, "a round differs");
     }

@@ -274,8 +274,8 @@ impl Source {
         const OPEN_MAX: usize = 4096;
         let walked = self.score >= threshold && self.failed.estimate() >= settings.targets_min;
         // Flags that no TCP sends (none at all, SYN with FIN, FIN with PSH and URG) are probes of a fingerprinting tool.
-        let stealth =
-            self.stealth.estimate() >= settings.stealth_ports_min || (self.illegal >= ILLEGAL_MIN && self.illegal_kinds.count_ones() > 1);
+        let stealth = self.stealth.estimate() >= settings.stealth_ports_min
+            || (self.illegal >= ILLEGAL_MIN && self.illegal_kinds.count_ones() > 1);
         if !walked && !stealth {
             return;
         }

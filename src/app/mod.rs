@@ -28,6 +28,7 @@ pub mod number;
 pub mod quic;
 pub mod reader;
 pub mod registry;
+pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;

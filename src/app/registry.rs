@@ -17,6 +17,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::ftp::FTP,
     &super::ftp::data::FTP_DATA,
     &super::dcerpc::DCERPC,
+    &super::smb::SMB,
     &super::quic::QUIC,
     &super::snmp::SNMP,
     &super::krb5::KRB5,

@@ -3,19 +3,23 @@
 use super::pdu::{Call, Interfaces};
 use super::{DcerpcSession, DcerpcTx};
 use crate::app::number::Comparison;
+use crate::app::smb;
 use crate::app::{Access, Field, FieldDirection, FieldTest, Session, Transaction};
 use crate::packet::Direction;
 
 /// The call of a transaction of DCE/RPC or of SMB.
 fn call(tx: &dyn Transaction) -> Option<&Call> {
-    tx.as_any().downcast_ref::<DcerpcTx>().map(|tx| &tx.call)
+    match tx.as_any().downcast_ref::<DcerpcTx>() {
+        Some(tx) => Some(&tx.call),
+        None => smb::call_of(tx),
+    }
 }
 
 fn interfaces(session: &dyn Session) -> Option<&Interfaces> {
-    session
-        .as_any()
-        .downcast_ref::<DcerpcSession>()
-        .map(|session| &session.interfaces)
+    match session.as_any().downcast_ref::<DcerpcSession>() {
+        Some(session) => Some(&session.interfaces),
+        None => smb::interfaces_of(session),
+    }
 }
 
 /// `dcerpc.iface:UUID[,version][,any_frag]`.
@@ -70,12 +74,13 @@ impl FieldTest for InterfaceIs {
         let (Some(call), Some(interfaces)) = (call(tx), interfaces(session)) else {
             return false;
         };
+        // Over SMB neither the context nor the first fragment is asked for (the reference's way).
+        let over_smb = !tx.as_any().is::<DcerpcTx>();
         call.requested
             && interfaces.0.iter().any(|i| {
                 i.result == Some(0)
                     && i.uuid == self.uuid
-                    && i.context == call.context
-                    && (self.any_fragment || i.first)
+                    && (over_smb || (i.context == call.context && (self.any_fragment || i.first)))
                     && self.version.is_none_or(|v| v.holds(u64::from(i.version.0)))
             })
     }

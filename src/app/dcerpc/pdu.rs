@@ -176,6 +176,8 @@ pub struct Interface {
     pub call_id: u32,
     /// The answer, 0 for granted; `None` before it.
     pub result: Option<u16>,
+    /// Why it was not granted.
+    pub reason: u16,
 }
 
 /// The interfaces of a connection; at most 64.
@@ -207,6 +209,7 @@ impl Interfaces {
                 first: header.flags & FIRST != 0,
                 call_id: header.call_id,
                 result: None,
+                reason: 0,
             };
             let room = self.0.len() < INTERFACES_MAX;
             match self.0.iter_mut().find(|i| i.context == context) {
@@ -230,13 +233,15 @@ impl Interfaces {
         r.skip(3)?;
         for index in 0..u16::from(count) {
             let result = u16(&mut r, header.little)?;
-            r.skip(22)?;
+            let reason = u16(&mut r, header.little)?;
+            r.skip(20)?;
             for known in self
                 .0
                 .iter_mut()
                 .filter(|i| i.index == index && i.call_id == header.call_id)
             {
                 known.result = Some(result);
+                known.reason = reason;
             }
         }
         Some(())

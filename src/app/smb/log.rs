@@ -1,0 +1,328 @@
+//! EVE's `smb` object.
+
+use super::record::{command1, command2, status_name};
+use super::{Handle, Kind, SmbSession, SmbTx, two};
+use crate::alert::Json;
+use crate::app::Transaction;
+use crate::app::dcerpc::pdu::{self, Call, Interface, uuid_text};
+use crate::app::dcerpc::{log as rpc, names};
+
+/// `"smb":{…}`.
+pub(super) fn smb(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
+    json.object("smb").num("id", tx.state().id + 1);
+    match (session.dialect, &session.dialect_name) {
+        (0, None) => json.str("dialect", "unknown"),
+        (0, Some(name)) => json.str("dialect", name),
+        (number, _) => json.str("dialect", two::dialect(number)),
+    };
+    if let Some(command) = tx.command {
+        json.str(
+            "command",
+            if tx.version == 1 {
+                command1(command)
+            } else {
+                command2(command)
+            },
+        );
+    }
+    if let Some(status) = tx.status {
+        answered(status, tx.dos_status, json);
+    }
+    json.num("session_id", tx.session).num("tree_id", tx.tree);
+    subject(tx, session, json);
+    json.end();
+}
+
+fn answered(status: u32, dos: bool, json: &mut Json<'_>) {
+    if dos && status != 0 {
+        let [class, _, low, high] = status.to_le_bytes();
+        let code = u16::from_le_bytes([low, high]);
+        json.str("status", format!("UNKNOWN_{class:02x}_{code:04x}"))
+            .str("status_code", format!("0x{code:04x}"));
+        return;
+    }
+    match status_name(status) {
+        Some(name) => json.str("status", name),
+        None => json.str("status", status.to_string()),
+    };
+    json.str("status_code", format!("0x{status:x}"));
+}
+
+fn subject(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
+    let fuid = |handle: &Handle| {
+        if tx.version == 1 {
+            short(handle)
+        } else {
+            long(handle)
+        }
+    };
+    match &tx.kind {
+        Kind::Generic | Kind::Logon(None) => {}
+        Kind::Logon(Some(who)) => {
+            json.object("ntlmssp")
+                .str("domain", &who.domain)
+                .str("user", &who.user)
+                .str("host", &who.host);
+            if let Some(version) = &who.version {
+                json.str("version", version);
+            }
+            json.end();
+        }
+        Kind::Negotiate {
+            dialects,
+            client,
+            server,
+        } => {
+            json.array("client_dialects");
+            for dialect in dialects {
+                json.text(dialect);
+            }
+            json.end_array();
+            if let Some(client) = client {
+                json.str("client_guid", long(client));
+            }
+            json.str("server_guid", long(server));
+            if session.max_read > 0 {
+                json.num("max_read_size", session.max_read);
+            }
+            if session.max_write > 0 {
+                json.num("max_write_size", session.max_write);
+            }
+        }
+        Kind::Tree {
+            share,
+            pipe,
+            share_type,
+            services,
+        } => {
+            json.str(if *pipe { "named_pipe" } else { "share" }, share);
+            if tx.version == 1 {
+                json.object("service");
+                for (name, service) in ["request", "response"].iter().zip(services) {
+                    if let Some(service) = service {
+                        json.str(name, service);
+                    }
+                }
+                json.end();
+            } else {
+                let names = ["UNKNOWN", "FILE", "PIPE", "PRINT"];
+                json.str(
+                    "share_type",
+                    names.get(usize::from(*share_type)).unwrap_or(&"UNKNOWN"),
+                );
+            }
+        }
+        Kind::Create {
+            name,
+            disposition,
+            delete,
+            directory,
+            times,
+            size,
+            handle,
+        } => {
+            match (name.is_empty(), directory) {
+                (true, _) => json.str("filename", "<share_root>"),
+                (false, true) => json.str("directory", name),
+                (false, false) => json.str("filename", name),
+            };
+            let names = [
+                "FILE_SUPERSEDE",
+                "FILE_OPEN",
+                "FILE_CREATE",
+                "FILE_OPEN_IF",
+                "FILE_OVERWRITE",
+                "FILE_OVERWRITE_IF",
+            ];
+            json.str(
+                "disposition",
+                names.get(*disposition as usize).unwrap_or(&"UNKNOWN"),
+            )
+            .str("access", if *delete { "delete on close" } else { "normal" });
+            for (name, time) in ["created", "accessed", "modified", "changed"]
+                .iter()
+                .zip(times)
+            {
+                json.num(name, *time);
+            }
+            json.num("size", *size)
+                .str("fuid", handle.as_ref().map(fuid).unwrap_or_default());
+        }
+        Kind::File {
+            name,
+            share,
+            handle,
+            ..
+        } => {
+            json.str("filename", name)
+                .str("share", share)
+                .str("fuid", fuid(handle));
+        }
+        Kind::Rename { from, to, handle } => {
+            if tx.version == 2 {
+                json.object("set_info")
+                    .str("class", "FILE_INFO")
+                    .str("info_level", "SMB2_FILE_RENAME_INFO")
+                    .end();
+            }
+            json.object("rename").str("from", from).str("to", to).end();
+            json.str(
+                "fuid",
+                if tx.version == 2 {
+                    long(handle)
+                } else {
+                    String::new()
+                },
+            );
+        }
+        Kind::SetPath {
+            name,
+            delete,
+            handle,
+        } => {
+            let shown = if name.is_empty() {
+                &b"<share_root>"[..]
+            } else {
+                name
+            };
+            let access = if *delete { "delete on close" } else { "normal" };
+            json.str("filename", shown)
+                .str("access", access)
+                .str("fuid", fuid(handle));
+        }
+        Kind::Ioctl(function) => {
+            json.str("function", function_name(*function));
+        }
+        Kind::Dcerpc {
+            call,
+            requested,
+            answered,
+        } => dcerpc(call, *requested, *answered, session, json),
+    }
+}
+
+fn dcerpc(call: &Call, requested: bool, answered: bool, session: &SmbSession, json: &mut Json<'_>) {
+    json.object("dcerpc");
+    json.str(
+        "request",
+        if requested {
+            pdu::kind_name(call.request)
+        } else {
+            "REQUEST_LOST"
+        },
+    );
+    json.str(
+        "response",
+        if answered {
+            pdu::kind_name(call.response)
+        } else {
+            "UNREPLIED"
+        },
+    );
+    let of_call = |i: &&Interface| i.context == call.context;
+    match call.request {
+        pdu::REQUEST if requested => {
+            json.num("opnum", call.operation).object("req");
+            rpc::part(call, 0, json);
+            json.end();
+            interfaces(call, session.interfaces.0.iter().filter(of_call), json);
+        }
+        pdu::BIND if requested => interfaces(call, session.interfaces.0.iter(), json),
+        _ => {}
+    }
+    if answered && call.response == pdu::RESPONSE {
+        json.object("res");
+        rpc::part(call, 1, json);
+        json.end();
+    }
+    json.num("call_id", call.id).end();
+}
+
+fn interfaces<'a>(call: &Call, list: impl Iterator<Item = &'a Interface>, json: &mut Json<'_>) {
+    let mut list = list.peekable();
+    if list.peek().is_none() {
+        return;
+    }
+    json.array("interfaces");
+    for interface in list {
+        let (major, minor) = interface.version;
+        let uuid = uuid_text(&interface.uuid);
+        json.begin()
+            .str("uuid", &uuid)
+            .str("version", format!("{major}.{minor}"));
+        if let (pdu::BIND, Some(result)) = (call.request, interface.result) {
+            json.num("ack_result", result)
+                .num("ack_reason", interface.reason);
+        }
+        if let Some(known) = names::known(&uuid) {
+            json.str("service", known.service);
+            if let (pdu::REQUEST, Some(name)) =
+                (call.request, names::procedure(known, call.operation))
+            {
+                json.str("procedure", name);
+            }
+        }
+        json.end();
+    }
+    json.end_array();
+}
+
+/// A handle of version 2, in the order the reference prints it.
+fn long(handle: &Handle) -> String {
+    const ORDER: [(usize, bool); 16] = [
+        (3, false),
+        (2, false),
+        (1, false),
+        (0, false),
+        (5, true),
+        (4, false),
+        (7, true),
+        (6, false),
+        (9, true),
+        (8, false),
+        (11, true),
+        (10, false),
+        (15, false),
+        (14, false),
+        (13, false),
+        (12, false),
+    ];
+    let mut out = String::with_capacity(36);
+    for (at, dash) in ORDER {
+        if dash {
+            out.push('-');
+        }
+        out.push_str(&format!("{:02x}", handle.get(at).copied().unwrap_or(0)));
+    }
+    out
+}
+
+/// A file id of version 1.
+fn short(handle: &Handle) -> String {
+    let [a, b, ..] = handle;
+    format!("{b:02x}{a:02x}")
+}
+
+fn function_name(function: u32) -> String {
+    let name = match function {
+        0x0011_0018 => "FSCTL_PIPE_WAIT",
+        0x0011_400c => "FSCTL_PIPE_PEEK",
+        0x0011_c017 => "FSCTL_PIPE_TRANSCEIVE",
+        0x0006_0194 => "FSCTL_DFS_GET_REFERRALS",
+        0x0006_01b0 => "FSCTL_DFS_GET_REFERRALS_EX",
+        0x0009_009c => "FSCTL_GET_OBJECT_ID",
+        0x0009_00a4 => "FSCTL_SET_REPARSE_POINT",
+        0x0009_00c0 => "FSCTL_CREATE_OR_GET_OBJECT_ID",
+        0x0009_8208 => "FSCTL_FILE_LEVEL_TRIM",
+        0x0014_01d4 => "FSCTL_LMR_REQUEST_RESILIENCY",
+        0x0014_0204 => "FSCTL_VALIDATE_NEGOTIATE_INFO",
+        0x0014_01fc => "FSCTL_QUERY_NETWORK_INTERFACE_INFO",
+        0x0014_4064 => "FSCTL_SRV_ENUMERATE_SNAPSHOTS",
+        0x0014_0078 => "FSCTL_SRV_REQUEST_RESUME_KEY",
+        0x0014_40f2 => "FSCTL_SRV_COPYCHUNK",
+        0x0014_80f2 => "FSCTL_SRV_COPYCHUNK_WRITE",
+        0x0014_41bb => "FSCTL_SRV_READ_HASH",
+        other => return other.to_string(),
+    };
+    name.into()
+}

@@ -306,7 +306,13 @@ pub(super) fn local(tx: &DnsTx, key: &str, json: &mut Json<'_>) {
         {
             json.begin().str("rrname", &record.name.text);
             truncated(&record.name, "rrname_truncated", json);
-            json.key(&or_number(RRTYPES, record.rrtype, &mut text).to_ascii_lowercase());
+            let kind = or_number(RRTYPES, record.rrtype, &mut text).to_ascii_lowercase();
+            // EVE's schema knows only these members of mdns records.
+            if mdns && (key == "authorities" || !matches!(kind.as_str(), "ptr" | "txt")) {
+                json.end();
+                continue;
+            }
+            json.key(&kind);
             if let RData::Text(strings) = &record.data {
                 json.begin_array();
                 for string in strings {

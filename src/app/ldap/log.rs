@@ -27,6 +27,7 @@ pub(super) fn ldap(tx: &LdapTx, json: &mut Json<'_>) {
     json.end();
 }
 
+/// Controls and filters are left out: EVE's schema does not know them.
 fn message(message: &Message, json: &mut Json<'_>) {
     let tag = u64::from(message.tag);
     let name = OPERATIONS
@@ -38,19 +39,6 @@ fn message(message: &Message, json: &mut Json<'_>) {
         json.object(name);
         operation(message, json);
         json.end();
-    }
-    if let Some(controls) = &message.controls {
-        json.array("controls");
-        for (kind, critical, value) in controls {
-            json.begin()
-                .str("control_type", kind)
-                .bool("criticality", *critical);
-            if let Some(value) = value {
-                json.hex("control_value", value, None);
-            }
-            json.end();
-        }
-        json.end_array();
     }
 }
 
@@ -71,8 +59,8 @@ fn operation(message: &Message, json: &mut Json<'_>) {
             base,
             numbers: [scope, deref, size, time],
             types_only,
-            present,
             attributes,
+            ..
         } => {
             json.str("base_object", base)
                 .num("scope", *scope)
@@ -80,12 +68,6 @@ fn operation(message: &Message, json: &mut Json<'_>) {
             json.num("size_limit", *size)
                 .num("time_limit", *time)
                 .bool("types_only", *types_only);
-            if let Some(present) = present {
-                json.object("filter")
-                    .str("type", "present")
-                    .str("value", present)
-                    .end();
-            }
             strings("attributes", attributes, json);
         }
         Operation::Entry(name, attributes) => {

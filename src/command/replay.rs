@@ -15,12 +15,13 @@ use sekisho::decode::{ChecksumMode, DecodeSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
 use sekisho::pipeline::{
-    ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, replay,
+    ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, bounds, replay,
 };
 use sekisho::sink::console::Console;
 use sekisho::sink::delivery::{Delivery, Spool};
 use sekisho::sink::syslog::{Messages, Target, Transport};
 use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
+use sekisho::stats::MemoryBound;
 use sekisho::stream::{ExceptionPolicy, StreamSettings};
 
 /// Replays capture files into graded alerts.
@@ -117,6 +118,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         anyhow::bail!("no capture files found");
     }
     let options = options(&config, files, report.watches_hosts());
+    print_bounds(&bounds(&engine, &options, &report));
     let mut bar = progress_bar();
     let summary = replay(options, &engine, &mut report, &mut |done, total| {
         if let Some(bar) = &mut bar {
@@ -229,6 +231,14 @@ fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
     Ok(Some(Box::new(SyslogOutlet::start(
         messages, level, delivery, drain,
     ))))
+}
+
+/// The most memory that tables and buffers may take, at start.
+fn print_bounds(bounds: &[MemoryBound]) {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let sum = bounds.iter().map(|b| b.bytes).sum();
+    let parts: Vec<String> = bounds.iter().map(|b| format!("{} {}", b.what, mib(b.bytes))).collect();
+    eprintln!("sekisho: memory bound {} MiB: {}", mib(sum), parts.join(", "));
 }
 
 fn progress_bar() -> Option<indicatif::ProgressBar> {

@@ -17,6 +17,6 @@ mod signature_worker;
 
 pub use feeder::{Feeder, FeederStats};
 pub use outlet::SyslogOutlet;
-pub use replay::{ReplayOptions, ReplaySummary, replay};
+pub use replay::{ReplayOptions, ReplaySummary, bounds, replay};
 pub use report::{ReportStage, Said};
 pub use signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};

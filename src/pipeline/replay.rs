@@ -10,6 +10,7 @@ use crate::capture::{CaptureError, CaptureFile, Source};
 use crate::decode::DecodeSettings;
 use crate::detect::signature::Engine;
 use crate::packet::Batch;
+use crate::stats::MemoryBound;
 use crate::ring;
 
 /// What is replayed, and how.
@@ -36,6 +37,19 @@ pub struct ReplaySummary {
     pub workers: WorkerStats,
     /// Whether the capture shows checksums that were left to the network card (offload).
     pub offloaded_checksums: bool,
+}
+
+/// The most memory that the tables and buffers of a replay take: a worker's bounds times the workers, and the report
+/// stage's. Compiled rules and what is on the way in rings come on top.
+pub fn bounds(engine: &Arc<Engine>, options: &ReplayOptions, report: &ReportStage) -> Vec<MemoryBound> {
+    let workers = u64::from(options.workers.max(1));
+    let mut bounds = SignatureWorker::new(engine, options.worker.clone()).bounds();
+    for bound in &mut bounds {
+        bound.bytes = bound.bytes.saturating_mul(workers);
+    }
+    bounds.push(Feeder::new(options.decode.clone()).decoder().memory_bound());
+    bounds.extend(report.bounds());
+    bounds
 }
 
 /// Messages in a ring: batches on their way.

@@ -237,8 +237,15 @@ fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
 fn print_bounds(bounds: &[MemoryBound]) {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let sum = bounds.iter().map(|b| b.bytes).sum();
-    let parts: Vec<String> = bounds.iter().map(|b| format!("{} {}", b.what, mib(b.bytes))).collect();
-    eprintln!("sekisho: memory bound {} MiB: {}", mib(sum), parts.join(", "));
+    let parts: Vec<String> = bounds
+        .iter()
+        .map(|b| format!("{} {}", b.what, mib(b.bytes)))
+        .collect();
+    eprintln!(
+        "sekisho: memory bound {} MiB: {}",
+        mib(sum),
+        parts.join(", ")
+    );
 }
 
 fn progress_bar() -> Option<indicatif::ProgressBar> {

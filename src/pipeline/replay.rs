@@ -10,8 +10,8 @@ use crate::capture::{CaptureError, CaptureFile, Source};
 use crate::decode::DecodeSettings;
 use crate::detect::signature::Engine;
 use crate::packet::Batch;
-use crate::stats::MemoryBound;
 use crate::ring;
+use crate::stats::MemoryBound;
 
 /// What is replayed, and how.
 #[derive(Debug)]
@@ -41,7 +41,11 @@ pub struct ReplaySummary {
 
 /// The most memory that the tables and buffers of a replay take: a worker's bounds times the workers, and the report
 /// stage's. Compiled rules and what is on the way in rings come on top.
-pub fn bounds(engine: &Arc<Engine>, options: &ReplayOptions, report: &ReportStage) -> Vec<MemoryBound> {
+pub fn bounds(
+    engine: &Arc<Engine>,
+    options: &ReplayOptions,
+    report: &ReportStage,
+) -> Vec<MemoryBound> {
     let workers = u64::from(options.workers.max(1));
     let mut bounds = SignatureWorker::new(engine, options.worker.clone()).bounds();
     for bound in &mut bounds {

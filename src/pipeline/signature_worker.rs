@@ -249,7 +249,10 @@ impl Stages {
                 packet,
                 direction: Direction::ToServer,
                 flow: None,
-                stream: StreamView::default(),
+                stream: StreamView {
+                    no_payload: packet.encapsulates,
+                    ..StreamView::default()
+                },
                 app: None,
                 rules: None,
                 segment: 0,
@@ -385,7 +388,8 @@ impl Stages {
             established: standing.stream,
             flow_established: standing.flow_established,
             added: standing.added,
-            no_payload: flow.no_payload_inspection,
+            // What is inside a tunnel is inspected as a packet of its own.
+            no_payload: flow.no_payload_inspection || packet.encapsulates,
             ended: standing.ended,
             sizes: stream_sizes(flow),
             app_updated: ext.changed[direction.index()],

@@ -21,7 +21,8 @@ def sip(agent_name):
 
 
 TABLE = [(number, agent(name), agent(near)) for number, name, near in NAMES] + [
-    (730, get("/nmaplowercheck1632"), get("/nmap/check")),
+    (730, get("/nice%20ports%2C/Tri%6Eity.txt%2ebak"), get("/film/Trinity.txt")),
+    (747, get("/nmaplowercheck1632"), get("/nmap/check")),
     (731, talk(8500, PROBE), talk(8500, "GET /Trinity.txt HTTP/1.0\r\n\r\n")),
     (732, talk(8600, VERSION_BIND), talk(8600, b"\0\x1e\0\6\1\0\0\1\0\0\0\0\0\0\7service\4bind\0\0\x10\0\3")),
     (733, dns("version.bind", 16), dns("version.shop.example", 16)),

@@ -2,7 +2,7 @@
 from .steps import PLAIN, agent, cookie, get, header, http, post, upload
 
 TABLE = [
-    (1, get("/item?id=1%20UNION%20SELECT%201,2,3"), get("/search?q=trade+union+to+select+a+leader")),
+    (1, get("/item?id=1%20UNION%20SELECT%201,2,3"), get("/search?q=union+select+committee")),
     (2, post("/item", "id=1+union+all+select+1%2C2"), post("/comment", "text=the+union+will+select+its+leader")),
     (3, get("/item?id=1%27%20or%20%271%27=%271"), get("/search?q=O%27Brien%20or%20O%27Hara")),
     (4, post("/login", "user=a%27+or+1%3D1--&pass=x"), post("/login", "user=O%27Brien+and+sons&pass=x")),
@@ -14,7 +14,7 @@ TABLE = [
     (10, get("/item?id=1%20and%20extractvalue(1,concat(0x7e,version()))"), get("/docs/extractvalue(xml).html")),
     (70, get("/item?id=1%20and%20updatexml(1,concat(0x7e,user()),1)"), get("/docs/updatexml(doc).html")),
     (11, get("/item?id=1%20union%20select%20load_file(%27/etc/hosts%27)"), get("/select?file=load_file")),
-    (12, get("/item?q=select%20name%20from%20users"), get("/search?q=selected+works+from+Kyoto")),
+    (12, get("/item?q=select%20name,pass%20from%20users"), get("/search?q=select+a+union+from+the+list")),
     (13, cookie("id=1%27+union+select+1,2"), cookie("note=select+the+union")),
     (67, cookie("id=1%20and%20sleep(5)"), cookie("note=sleep+well")),
     (14, agent("Mozilla/5.0' or sleep(5)#"), agent("O'Reilly union reader 1.0")),

@@ -54,8 +54,11 @@ impl Wheel {
     /// Puts an entry where it will be taken out at `deadline_secs` or somewhat earlier. Taken out of its old slot first.
     pub(super) fn arm(&mut self, slab: &mut impl WheelSlab, index: u32, deadline_secs: u64) {
         self.disarm(slab, index);
-        let now = *self.now_secs.get_or_insert(deadline_secs.saturating_sub(1));
-        let at = deadline_secs.clamp(now + 1, now + SPAN - 1);
+        // Before the first turn there is no time to count from: the first turn looks at every slot.
+        let at = match self.now_secs {
+            Some(now) => deadline_secs.clamp(now + 1, now + SPAN - 1),
+            None => deadline_secs,
+        };
         let slot = (at % SPAN) as usize;
         let Some(head) = self.heads.get_mut(slot) else {
             return;
@@ -95,11 +98,12 @@ impl Wheel {
 
     /// Turns to `now_secs`, taking everything out of the slots passed into `out`.
     pub(super) fn turn(&mut self, slab: &mut impl WheelSlab, now_secs: u64, out: &mut Vec<u32>) {
-        let from = *self.now_secs.get_or_insert(now_secs.saturating_sub(1));
-        if now_secs <= from {
-            return;
-        }
-        for second in from + 1..=from + (now_secs - from).min(SPAN) {
+        let (from, turns) = match self.now_secs {
+            Some(from) if now_secs <= from => return,
+            Some(from) => (from, (now_secs - from).min(SPAN)),
+            None => (now_secs, SPAN),
+        };
+        for second in from + 1..=from + turns {
             let Some(head) = self.heads.get_mut((second % SPAN) as usize) else {
                 continue;
             };
@@ -142,6 +146,18 @@ mod tests {
         assert!(turn(&mut wheel, &mut slab, 1004).is_empty());
         assert_eq!(turn(&mut wheel, &mut slab, 1005), [0, 2]);
         assert_eq!(turn(&mut wheel, &mut slab, 1010), [3]);
+    }
+
+    #[test]
+    fn what_was_armed_before_the_first_turn_comes_out_in_time_whoever_was_first() {
+        let (mut wheel, mut slab) = (Wheel::new(), Slab(vec![WheelLink::default(); 2]));
+        wheel.arm(&mut slab, 0, 1060);
+        wheel.arm(&mut slab, 1, 1030);
+        // The first turn gives everything back for a look at its true deadline.
+        assert_eq!(turn(&mut wheel, &mut slab, 1000), [0, 1]);
+        wheel.arm(&mut slab, 0, 1060);
+        wheel.arm(&mut slab, 1, 1030);
+        assert_eq!(turn(&mut wheel, &mut slab, 1030), [1]);
     }
 
     #[test]

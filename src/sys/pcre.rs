@@ -59,7 +59,8 @@ impl RegexOptions {
         }
     }
 
-    fn bits(self) -> u32 {
+    /// As pcre2's option bits; captures have none.
+    pub fn bits(self) -> u32 {
         [
             (self.caseless, raw::PCRE2_CASELESS),
             (self.dot_all, raw::PCRE2_DOTALL),

@@ -12,7 +12,7 @@ use crate::app::{Access, AppProto, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
     BufferId, BufferSource, FlagMode, FlowStateOption, Group, HeaderBuffer, HeaderProto, Hook,
-    PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, TxWant,
+    PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, Test, TxWant,
 };
 
 /// Both directions.
@@ -221,11 +221,24 @@ pub(super) struct TxPlan {
     pub events: Vec<(u8, u32)>,
 }
 
+/// How far into a block patterns must be looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// In its first [`FRONT_BYTES`].
+    Front,
+    /// In all of it.
+    All,
+}
+
+/// Bytes in which a pattern that the rule binds to the front is looked for. Of et-open's patterns on payloads half are
+/// bound to fewer; scanning the rest of a segment for them would be in vain.
+pub(super) const FRONT_BYTES: usize = 256;
+
 /// Which patterns a matcher holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum MatcherKey {
-    Payload(u8, u8),
-    Stream(u8),
+    Payload(u8, u8, Reach),
+    Stream(u8, Reach),
     Header(u16, u8),
     Tx(u16, u8),
 }
@@ -239,10 +252,10 @@ pub(super) struct Compiled {
     pub tx_steps: Vec<TxStep>,
     pub sets: Sets,
     pub matchers: Vec<Matcher>,
-    /// Matcher of payloads by class and direction.
-    pub payload: [[Option<usize>; 2]; Class::COUNT],
-    /// Matcher of streams by direction.
-    pub stream: [Option<usize>; 2],
+    /// Matchers of payloads by class, direction and reach.
+    pub payload: [[[Option<usize>; 2]; 2]; Class::COUNT],
+    /// Matchers of streams by direction and reach.
+    pub stream: [[Option<usize>; 2]; 2],
     /// Matchers of header buffers, by direction.
     pub headers: [Vec<(HeaderBuffer, BufferId, usize)>; 2],
     pub always: [[Always; 2]; Class::COUNT],
@@ -308,7 +321,7 @@ fn segments_of(segments: &[SegmentView], index: usize) -> u64 {
 struct Build<'r> {
     rules: &'r RuleSet,
     compiled: Compiled,
-    programs: ProgramBuilder,
+    programs: ProgramBuilder<'r>,
     sets: SetBuilder,
     matchers: BTreeMap<MatcherKey, MatcherBuilder>,
     always: [[BTreeMap<u16, Vec<u32>>; 2]; Class::COUNT],
@@ -340,7 +353,7 @@ impl<'r> Build<'r> {
         }
     }
 
-    fn add(&mut self, signature: &Signature, index: u32, segments: u64) {
+    fn add(&mut self, signature: &'r Signature, index: u32, segments: u64) {
         let rank = u32::try_from(self.compiled.signatures.len()).unwrap_or(u32::MAX);
         let mut directions = match (signature.flow.to_server, signature.flow.to_client) {
             (true, false) => 1,
@@ -397,26 +410,29 @@ impl<'r> Build<'r> {
     }
 
     /// The payload's groups as one program. Several mentions are one list, as in the reference.
-    fn payload_program(&mut self, signature: &Signature) -> Option<Program> {
-        let tests: Vec<_> = signature
+    fn payload_program(&mut self, signature: &'r Signature) -> Option<Program> {
+        let of_payload = |g: &&Group| matches!(self.source(g.buffer), Some(BufferSource::Payload));
+        let tests: Vec<&'r Test> = signature
             .groups
             .iter()
-            .filter(|g| matches!(self.source(g.buffer), Some(BufferSource::Payload)))
-            .flat_map(|g| g.tests.iter().cloned())
+            .filter(of_payload)
+            .flat_map(|g| g.tests.iter())
             .collect();
         (!tests.is_empty()).then(|| {
             self.programs
-                .program(&tests, base64_tests(self.rules, signature))
+                .program(tests, base64_tests(self.rules, signature))
         })
     }
 
-    fn header_programs(&mut self, signature: &Signature) -> (u32, u8) {
+    fn header_programs(&mut self, signature: &'r Signature) -> (u32, u8) {
         let start = self.compiled.header_programs.len();
         for group in &signature.groups {
             if let Some(BufferSource::Header(buffer)) = self.source(group.buffer) {
-                let program = self
-                    .programs
-                    .program(&group.tests, base64_tests(self.rules, signature));
+                let buffer = *buffer;
+                let program = self.programs.program(
+                    group.tests.iter().collect(),
+                    base64_tests(self.rules, signature),
+                );
                 self.compiled
                     .header_programs
                     .push((buffer, group.buffer, program));
@@ -429,17 +445,15 @@ impl<'r> Build<'r> {
         )
     }
 
-    fn source(&self, buffer: BufferId) -> Option<BufferSource> {
-        self.rules
-            .buffers
-            .get(usize::from(buffer.0))
-            .map(|b| b.source.clone())
+    fn source(&self, buffer: BufferId) -> Option<&'r BufferSource> {
+        let rules: &'r RuleSet = self.rules;
+        rules.buffers.get(usize::from(buffer.0)).map(|b| &b.source)
     }
 
     /// Steps over transactions: the fast pattern's first, then by progress, the payload last unless the pattern is in it.
     fn tx_steps(
         &mut self,
-        signature: &Signature,
+        signature: &'r Signature,
         directions: u8,
         payload: Option<Program>,
     ) -> (u32, u16) {
@@ -449,14 +463,16 @@ impl<'r> Build<'r> {
             let Some(BufferSource::App { fields, .. }) = self.source(group.buffer) else {
                 continue;
             };
-            let program = self
-                .programs
-                .program(&group.tests, base64_tests(self.rules, signature));
+            let program = self.programs.program(
+                group.tests.iter().collect(),
+                base64_tests(self.rules, signature),
+            );
             let fast = signature
                 .fast
                 .as_ref()
                 .is_some_and(|f| f.buffer == group.buffer);
             for (proto, field) in fields {
+                let (proto, field) = (*proto, *field);
                 for direction in field_directions(group.only, field.direction, directions) {
                     steps.push(TxStep {
                         proto,
@@ -579,20 +595,26 @@ impl<'r> Build<'r> {
         rank: u32,
         fast: &crate::rules::FastPattern,
     ) {
+        let front = fast
+            .bounds
+            .is_some_and(|(_, end)| end as usize <= FRONT_BYTES);
+        let reach = if front { Reach::Front } else { Reach::All };
         for class in classes(ranked.proto) {
             for direction in covered(ranked) {
                 let d = direction.index() as u8;
                 let stream =
                     class == Class::Tcp && (ranked.scope != PayloadScope::Packet || ranked.is_tx());
                 if stream {
+                    // A piece of the stream has two beginnings: with and without the end of the one before.
+                    let bounds = fast.bounds.filter(|_| front);
                     self.matchers
-                        .entry(MatcherKey::Stream(d))
+                        .entry(MatcherKey::Stream(d, reach))
                         .or_default()
-                        .add(fast, rank);
+                        .add_within(fast, bounds, rank);
                 }
                 if !stream || ranked.scope == PayloadScope::Both {
                     self.matchers
-                        .entry(MatcherKey::Payload(class as u8, d))
+                        .entry(MatcherKey::Payload(class as u8, d, reach))
                         .or_default()
                         .add(fast, rank);
                 }
@@ -778,17 +800,16 @@ impl<'r> Build<'r> {
             let at = matchers.len();
             matchers.push(matcher);
             match key {
-                MatcherKey::Payload(class, d) => {
-                    if let Some(slot) = compiled
-                        .payload
-                        .get_mut(usize::from(class))
-                        .and_then(|c| c.get_mut(usize::from(d)))
-                    {
+                MatcherKey::Payload(class, d, reach) => {
+                    let of_class = compiled.payload.get_mut(usize::from(class));
+                    let of_direction = of_class.and_then(|c| c.get_mut(usize::from(d)));
+                    if let Some(slot) = of_direction.and_then(|r| r.get_mut(reach as usize)) {
                         *slot = Some(at);
                     }
                 }
-                MatcherKey::Stream(d) => {
-                    if let Some(slot) = compiled.stream.get_mut(usize::from(d)) {
+                MatcherKey::Stream(d, reach) => {
+                    let of_direction = compiled.stream.get_mut(usize::from(d));
+                    if let Some(slot) = of_direction.and_then(|r| r.get_mut(reach as usize)) {
                         *slot = Some(at);
                     }
                 }
@@ -828,7 +849,10 @@ impl<'r> Build<'r> {
             }
         }
         for d in [0, 1] {
-            let wanted = compiled.stream.get(d).is_some_and(Option::is_some)
+            let wanted = compiled
+                .stream
+                .get(d)
+                .is_some_and(|r| r.iter().any(Option::is_some))
                 || compiled
                     .signatures
                     .iter()
@@ -908,7 +932,7 @@ fn field_directions(
 }
 
 /// Tests of the group on what `base64_decode` gives.
-fn base64_tests<'r>(rules: &RuleSet, signature: &'r Signature) -> Option<&'r [crate::rules::Test]> {
+fn base64_tests<'r>(rules: &RuleSet, signature: &'r Signature) -> Option<&'r [Test]> {
     signature
         .groups
         .iter()

@@ -335,7 +335,8 @@ impl<'r> Expressions<'r> {
     fn add_to(&self, key: &mut KeyBuilder) {
         for (expression, options) in &self.list {
             key.bytes(expression.as_bytes());
-            key.bytes(format!("{options:?}").as_bytes());
+            key.bytes(&options.bits().to_le_bytes());
+            key.bytes(&[u8::from(options.captures)]);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::compiled::{Class, ProtoTest, Ranked, need};
+use super::compiled::{Class, FRONT_BYTES, ProtoTest, Ranked, need};
 use super::flow_rules::{FlowAction, FlowRules};
 use super::packet_test::{
     flow_test, is_established, packet_test, sctp_user_data, segment, state_changes, state_tests,
@@ -361,22 +361,28 @@ impl Work {
         }
         let payload = packet.payload();
         if !payload.is_empty()
-            && let Some(at) = compiled
-                .payload
-                .get(class)
-                .and_then(|c| c.get(d))
-                .copied()
-                .flatten()
+            && let Some([front, all]) = compiled.payload.get(class).and_then(|c| c.get(d))
         {
-            self.scan(engine, at, payload, 0);
+            self.scan(engine, *front, front_of(payload));
+            self.scan(engine, *all, payload);
         }
         if facts.class == Class::Tcp
-            && let Some(at) = compiled.stream.get(d).copied().flatten()
+            && let Some([front, all]) = compiled.stream.get(d)
         {
             match input.stream.window {
-                Some(window) => self.scan(engine, at, window.bytes, 0),
+                Some(window) => {
+                    self.scan(engine, *front, front_of(window.bytes));
+                    if window.seen > 0 {
+                        let new = window.bytes.get(window.seen..).unwrap_or_default();
+                        self.scan(engine, *front, front_of(new));
+                    }
+                    self.scan(engine, *all, window.bytes);
+                }
                 // What did not become part of the stream is inspected as if it were a piece of it.
-                None if !input.stream.added => self.scan(engine, at, payload, 0),
+                None if !input.stream.added => {
+                    self.scan(engine, *front, front_of(payload));
+                    self.scan(engine, *all, payload);
+                }
                 None => {}
             }
         }
@@ -394,7 +400,7 @@ impl Work {
                         &mut transformed,
                         self.regex.as_mut(),
                     );
-                    self.scan(engine, *at, bytes, 0);
+                    self.scan(engine, Some(*at), bytes);
                     self.header = transformed;
                 }
             }
@@ -463,12 +469,11 @@ impl Work {
         self.stats.candidates += self.candidates.len() as u64;
     }
 
-    /// Scans a block; without scratch every signature of the matcher is a candidate.
-    fn scan(&mut self, engine: &Engine, matcher: usize, block: &[u8], offset: u64) {
-        if let (Some(matcher), Some(scratch)) =
-            (engine.compiled.matchers.get(matcher), self.scratch.as_mut())
-        {
-            self.stats.scanned_bytes += matcher.scan(scratch, block, offset, &mut self.candidates);
+    /// Scans a block with a matcher, if there is one.
+    fn scan(&mut self, engine: &Engine, matcher: Option<usize>, block: &[u8]) {
+        if let Some(matcher) = matcher.and_then(|at| engine.compiled.matchers.get(at)) {
+            self.stats.scanned_bytes +=
+                matcher.scan(self.scratch.as_mut(), block, 0, &mut self.candidates);
         }
     }
 
@@ -480,10 +485,9 @@ impl Work {
         subject: Subject<'_>,
         into: &mut Vec<u32>,
     ) {
-        if let (Some(matcher), Some(scratch)) =
-            (engine.compiled.matchers.get(matcher), self.scratch.as_mut())
-        {
-            self.stats.scanned_bytes += matcher.scan(scratch, subject.bytes, subject.offset, into);
+        if let Some(matcher) = engine.compiled.matchers.get(matcher) {
+            self.stats.scanned_bytes +=
+                matcher.scan(self.scratch.as_mut(), subject.bytes, subject.offset, into);
         }
     }
 
@@ -795,6 +799,11 @@ pub(super) fn matched(rule: &Signature, input: &mut Inspection<'_>) {
     {
         state_changes(&rule.state, rules);
     }
+}
+
+/// The part of a block in which patterns bound to its front are looked for.
+fn front_of(block: &[u8]) -> &[u8] {
+    block.get(..FRONT_BYTES).unwrap_or(block)
 }
 
 fn proto_fits(engine: &Engine, signature: &Ranked, packet: &Packet<'_>) -> bool {

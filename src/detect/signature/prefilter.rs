@@ -27,16 +27,19 @@ pub(super) struct MatcherBuilder {
 }
 
 impl MatcherBuilder {
-    /// Adds a signature's pattern.
+    /// Adds a signature's pattern with its bounds.
     pub fn add(&mut self, fast: &FastPattern, rank: u32) {
+        self.add_within(fast, fast.bounds, rank);
+    }
+
+    /// Adds a signature's pattern with other bounds.
+    pub fn add_within(&mut self, fast: &FastPattern, bounds: Option<(u32, u32)>, rank: u32) {
         let cut = fast.bytes.len() > PATTERN_MAX;
         let mut bytes: Box<[u8]> = fast.bytes.get(..PATTERN_MAX).unwrap_or(&fast.bytes).into();
         if fast.nocase {
             bytes.make_ascii_lowercase();
         }
-        let end_max = fast
-            .bounds
-            .map_or(u32::MAX, |(_, end)| if cut { u32::MAX } else { end });
+        let end_max = bounds.map_or(u32::MAX, |(_, end)| if cut { u32::MAX } else { end });
         let next = self.patterns.len();
         let at = *self.ids.entry((bytes.clone(), fast.nocase)).or_insert(next);
         if at == next {
@@ -106,10 +109,10 @@ pub(super) struct Matcher {
 
 impl Matcher {
     /// Adds the ranks of the candidates to `candidates`, with repeats. `offset`: where the block begins in its buffer.
-    /// Bytes scanned.
+    /// Bytes scanned. Without scratch memory, or when libhs fails, everything is a candidate: never a silent pass.
     pub fn scan(
         &self,
-        scratch: &mut Scratch,
+        scratch: Option<&mut Scratch>,
         block: &[u8],
         offset: u64,
         candidates: &mut Vec<u32>,
@@ -117,9 +120,7 @@ impl Matcher {
         if block.len() < self.shortest {
             return 0;
         }
-        // A scan can only fail when the scratch does not fit, which `Engine::worker` rules out; no candidate would be a
-        // silent pass, so everything becomes one.
-        let scanned = self.database.scan(scratch, block, |id, end| {
+        let found = |id: u32, end: usize| {
             let id = id as usize;
             let (Some(start), Some(stop)) = (self.starts.get(id), self.starts.get(id + 1)) else {
                 return true;
@@ -135,8 +136,9 @@ impl Matcher {
                 }
             }
             true
-        });
-        if scanned.is_err() {
+        };
+        let scanned = scratch.map(|scratch| self.database.scan(scratch, block, found));
+        if !matches!(scanned, Some(Ok(()))) {
             candidates.extend(self.entries.iter().map(|e| e.rank));
         }
         block.len() as u64
@@ -169,7 +171,7 @@ mod tests {
             .unwrap()
             .unwrap();
         let mut found = Vec::new();
-        matcher.scan(&mut scratch, block, offset, &mut found);
+        matcher.scan(Some(&mut scratch), block, offset, &mut found);
         found.sort_unstable();
         found
     }

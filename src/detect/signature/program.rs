@@ -3,6 +3,7 @@
 //! All programs of an engine lie in one array of 32-byte steps; the bytes of contents lie in one pool, each once.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, OnceLock};
 
 use crate::rules::{Compare, Content, Dataset, Number, Pcre, Test};
@@ -174,18 +175,21 @@ impl Programs {
 
 /// Builds [`Programs`].
 #[derive(Debug, Default)]
-pub(super) struct ProgramBuilder {
+pub(super) struct ProgramBuilder<'r> {
     programs: Programs,
-    contents: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
-    regexes: HashMap<(Box<str>, Box<str>, bool), u32, foldhash::fast::RandomState>,
+    /// Contents in the pool by the hash of their bytes; a rare second one of the same hash is stored again.
+    contents: HashMap<u64, (u32, u16), foldhash::fast::RandomState>,
+    hasher: foldhash::fast::RandomState,
+    regexes: HashMap<(&'r str, &'r str, bool), u32, foldhash::fast::RandomState>,
+    lower: Vec<u8>,
 }
 
-impl ProgramBuilder {
+impl<'r> ProgramBuilder<'r> {
     /// Compiles the tests of a group; `base64` is the group that inspects what `base64_decode` gives.
-    pub fn program(&mut self, tests: &[Test], base64: Option<&[Test]>) -> Program {
-        let then = base64.map(|tests| self.program(tests, None));
+    pub fn program(&mut self, tests: Vec<&'r Test>, base64: Option<&'r [Test]>) -> Program {
+        let then = base64.map(|tests| self.program(tests.iter().collect(), None));
         let mut steps = Vec::with_capacity(tests.len());
-        for test in tests {
+        for test in &tests {
             let step = self.step(test, then);
             mark_previous(&mut steps, test);
             steps.push(step);
@@ -212,7 +216,7 @@ impl ProgramBuilder {
         self.programs
     }
 
-    fn step(&mut self, test: &Test, then: Option<Program>) -> Step {
+    fn step(&mut self, test: &'r Test, then: Option<Program>) -> Step {
         match test {
             Test::Content(content) => Step::Content(self.content(content)),
             Test::Pcre(pcre) => Step::Pcre(PcreStep {
@@ -256,7 +260,9 @@ impl ProgramBuilder {
     }
 
     fn content(&mut self, content: &Content) -> ContentStep {
-        let mut bytes = content.bytes.clone();
+        let mut bytes = std::mem::take(&mut self.lower);
+        bytes.clear();
+        bytes.extend_from_slice(&content.bytes);
         if content.nocase {
             bytes.make_ascii_lowercase();
         }
@@ -310,7 +316,7 @@ impl ProgramBuilder {
             // its value is known.
             depth = depth.saturating_add(offset);
         }
-        ContentStep {
+        let step = ContentStep {
             start: self.pooled(&bytes),
             len: u16::try_from(bytes.len()).unwrap_or(u16::MAX),
             rare: u16::try_from(rarest(&bytes)).unwrap_or(0),
@@ -319,26 +325,32 @@ impl ProgramBuilder {
             depth,
             distance,
             within,
-        }
+        };
+        self.lower = bytes;
+        step
     }
 
     fn pooled(&mut self, bytes: &[u8]) -> u32 {
-        if let Some(start) = self.contents.get(bytes) {
-            return *start;
+        let hash = self.hasher.hash_one(bytes);
+        let known = self.contents.get(&hash).copied();
+        if let Some((start, len)) = known {
+            let at = start as usize;
+            if self.programs.pool.get(at..at + usize::from(len)) == Some(bytes) {
+                return start;
+            }
         }
         let start = u32::try_from(self.programs.pool.len()).unwrap_or(u32::MAX);
         self.programs.pool.extend_from_slice(bytes);
-        self.contents.insert(bytes.into(), start);
+        self.contents.insert(
+            hash,
+            (start, u16::try_from(bytes.len()).unwrap_or(u16::MAX)),
+        );
         start
     }
 
-    fn regex(&mut self, pcre: &Pcre) -> u32 {
+    fn regex(&mut self, pcre: &'r Pcre) -> u32 {
         let captures = !pcre.captures.is_empty();
-        let key = (
-            pcre.expression.as_str().into(),
-            pcre.flags.as_str().into(),
-            captures,
-        );
+        let key = (pcre.expression.as_str(), pcre.flags.as_str(), captures);
         if let Some(index) = self.regexes.get(&key) {
             return *index;
         }

@@ -161,14 +161,20 @@ fn next(len: usize) -> Option<SetId> {
 /// Answers of set tests for the packet in hand: each is asked once.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
-    answers: Vec<u8>,
+    /// Stamp of the packet, doubled, plus the answer.
+    answers: Vec<u32>,
+    stamp: u32,
 }
 
 impl Memo {
     /// Forgets, for a packet.
     pub fn clear(&mut self, count: usize) {
-        self.answers.clear();
-        self.answers.resize(count, 0);
+        self.stamp = (self.stamp + 1) & 0x7fff_ffff;
+        if self.stamp == 0 || self.answers.len() != count {
+            self.stamp = 1;
+            self.answers.clear();
+            self.answers.resize(count, 0);
+        }
     }
 
     /// The answer for a set, computed when it is not known.
@@ -178,10 +184,10 @@ impl Memo {
         }
         match self.answers.get_mut(usize::from(id.0)) {
             Some(answer) => {
-                if *answer == 0 {
-                    *answer = 1 + u8::from(test());
+                if *answer >> 1 != self.stamp {
+                    *answer = self.stamp << 1 | u32::from(test());
                 }
-                *answer == 2
+                *answer & 1 == 1
             }
             None => test(),
         }

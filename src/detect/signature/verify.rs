@@ -564,7 +564,7 @@ mod tests {
         };
         let base64 = groups.iter().find(is_base64).map(|g| g.tests.as_slice());
         let mut builder = ProgramBuilder::default();
-        let program = builder.program(&groups[0].tests, base64);
+        let program = builder.program(groups[0].tests.iter().collect(), base64);
         let programs = builder.finish();
         let mut verifier = Verifier::new(3000, 3500, 1500);
         verifier.begin(rules.signatures[0].variables);

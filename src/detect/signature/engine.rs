@@ -15,6 +15,9 @@ use crate::rules::{AddressSet, PortSet, RuleError, RuleSet, Test};
 use crate::sys::hs::{Database, HsError};
 use crate::sys::pcre::{Regex, RegexOptions};
 
+/// Patterns and expressions from which on compiled databases are kept in the cache.
+const CACHE_WORTH_MIN: usize = 500;
+
 /// How a rule set is compiled.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -127,17 +130,20 @@ impl Engine {
         expressions.add_to(&mut key);
         let key = key.finish();
         let mut note = None;
-        let cached =
-            settings
-                .cache_dir
-                .as_deref()
-                .and_then(|folder| match cache::read(folder, key) {
-                    Ok(entry) => entry,
-                    Err(why) => {
-                        note = Some(why);
-                        None
-                    }
-                });
+        // A few patterns are compiled sooner than a file is read, and would only push out what is worth keeping.
+        let worth =
+            matchers.iter().map(MatcherBuilder::len).sum::<usize>() + expressions.list.len();
+        let cache_dir = settings
+            .cache_dir
+            .as_deref()
+            .filter(|_| worth >= CACHE_WORTH_MIN);
+        let cached = cache_dir.and_then(|folder| match cache::read(folder, key) {
+            Ok(entry) => entry,
+            Err(why) => {
+                note = Some(why);
+                None
+            }
+        });
         let restored = cached.and_then(|entry| {
             let databases: Result<Vec<Database>, _> = entry
                 .databases
@@ -161,7 +167,7 @@ impl Engine {
             None => {
                 let refused = expressions.refused(settings.threads);
                 let databases = compile_all(&matchers, settings.threads)?;
-                if let Some(folder) = settings.cache_dir.as_deref()
+                if let Some(folder) = cache_dir
                     && let Err(why) = store(folder, key, &databases, &refused)
                 {
                     note = Some(why);

@@ -299,7 +299,9 @@ impl Grader {
                 let (attacker, victim) = match signature.target {
                     Some(Target::Source) => (finding.key.dst, finding.key.src),
                     // An answer that shows what the client's attack on the server did.
-                    None if signature.flow.to_client && signature.metadata.value("attack_target") == Some("Server") => {
+                    None if signature.flow.to_client
+                        && signature.metadata.value("attack_target") == Some("Server") =>
+                    {
                         (finding.key.dst, finding.key.src)
                     }
                     _ => (finding.key.src, finding.key.dst),

@@ -206,7 +206,7 @@ impl Identifier {
         progress: &mut Progress,
     ) -> Option<Identified> {
         let key = &hints.key;
-        let ask = |protocol: &'static dyn Protocol| match protocol.probe(direction, bytes, key) {
+        let read = |protocol: &'static dyn Protocol, probe: Probe| match probe {
             Probe::Match => Ok(Identified {
                 proto: protocol.proto(),
                 reversed: false,
@@ -218,7 +218,7 @@ impl Identifier {
             other => Err(other),
         };
         if let Some(protocol) = hints.first.and_then(registry::protocol) {
-            if let Ok(found) = ask(protocol) {
+            if let Ok(found) = read(protocol, protocol.confirm(direction, bytes, key)) {
                 return Some(found);
             }
         }
@@ -240,7 +240,7 @@ impl Identifier {
                 if !asked || refused & 1 << i != 0 {
                     continue;
                 }
-                match ask(*protocol) {
+                match read(*protocol, protocol.probe(direction, bytes, key)) {
                     Ok(found) => return Some(found),
                     Err(Probe::NeedMore) => waiting = true,
                     Err(_) => refused |= 1 << i,

@@ -358,6 +358,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
         Probe::NotMine
     }
 
+    /// As [`Protocol::probe`], when the other direction is known to speak it: the port no longer matters.
+    fn confirm(&self, direction: Direction, bytes: &[u8], key: &FlowKey) -> Probe {
+        self.probe(direction, bytes, key)
+    }
+
     /// A parser for a new flow.
     fn session(&self, limits: &Limits) -> Box<dyn Session>;
 

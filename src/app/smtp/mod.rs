@@ -129,6 +129,13 @@ impl Protocol for Smtp {
         if !self.ports().contains(&key.dport) && !self.ports().contains(&key.sport) {
             return Probe::NotMine;
         }
+        self.confirm(direction, bytes, key)
+    }
+
+    fn confirm(&self, direction: Direction, bytes: &[u8], key: &FlowKey) -> Probe {
+        if direction == Direction::ToServer {
+            return self.probe(direction, bytes, key);
+        }
         match bytes {
             [b'2', b'2', b'0', b' ' | b'-', rest @ ..] => match rest {
                 [] => Probe::NeedMore,
@@ -407,6 +414,21 @@ mod tests {
             (&"<a>".into(), &"<b>".into())
         );
         assert_eq!(logs[0]["events"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn a_welcome_is_known_by_its_port_or_by_the_client() {
+        let key = |dport| FlowKey {
+            dport,
+            ..FlowKey::default()
+        };
+        let probe = |dport| SMTP.probe(ToClient, b"220 mail.test\r\n", &key(dport));
+        assert_eq!((probe(25), probe(587)), (Probe::Match, Probe::NotMine));
+        assert_eq!(
+            SMTP.confirm(ToClient, b"220 mail.test\r\n", &key(587)),
+            Probe::Match
+        );
+        assert_eq!(SMTP.probe(ToServer, b"QUIT\r\n", &key(21)), Probe::NotMine);
     }
 
     #[test]

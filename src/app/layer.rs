@@ -985,6 +985,94 @@ mod tests {
         assert!(talk.layer.events.is_empty(), "{:?}", talk.layer.events);
     }
 
+    /// Segments through the stream engine: direction, flags beside ACK, payload. Sequence numbers follow.
+    fn through_engine(segments: &[(Direction, u8, &[u8])]) -> AppLayer {
+        use crate::packet::{EventSet, Layers, Net, Packet, TcpFlags, Transport};
+        use crate::stream::{StreamEngine, StreamPair, StreamSettings};
+        let mut engine = StreamEngine::new(StreamSettings::default());
+        let (mut streams, mut talk) = (StreamPair::default(), Talk::new(8002, 6));
+        let mut next = [1000u32, 5000];
+        for (i, (direction, flags, payload)) in segments.iter().enumerate() {
+            let d = direction.index();
+            let mut layers = Layers {
+                net: Net::V4,
+                transport: Transport::Tcp,
+                ip_proto: 6,
+                payload_len: payload.len() as u32,
+                ..Layers::default()
+            };
+            layers.tcp.flags = TcpFlags(flags | if i == 0 { 0 } else { TcpFlags::ACK });
+            layers.tcp.seq = next[d];
+            layers.tcp.ack = if i == 0 { 0 } else { next[1 - d] };
+            layers.tcp.window = 60_000;
+            let syn_or_fin = u32::from(flags & (TcpFlags::SYN | TcpFlags::FIN) != 0);
+            next[d] += payload.len() as u32 + syn_or_fin;
+            let packet = Packet {
+                frame: payload,
+                layers: &layers,
+            };
+            let Talk {
+                context,
+                layer,
+                flow,
+                ..
+            } = &mut talk;
+            let mut input = AppInput { layer, context };
+            let mut events = EventSet::default();
+            let verdict = engine.packet(
+                &packet,
+                *direction,
+                flow,
+                &mut streams,
+                &mut input,
+                &mut events,
+            );
+            assert!(
+                events.is_empty(),
+                "packet {i}: {:?}",
+                events.iter().collect::<Vec<_>>()
+            );
+            let sides = if verdict.flush {
+                vec![direction.reverse(), *direction, *direction]
+            } else {
+                vec![*direction]
+            };
+            for side in sides.into_iter().filter(|_| verdict.stream) {
+                let upto = engine
+                    .window(side, &talk.flow, &streams, None)
+                    .map(|window| window.end());
+                engine.inspected(side, &talk.flow, &mut streams, upto);
+            }
+        }
+        talk.layer
+    }
+
+    #[test]
+    fn connect_changes_through_the_stream_engine_too() {
+        let (syn, none) = (crate::packet::TcpFlags::SYN, 0);
+        let layer = through_engine(&[
+            (ToServer, syn, b""),
+            (ToClient, syn, b""),
+            (ToServer, none, b""),
+            (ToClient, none, b""),
+            (
+                ToServer,
+                none,
+                b"CONNECT abc:443 HTTP/1.1\r\nUser-Agent: Victor/1.0\r\n\r\n",
+            ),
+            (ToClient, none, b""),
+            (
+                ToClient,
+                none,
+                b"HTTP/1.1 200 OK\r\nServer: VictorServer/1.0\r\n\r\n",
+            ),
+            (ToServer, none, b""),
+            (ToServer, none, b"\x16\x03\x00\0\0\0\0\0\0\0\0\0\0\0"),
+            (ToClient, none, b""),
+        ]);
+        assert_eq!(layer.proto.name(), "tls");
+    }
+
     #[test]
     fn a_gap_before_recognition_leaves_the_other_direction_its_chance() {
         let mut talk = Talk::new(8080, 6);

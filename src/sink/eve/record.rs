@@ -107,6 +107,9 @@ pub fn app_anomaly(
     (proto, layer, tx_id): (AppProto, &str, Option<u64>),
     event: &str,
 ) {
+    // Rules write the events of identification in lower case, EVE in upper case (as Suricata).
+    let upper = (layer == "proto_detect").then(|| event.to_ascii_uppercase());
+    let event = upper.as_deref().unwrap_or(event);
     record(out, settings, subject, "anomaly", Facing::Packet, |json| {
         if let Some(id) = tx_id {
             json.num("tx_id", id);

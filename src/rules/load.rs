@@ -561,6 +561,12 @@ mod tests {
     }
 
     #[test]
+    fn older_names_of_events_are_known() {
+        let s = one("stream-event:est_synack_resend_with_different_ack;");
+        assert!(matches!(s.packet[..], [PacketTest::Event(_)]));
+    }
+
+    #[test]
     fn keywords_that_are_absent_on_purpose_say_why() {
         assert!(error("lua:x.lua;").contains("scripts are not run"));
         assert!(error("geoip:src,RU;").contains("countries"));

@@ -36,6 +36,19 @@ pub(super) fn settle(
             if whole_flow && verdict == Verdict::Accept {
                 decide(input, FlowAction::Pass);
             }
+            // A pass rule with the option `alert` says that it let something pass.
+            if !rule.silent && alerts < ALERTS_MAX {
+                hits.push(Hit {
+                    signature: ranked.index,
+                    rank: found.rank,
+                    tx: found.tx,
+                    tx_guessed: false,
+                    place: found.place,
+                    action: rule.action,
+                    silent: false,
+                    xbits: false,
+                });
+            }
             break;
         }
         let wanted = match rule.action {

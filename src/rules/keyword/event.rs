@@ -40,7 +40,12 @@ pub(super) const KEYWORDS: &[Keyword] = &[
 ];
 
 fn event(draft: &mut Draft<'_>, prefix: &str, value: Value<'_>) -> Result<(), String> {
-    let name = value.text.trim();
+    let name = match value.text.trim() {
+        // Names that rules of older versions use.
+        "3whs_synack_resend_with_different_ack" => "3whs_synack_resend_with_diff_ack",
+        "est_synack_resend_with_different_ack" => "est_synack_resend_with_diff_ack",
+        name => name,
+    };
     let event =
         DecodeEvent::from_name(&format!("{prefix}{name}")).or_else(|| DecodeEvent::from_name(name));
     let event = event.ok_or_else(|| {

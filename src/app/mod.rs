@@ -28,6 +28,8 @@ pub mod number;
 pub mod quic;
 pub mod reader;
 pub mod registry;
+pub mod rfb;
+pub mod sip;
 pub mod smb;
 pub mod smtp;
 pub mod snmp;

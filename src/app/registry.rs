@@ -23,6 +23,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::krb5::KRB5,
     &super::smtp::SMTP,
     &super::tftp::TFTP,
+    &super::sip::SIP,
+    &super::rfb::RFB,
 ];
 
 /// The protocol of a number.

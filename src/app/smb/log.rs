@@ -73,11 +73,13 @@ fn subject(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
             client,
             server,
         } => {
-            json.array("client_dialects");
-            for dialect in dialects {
-                json.text(dialect);
+            if !dialects.is_empty() {
+                json.array("client_dialects");
+                for dialect in dialects {
+                    json.text(dialect);
+                }
+                json.end_array();
             }
-            json.end_array();
             if let Some(client) = client {
                 json.str("client_guid", long(client));
             }

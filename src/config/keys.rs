@@ -311,6 +311,408 @@ pub static KEYS: &[Key] = &[
         anomaly.port_scan.off_secs,
         number
     ),
+    key!(
+        "detectors.udp-flood.floor-per-sec",
+        "packets per second towards a destination over which there is an alarm",
+        anomaly.udp_flood.floor_per_sec,
+        number
+    ),
+    key!(
+        "detectors.udp-flood.sources-min",
+        "distinct sources that make an alarm of unanswered packets",
+        anomaly.udp_flood.sources_min,
+        number
+    ),
+    key!(
+        "detectors.udp-flood.destinations",
+        "destinations watched",
+        anomaly.udp_flood.destinations,
+        count
+    ),
+    key!(
+        "detectors.udp-flood.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.udp_flood.off_secs,
+        number
+    ),
+    key!(
+        "detectors.icmp-flood.floor-per-sec",
+        "packets per second towards a destination over which there is an alarm",
+        anomaly.icmp_flood.floor_per_sec,
+        number
+    ),
+    key!(
+        "detectors.icmp-flood.sources-min",
+        "distinct sources that make an alarm of unanswered packets",
+        anomaly.icmp_flood.sources_min,
+        number
+    ),
+    key!(
+        "detectors.icmp-flood.destinations",
+        "destinations watched",
+        anomaly.icmp_flood.destinations,
+        count
+    ),
+    key!(
+        "detectors.icmp-flood.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.icmp_flood.off_secs,
+        number
+    ),
+    key!(
+        "detectors.smurf.floor-per-sec",
+        "packets per second towards a destination over which there is an alarm",
+        anomaly.smurf.floor_per_sec,
+        number
+    ),
+    key!(
+        "detectors.smurf.sources-min",
+        "distinct sources that make an alarm of unanswered packets",
+        anomaly.smurf.sources_min,
+        number
+    ),
+    key!(
+        "detectors.smurf.destinations",
+        "destinations watched",
+        anomaly.smurf.destinations,
+        count
+    ),
+    key!(
+        "detectors.smurf.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.smurf.off_secs,
+        number
+    ),
+    key!(
+        "detectors.amplification.floor-per-sec",
+        "packets per second towards a destination over which there is an alarm",
+        anomaly.amplification.floor_per_sec,
+        number
+    ),
+    key!(
+        "detectors.amplification.sources-min",
+        "distinct sources that make an alarm of unanswered packets",
+        anomaly.amplification.sources_min,
+        number
+    ),
+    key!(
+        "detectors.amplification.destinations",
+        "destinations watched",
+        anomaly.amplification.destinations,
+        count
+    ),
+    key!(
+        "detectors.amplification.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.amplification.off_secs,
+        number
+    ),
+    key!(
+        "detectors.tcp-flood.floor-per-sec",
+        "packets per second towards a destination over which there is an alarm",
+        anomaly.tcp_flood.floor_per_sec,
+        number
+    ),
+    key!(
+        "detectors.tcp-flood.sources-min",
+        "distinct sources that make an alarm of unanswered packets",
+        anomaly.tcp_flood.sources_min,
+        number
+    ),
+    key!(
+        "detectors.tcp-flood.destinations",
+        "destinations watched",
+        anomaly.tcp_flood.destinations,
+        count
+    ),
+    key!(
+        "detectors.tcp-flood.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.tcp_flood.off_secs,
+        number
+    ),
+    key!(
+        "detectors.host-scan.hosts-min",
+        "distinct addresses asked for in the window",
+        anomaly.host_scan.hosts_min,
+        number
+    ),
+    key!(
+        "detectors.host-scan.window-secs",
+        "seconds of the window",
+        anomaly.host_scan.window_secs,
+        number
+    ),
+    key!(
+        "detectors.host-scan.sources",
+        "askers watched",
+        anomaly.host_scan.sources,
+        count
+    ),
+    key!(
+        "detectors.host-scan.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.host_scan.off_secs,
+        number
+    ),
+    key!(
+        "detectors.arp-scan.hosts-min",
+        "distinct addresses asked for in the window",
+        anomaly.arp_scan.hosts_min,
+        number
+    ),
+    key!(
+        "detectors.arp-scan.window-secs",
+        "seconds of the window",
+        anomaly.arp_scan.window_secs,
+        number
+    ),
+    key!(
+        "detectors.arp-scan.sources",
+        "askers watched",
+        anomaly.arp_scan.sources,
+        count
+    ),
+    key!(
+        "detectors.arp-scan.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.arp_scan.off_secs,
+        number
+    ),
+    key!(
+        "detectors.brute-force.failures-min",
+        "failed logins that are guessing",
+        anomaly.brute_force.failures_min,
+        number
+    ),
+    key!(
+        "detectors.brute-force.tries-min",
+        "requests with a password that are guessing",
+        anomaly.brute_force.tries_min,
+        number
+    ),
+    key!(
+        "detectors.brute-force.sessions-min",
+        "uniform short sessions that are guessing",
+        anomaly.brute_force.sessions_min,
+        number
+    ),
+    key!(
+        "detectors.brute-force.half-life-secs",
+        "seconds in which counts halve",
+        anomaly.brute_force.half_life_secs,
+        number
+    ),
+    key!(
+        "detectors.brute-force.services",
+        "clients and services watched",
+        anomaly.brute_force.services,
+        count
+    ),
+    key!(
+        "detectors.brute-force.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.brute_force.off_secs,
+        number
+    ),
+    key!(
+        "detectors.dns-tunnel.info-bytes-min",
+        "information bytes in names below one domain",
+        anomaly.dns_tunnel.info_bytes_min,
+        number
+    ),
+    key!(
+        "detectors.dns-tunnel.name-len-min",
+        "mean length from which names are long",
+        anomaly.dns_tunnel.name_len_min,
+        number
+    ),
+    key!(
+        "detectors.dns-tunnel.half-life-secs",
+        "seconds in which the count halves",
+        anomaly.dns_tunnel.half_life_secs,
+        number
+    ),
+    key!(
+        "detectors.dns-tunnel.domains",
+        "clients and domains watched",
+        anomaly.dns_tunnel.domains,
+        count
+    ),
+    key!(
+        "detectors.dns-tunnel.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.dns_tunnel.off_secs,
+        number
+    ),
+    key!(
+        "detectors.icmp-tunnel.mismatches-min",
+        "echo replies that differ from their requests",
+        anomaly.icmp_tunnel.mismatches_min,
+        number
+    ),
+    key!(
+        "detectors.icmp-tunnel.pairs",
+        "pairs of hosts watched",
+        anomaly.icmp_tunnel.pairs,
+        count
+    ),
+    key!(
+        "detectors.icmp-tunnel.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.icmp_tunnel.off_secs,
+        number
+    ),
+    key!(
+        "detectors.p2p.flows-min",
+        "flows of a client that show it",
+        anomaly.p2p.flows_min,
+        number
+    ),
+    key!(
+        "detectors.p2p.clients",
+        "clients watched",
+        anomaly.p2p.clients,
+        count
+    ),
+    key!(
+        "detectors.p2p.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.p2p.off_secs,
+        number
+    ),
+    key!(
+        "detectors.vpn-tor.flows-min",
+        "flows of a client that show it",
+        anomaly.vpn_tor.flows_min,
+        number
+    ),
+    key!(
+        "detectors.vpn-tor.clients",
+        "clients watched",
+        anomaly.vpn_tor.clients,
+        count
+    ),
+    key!(
+        "detectors.vpn-tor.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.vpn_tor.off_secs,
+        number
+    ),
+    key!(
+        "detectors.proxy-tunnel.flows-min",
+        "flows of a client that show it",
+        anomaly.proxy_tunnel.flows_min,
+        number
+    ),
+    key!(
+        "detectors.proxy-tunnel.clients",
+        "clients watched",
+        anomaly.proxy_tunnel.clients,
+        count
+    ),
+    key!(
+        "detectors.proxy-tunnel.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.proxy_tunnel.off_secs,
+        number
+    ),
+    key!(
+        "detectors.wrong-port.flows-min",
+        "flows of a client that show it",
+        anomaly.wrong_port.flows_min,
+        number
+    ),
+    key!(
+        "detectors.wrong-port.clients",
+        "clients watched",
+        anomaly.wrong_port.clients,
+        count
+    ),
+    key!(
+        "detectors.wrong-port.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.wrong_port.off_secs,
+        number
+    ),
+    key!(
+        "detectors.dga.invented-min",
+        "distinct failed domains that look invented",
+        anomaly.dga.invented_min,
+        number
+    ),
+    key!(
+        "detectors.dga.failed-min",
+        "distinct failed domains",
+        anomaly.dga.failed_min,
+        number
+    ),
+    key!(
+        "detectors.dga.window-secs",
+        "seconds of the window",
+        anomaly.dga.window_secs,
+        number
+    ),
+    key!(
+        "detectors.dga.clients",
+        "clients watched",
+        anomaly.dga.clients,
+        count
+    ),
+    key!(
+        "detectors.dga.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.dga.off_secs,
+        number
+    ),
+    key!(
+        "detectors.request-flood.requests-min",
+        "requests of a client in ten seconds",
+        anomaly.request_flood.requests_min,
+        number
+    ),
+    key!(
+        "detectors.request-flood.same-min",
+        "requests for one path in ten seconds",
+        anomaly.request_flood.same_min,
+        number
+    ),
+    key!(
+        "detectors.request-flood.clients",
+        "clients watched",
+        anomaly.request_flood.clients,
+        count
+    ),
+    key!(
+        "detectors.request-flood.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.request_flood.off_secs,
+        number
+    ),
+    key!(
+        "detectors.slow-http.stalled-min",
+        "requests of a client held open at a time",
+        anomaly.slow_http.stalled_min,
+        number
+    ),
+    key!(
+        "detectors.slow-http.stalled-secs",
+        "seconds without an answer after which a request is stalled",
+        anomaly.slow_http.stalled_secs,
+        number
+    ),
+    key!(
+        "detectors.slow-http.clients",
+        "clients watched",
+        anomaly.slow_http.clients,
+        count
+    ),
+    key!(
+        "detectors.slow-http.off-secs",
+        "quiet seconds that close an incident",
+        anomaly.slow_http.off_secs,
+        number
+    ),
 ];
 
 fn show<T: std::fmt::Debug>(value: &T) -> String {

@@ -1,8 +1,11 @@
 //! What a flow made known, as records for the behavioural detectors.
 
-use crate::detect::anomaly::{HostRecord, RecordKind};
+use crate::detect::anomaly::first_bytes::{self, FirstBytes};
+use crate::detect::anomaly::{HostRecord, RecordKind, dns_names};
 use crate::flow::{Flow, FlowEvents};
-use crate::packet::{Packet, TcpFlags, Timestamp, Transport};
+use std::net::IpAddr;
+
+use crate::packet::{Direction, FlowKey, Net, Packet, TcpFlags, Timestamp, Transport};
 
 /// Appends the records of what just happened in a flow. `number` and `ts` are the packet's, or those of the batch border
 /// at which the flow ended.
@@ -66,14 +69,135 @@ pub fn of_flow(
     if happened.has(FlowEvents::CLOSED) {
         push(
             RecordKind::Closed,
-            0,
+            u32::try_from(flow.bytes[0]).unwrap_or(u32::MAX),
             flow.bytes[0].saturating_add(flow.bytes[1]),
         );
     }
 }
 
-/// A TCP probe that made no flow at all (no SYN, no session): FIN, NULL, Xmas.
+/// What the detectors have been told of the payloads of a flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    /// What each direction begins with, once it has.
+    first: [Option<FirstBytes>; 2],
+    /// Payloads looked at per direction.
+    payloads: [u16; 2],
+    /// A request is open.
+    asked: bool,
+    /// Packets per direction.
+    packets: [u64; 2],
+}
+
+/// Packets of a direction that make one record.
+const PACKETS: u64 = 64;
+/// Payloads of a direction that are looked at.
+const PAYLOADS: u16 = 512;
+/// Names of a flow that are read.
+const NAMES: u16 = 4_096;
+
+/// Appends what a packet of a flow shows of its payload: small verdicts of its first bytes, counts, names.
+pub fn of_packet(
+    flow: &Flow,
+    packet: &Packet<'_>,
+    direction: Direction,
+    told: &mut Told,
+    out: &mut Vec<HostRecord>,
+) {
+    let at = direction.index();
+    let to_server = direction == Direction::ToServer;
+    let mut push = |kind, detail, value| {
+        out.push(HostRecord {
+            number: packet.number,
+            order: u32::from(packet.depth),
+            ts: packet.ts,
+            key: flow.key,
+            interface: packet.interface,
+            kind,
+            detail,
+            value,
+            flow_id: flow.id,
+        });
+    };
+    if packet.transport != Transport::Tcp
+        && let Some(count) = told.packets.get_mut(at)
+    {
+        *count += 1;
+        if count.is_multiple_of(PACKETS) {
+            push(RecordKind::Packets, at as u32, PACKETS);
+        }
+    }
+    let payload = packet.payload();
+    let tcp = packet.transport == Transport::Tcp;
+    let Some(seen) = told.payloads.get_mut(at) else {
+        return;
+    };
+    if packet.transport == Transport::Icmp {
+        if packet.sport == 0 || packet.sport == 8 {
+            *seen = seen.saturating_add(1);
+            if *seen <= 256 {
+                let len = (payload.len() as u32).min(0x7fff);
+                let detail = u32::from(packet.sport == 0) << 31 | len << 16 | u32::from(packet.icmp_seq);
+                push(RecordKind::Echo, detail, first_bytes::hash(payload));
+            }
+        }
+        return;
+    }
+    if payload.is_empty() || !(tcp || packet.transport == Transport::Udp) {
+        return;
+    }
+    *seen = seen.saturating_add(1);
+    let seen = *seen;
+    let first = |at: usize| told.first.get(at).copied().flatten();
+    if first(at).is_none() {
+        let other = first(1 - at).unwrap_or_default();
+        let ports = (flow.key.sport, flow.key.dport);
+        let verdict = first_bytes::classify(payload, (tcp, to_server), ports, other);
+        if let Some(slot) = told.first.get_mut(at) {
+            *slot = Some(verdict);
+        }
+        if verdict != FirstBytes::Nothing {
+            push(RecordKind::FirstBytes, verdict as u32, 0);
+        }
+    }
+    if !tcp {
+        if (flow.key.dport == 53 || flow.key.sport == 53)
+            && seen <= NAMES
+            && let Some(name) = dns_names::read(payload)
+        {
+            let (value, detail) = name.pack();
+            push(RecordKind::DnsName, detail, value);
+        }
+        return;
+    }
+    if seen > PAYLOADS {
+        return;
+    }
+    if to_server {
+        if first_bytes::is_http_request(payload) {
+            let (path, detail) = first_bytes::request(payload);
+            told.asked = true;
+            push(RecordKind::Request, detail, path);
+        } else if told.asked {
+            // A body may carry the password; and a request that goes on trickling is still open.
+            push(RecordKind::Packets, 2, 1);
+        }
+        return;
+    }
+    if told.asked {
+        told.asked = false;
+        push(RecordKind::Answered, 0, 0);
+    }
+    if let Some(outcome) = first_bytes::login(payload, flow.key.dport) {
+        push(RecordKind::Login, outcome as u32, 0);
+    }
+}
+
+/// A packet that made no flow: an ARP request, or a TCP probe (no SYN, no session): FIN, NULL, Xmas.
 pub fn of_stray(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
+    if packet.net == Net::Arp {
+        of_arp(packet, out);
+        return;
+    }
     if packet.transport != Transport::Tcp
         || packet.tcp.flags.0 & (TcpFlags::SYN | TcpFlags::RST | TcpFlags::ACK) != 0
     {
@@ -87,6 +211,39 @@ pub fn of_stray(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
         interface: packet.interface,
         kind: RecordKind::Stray,
         detail: u32::from(packet.tcp.flags.0),
+        value: 0,
+        flow_id: 0,
+    });
+}
+
+/// An ARP request for somebody else's IPv4 address (RFC 826).
+fn of_arp(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
+    let arp = packet
+        .frame
+        .get(packet.network_offset as usize..)
+        .unwrap_or_default();
+    let (Some([0, 1, 8, 0, 6, 4, 0, 1]), Some(src), Some(dst)) = (
+        arp.first_chunk::<8>(),
+        arp.get(14..).and_then(|b| b.first_chunk::<4>()),
+        arp.get(24..).and_then(|b| b.first_chunk::<4>()),
+    ) else {
+        return;
+    };
+    if src == dst || *src == [0; 4] {
+        return;
+    }
+    out.push(HostRecord {
+        number: packet.number,
+        order: u32::from(packet.depth),
+        ts: packet.ts,
+        key: FlowKey {
+            src: IpAddr::from(*src),
+            dst: IpAddr::from(*dst),
+            ..FlowKey::default()
+        },
+        interface: packet.interface,
+        kind: RecordKind::ArpRequest,
+        detail: 0,
         value: 0,
         flow_id: 0,
     });

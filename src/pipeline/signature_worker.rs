@@ -84,6 +84,8 @@ struct Tracked {
     rules: FlowRules,
     /// Per direction: the application layer changed since its packets were last inspected.
     changed: [bool; 2],
+    /// What the detectors have been told of its payloads.
+    told: host_records::Told,
 }
 
 impl Recycle for Tracked {
@@ -91,6 +93,7 @@ impl Recycle for Tracked {
         self.app.recycle();
         self.rules = FlowRules::default();
         self.changed = [false; 2];
+        self.told = host_records::Told::default();
     }
 }
 
@@ -354,6 +357,7 @@ impl Stages {
         if self.hosts {
             let at = (packet.number, u32::from(packet.depth), packet.ts);
             host_records::of_flow(flow, Some(&packet), at, &mut said.hosts);
+            host_records::of_packet(flow, &packet, direction, &mut ext.told, &mut said.hosts);
         }
         verdict
     }

@@ -15,7 +15,7 @@ pub enum RecordKind {
     Unanswered,
     /// TCP: reset after establishment.
     Reset,
-    /// The flow ended (any reason); `value` carries bytes.
+    /// The flow ended (any reason); `value` carries its bytes, `detail` those of the client (at most 4 GiB).
     Closed,
     /// A segment that belongs to no connection (FIN, NULL, Xmas, ACK probes); `detail` = flags.
     Stray,
@@ -31,8 +31,23 @@ pub enum RecordKind {
     AppProto,
     /// A transaction completed; `detail` = protocol-specific outcome code, `value` = protocol-specific.
     Transaction,
-    /// Packets without a flow of their own, counted per interval; `value` = count.
+    /// A flow had `value` further packets in one direction; `detail` = 0 from the client, 1 from the server.
     Packets,
+    /// What the first payload of a direction looks like: `detail` = number of a [`super::FirstBytes`].
+    FirstBytes,
+    /// ICMP echo: `detail` = reply << 31 | payload length (15 bits) << 16 | sequence number; `value` = hash of the payload.
+    Echo,
+    /// ARP request: from the asker to the address asked for.
+    ArpRequest,
+    /// DNS query or failed answer: see [`super::dns_names`].
+    DnsName,
+    /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`].
+    Login,
+    /// HTTP request began: `value` = hash of server name and path without query; `detail` bit 0: it asks for a fresh
+    /// copy (reload), bit 1: it carries a password.
+    Request,
+    /// The server began to answer.
+    Answered,
 }
 
 /// One record.

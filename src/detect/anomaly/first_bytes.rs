@@ -1,0 +1,416 @@
+//! What the first payload of each direction of a flow looks like, for detectors of P2P, tunnels and misplaced protocols;
+//! and what a server's answer says about a login.
+//!
+//! Pure functions of a few leading bytes: called once per direction ([`classify`]) and for the first answers of a
+//! server ([`login`]). They read no more than [`LOOK`] bytes. They do not parse: `app` does.
+//!
+//! Sources: BEP 3, 5, 15, 29 (BitTorrent); Gnutella 0.6; the eMule protocol (Kulbak and Bickson 2005); devp2p discovery
+//! v4; OpenVPN's wire protocol; the WireGuard paper §5.4; RFC 2637, 2661, 7296 §3.1, 2408 §3.1; RFC 1928; RFC 4253 §4.2.
+
+/// Bytes looked at.
+pub const LOOK: usize = 2_048;
+
+macro_rules! first_bytes {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)+) => {
+        /// What a direction begins with.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum FirstBytes {
+            /// Nothing that matters here.
+            #[default]
+            Nothing,
+            $($(#[$doc])* $name,)+
+        }
+
+        impl FirstBytes {
+            /// By its number in a record.
+            pub fn from_number(number: u32) -> Self {
+                const ALL: &[FirstBytes] = &[FirstBytes::Nothing, $(FirstBytes::$name),+];
+                ALL.get(number as usize).copied().unwrap_or_default()
+            }
+
+            /// Its name in evidence.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    Self::Nothing => "nothing",
+                    $(Self::$name => $text,)+
+                }
+            }
+        }
+    };
+}
+
+first_bytes! {
+    /// BitTorrent peer handshake.
+    BitTorrent => "BitTorrent",
+    /// BitTorrent DHT message.
+    BitTorrentDht => "BitTorrent DHT",
+    /// uTP connection request; half a verdict.
+    UtpSyn => "uTP request",
+    /// uTP connection accepted.
+    Utp => "BitTorrent uTP",
+    /// Announce to a tracker.
+    Tracker => "BitTorrent tracker",
+    /// Local peer discovery.
+    BitTorrentLocal => "BitTorrent local discovery",
+    /// eDonkey or eMule hello.
+    Edonkey => "eDonkey",
+    /// Gnutella.
+    Gnutella => "Gnutella",
+    /// Ethereum node discovery.
+    Ethereum => "Ethereum",
+    /// Syncthing discovery.
+    Syncthing => "Syncthing",
+    /// OpenVPN client reset; half a verdict.
+    OpenVpnReset => "OpenVPN request",
+    /// OpenVPN server reset in answer.
+    OpenVpn => "OpenVPN",
+    /// WireGuard handshake.
+    WireGuard => "WireGuard",
+    /// IKE.
+    Ike => "IKE",
+    /// L2TP control connection.
+    L2tp => "L2TP",
+    /// PPTP control connection.
+    Pptp => "PPTP",
+    /// tinc metadata connection.
+    Tinc => "tinc",
+    /// TLS to a server name of Tor's shape; half a verdict.
+    TorName => "Tor name",
+    /// TLS answered with a certificate of Tor's shape.
+    Tor => "Tor",
+    /// SOCKS 4 request.
+    Socks4 => "SOCKS 4",
+    /// SOCKS 5 greeting; half a verdict.
+    Socks5Greeting => "SOCKS 5 greeting",
+    /// SOCKS 5 method chosen.
+    Socks5 => "SOCKS 5",
+    /// HTTP CONNECT.
+    Connect => "HTTP CONNECT",
+    /// SSH banner.
+    Ssh => "SSH",
+    /// HTTP request.
+    Http => "HTTP",
+    /// HTTP answer.
+    HttpAnswer => "HTTP answer",
+    /// MySQL greeting of a server.
+    MySql => "MySQL",
+}
+
+/// Classifies the first payload of a direction. `other` is what the other direction began with.
+pub fn classify(
+    payload: &[u8],
+    (tcp, to_server): (bool, bool),
+    (sport, dport): (u16, u16),
+    other: FirstBytes,
+) -> FirstBytes {
+    let bytes = payload.get(..LOOK.min(payload.len())).unwrap_or(payload);
+    if bytes.starts_with(b"SSH-2.0-") || bytes.starts_with(b"SSH-1.") {
+        return FirstBytes::Ssh;
+    }
+    if tcp {
+        classify_tcp(bytes, to_server, dport, other)
+    } else {
+        classify_udp(bytes, sport, dport, other)
+    }
+}
+
+fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) -> FirstBytes {
+    if bytes.starts_with(b"\x13BitTorrent protocol") {
+        return FirstBytes::BitTorrent;
+    }
+    if bytes.starts_with(b"GNUTELLA CONNECT/") || bytes.starts_with(b"GNUTELLA/0.") {
+        return FirstBytes::Gnutella;
+    }
+    // Length of what follows, then hello (1) with the length of a user hash (16).
+    if let [0xe3, a, b, c, d, 1, 0x10, ..] = bytes
+        && (u32::from_le_bytes([*a, *b, *c, *d]) as usize).abs_diff(bytes.len().saturating_sub(5)) < 64
+    {
+        return FirstBytes::Edonkey;
+    }
+    if let [_, _, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, ..] = bytes {
+        return FirstBytes::Pptp;
+    }
+    if let [b'0', b' ', rest @ ..] = bytes
+        && rest.len() < 64
+        && (rest.ends_with(b" 17\n") || rest.windows(4).any(|w| w == b" 17."))
+    {
+        return FirstBytes::Tinc;
+    }
+    if to_server {
+        return match bytes {
+            [4, 1 | 2, a, b, _, _, _, _, rest @ ..]
+                if (*a, *b) != (0, 0) && rest.last() == Some(&0) && rest.len() < 300 =>
+            {
+                FirstBytes::Socks4
+            }
+            [5, n, rest @ ..] if *n > 0 && rest.len() == usize::from(*n) => FirstBytes::Socks5Greeting,
+            // A 16-bit length, then hard reset of a client with key 0 (version 2 or 3).
+            [a, b, 0x38 | 0x50, rest @ ..]
+                if usize::from(u16::from_be_bytes([*a, *b])) == rest.len() + 1 && rest.len() >= 13 =>
+            {
+                FirstBytes::OpenVpnReset
+            }
+            [0x16, 3, ..] if server_name(bytes).is_some_and(is_tor_name) => FirstBytes::TorName,
+            _ => classify_http(bytes, dport),
+        };
+    }
+    match (other, bytes) {
+        (FirstBytes::Socks5Greeting, [5, method, ..]) if *method < 10 => FirstBytes::Socks5,
+        (FirstBytes::OpenVpnReset, [_, _, 0x40, ..]) => FirstBytes::OpenVpn,
+        (FirstBytes::TorName, [0x16, 3, ..]) if names_tor(bytes) => FirstBytes::Tor,
+        (_, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', ..]) => FirstBytes::HttpAnswer,
+        // Length of 3 bytes, sequence 0, protocol 10, a version that begins with a digit and a dot.
+        (_, [_, _, 0, 0, 10, b'3'..=b'9' | b'1', b'.' | b'0' | b'1', ..]) => FirstBytes::MySql,
+        _ => FirstBytes::Nothing,
+    }
+}
+
+fn classify_http(bytes: &[u8], _dport: u16) -> FirstBytes {
+    if bytes.starts_with(b"CONNECT ") {
+        return FirstBytes::Connect;
+    }
+    if !is_http_request(bytes) {
+        return FirstBytes::Nothing;
+    }
+    let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+    let asks = contains(line, b"info_hash=");
+    if asks && (contains(line, b"/announce") || contains(line, b"/scrape")) {
+        FirstBytes::Tracker
+    } else {
+        FirstBytes::Http
+    }
+}
+
+fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> FirstBytes {
+    let on = |port| sport == port || dport == port;
+    let word = |at: usize| {
+        bytes
+            .get(at..)
+            .and_then(|b| b.first_chunk::<4>())
+            .map_or(0, |b| u32::from_be_bytes(*b))
+    };
+    let dht = bytes.starts_with(b"d1:ad2:id20:") || bytes.starts_with(b"d1:rd2:id20:");
+    if dht || (bytes.starts_with(b"d1:") && contains(bytes, b"2:id20:") && contains(bytes, b"1:y1:")) {
+        return FirstBytes::BitTorrentDht;
+    }
+    if bytes.starts_with(b"BT-SEARCH * HTTP/1.1") {
+        return FirstBytes::BitTorrentLocal;
+    }
+    // connect request of BEP 15
+    if bytes.len() == 16 && bytes.starts_with(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0]) {
+        return FirstBytes::Tracker;
+    }
+    if bytes.starts_with(b"GND") && bytes.get(3).is_some_and(|b| *b & 0xfc == 0) && bytes.len() > 8 {
+        return FirstBytes::Gnutella;
+    }
+    if on(21_027) && word(0) == 0x2ea7_d90b {
+        return FirstBytes::Syncthing;
+    }
+    // 32 bytes of hash, 65 of signature (the last 0 or 1), packet type 1 to 4, a list.
+    if (98..=1_280).contains(&bytes.len())
+        && bytes.get(96).is_some_and(|b| *b <= 1)
+        && bytes.get(97).is_some_and(|b| (1..=6).contains(b))
+        && bytes.get(98).is_some_and(|b| *b >= 0xc0)
+        && (on(30_303) || on(30_301) || on(30_304))
+    {
+        return FirstBytes::Ethereum;
+    }
+    match bytes {
+        [1, 0, 0, 0, ..] if bytes.len() == 148 => return FirstBytes::WireGuard,
+        [0x38 | 0x50, rest @ ..]
+            if (13..=200).contains(&rest.len()) && rest.get(..8).is_some_and(|id| id != [0; 8]) =>
+        {
+            return FirstBytes::OpenVpnReset;
+        }
+        [0x40, ..] if other == FirstBytes::OpenVpnReset => return FirstBytes::OpenVpn,
+        _ => {}
+    }
+    if on(51_820) && matches!(bytes, [4, 0, 0, 0, ..]) && bytes.len() >= 32 && bytes.len() % 16 == 0 {
+        return FirstBytes::WireGuard;
+    }
+    // uTP: type and version 1, extension, connection id; a SYN has no payload and sequence number 1 or more.
+    if let [kind, extension, ..] = bytes
+        && bytes.len() >= 20
+        && *extension <= 2
+        && word(4) != 0
+    {
+        let id = word(0) as u16;
+        if *kind == 0x41 && bytes.len() <= 40 && id != 0 && word(8) == 0 && word(12) != 0 {
+            return FirstBytes::UtpSyn;
+        }
+        if *kind == 0x21 && other == FirstBytes::UtpSyn {
+            return FirstBytes::Utp;
+        }
+    }
+    if on(500) || on(4500) {
+        let ike = if word(0) == 0 { bytes.get(4..) } else { Some(bytes) };
+        if let Some(ike) = ike.filter(|_| on(500) || word(0) == 0)
+            && ike.len() >= 28
+            && matches!(ike.get(17), Some(0x10 | 0x20))
+            && ike.get(18).is_some_and(|kind| matches!(kind, 2 | 4 | 34))
+            && ike.get(..8).is_some_and(|cookie| cookie != [0; 8])
+        {
+            return FirstBytes::Ike;
+        }
+    }
+    if on(1701)
+        && let [flags, version, a, b, ..] = bytes
+        && *flags & 0xc8 == 0xc8
+        && *version & 0x0f == 2
+        && usize::from(u16::from_be_bytes([*a, *b])) == bytes.len()
+    {
+        return FirstBytes::L2tp;
+    }
+    FirstBytes::Nothing
+}
+
+/// Whether a payload begins with an HTTP/1 request.
+pub fn is_http_request(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 6] = [b"GET /", b"POST /", b"HEAD /", b"PUT /", b"OPTIONS ", b"DELETE /"];
+    METHODS.iter().any(|method| bytes.starts_with(method))
+}
+
+/// What a request is for: server name and path, without the query; and whether it asks for a fresh copy, and whether it
+/// carries a password.
+pub fn request(bytes: &[u8]) -> (u64, u32) {
+    let bytes = bytes.get(..LOOK.min(bytes.len())).unwrap_or(bytes);
+    let path = bytes.splitn(3, |b| *b == b' ').nth(1).unwrap_or_default();
+    let path = path.split(|b| *b == b'?').next().unwrap_or_default();
+    let reload = contains(bytes, b"no-cache") || contains(bytes, b"max-age=0\r");
+    const SECRETS: [&[u8]; 5] = [b"password=", b"passwd=", b"pass=", b"pwd=", b"passwort="];
+    let secret = SECRETS.iter().any(|word| contains(bytes, word));
+    (hash(path), u32::from(reload) | u32::from(secret) << 1)
+}
+
+/// Outcome of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Login {
+    /// Refused.
+    Failed = 1,
+    /// Accepted.
+    Succeeded = 2,
+    /// Tried; the answer does not tell.
+    Tried = 3,
+}
+
+/// What the payload of a server says about a login at a port.
+pub fn login(bytes: &[u8], port: u16) -> Option<Login> {
+    use Login::{Failed, Succeeded};
+    match (port, bytes) {
+        (21 | 990 | 2121, [b'5', b'3', b'0', b' ' | b'-', rest @ ..])
+            if !contains(rest.get(..80.min(rest.len()))?, b"lease login") =>
+        {
+            Some(Failed)
+        }
+        (21 | 990 | 2121, [b'2', b'3', b'0', b' ' | b'-', ..]) => Some(Succeeded),
+        (25 | 465 | 587, [b'5', b'3', b'5', b' ' | b'-', ..]) => Some(Failed),
+        (25 | 465 | 587, [b'2', b'3', b'5', b' ' | b'-', ..]) => Some(Succeeded),
+        (110, [b'-', b'E', b'R', b'R', ..]) => Some(Failed),
+        (143, _) if contains(bytes, b" NO [AUTHENTICATIONFAILED]") || contains(bytes, b" NO LOGIN") => {
+            Some(Failed)
+        }
+        (23 | 2323, _)
+            if bytes.len() < 200
+                && (contains(bytes, b"ogin incorrect")
+                    || contains(bytes, b"ogin failed")
+                    || contains(bytes, b"uthentication failed")) =>
+        {
+            Some(Failed)
+        }
+        // MQTT CONNACK: 0 accepted; 2 identifier, 4 user or password, 5 not authorized.
+        (1883, [0x20, 2, _, 0, ..]) => Some(Succeeded),
+        (1883, [0x20, 2, _, 4 | 5, ..]) => Some(Failed),
+        (3306, [_, _, 0, _, 0xff, 0x15, 0x04, ..]) => Some(Failed),
+        (5432, [b'E', rest @ ..]) if contains(rest, b"C28P01") => Some(Failed),
+        (_, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', b'0', b'1', ..]) => Some(Failed),
+        _ => None,
+    }
+}
+
+/// Whether `bytes` hold `word`.
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    memchr::memmem::find(bytes, word).is_some()
+}
+
+/// FNV-1a over bytes: stable, for records.
+pub fn hash(bytes: &[u8]) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash ^ (hash >> 29)
+}
+
+/// The label between `www.` and `.com` of a ClientHello, found without parsing it.
+fn server_name(hello: &[u8]) -> Option<&[u8]> {
+    let start = memchr::memmem::find(hello, b"www.")? + 4;
+    let rest = hello.get(start..)?;
+    rest.get(..memchr::memmem::find(rest, b".com")?)
+}
+
+/// Tor invents names of 8 to 20 letters of base 32; a real name seldom has this look without vowels in their places.
+fn is_tor_name(label: &[u8]) -> bool {
+    (8..=25).contains(&label.len())
+        && label.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
+}
+
+/// A certificate whose only names are of Tor's shape: `www.<label>.net`, and an issuer `www.<label>.com`.
+fn names_tor(hello: &[u8]) -> bool {
+    let mut names = memchr::memmem::find_iter(hello, b"www.").filter_map(|at| {
+        let rest = hello.get(at + 4..)?;
+        let end = rest.iter().position(|b| *b == b'.')?;
+        Some((rest.get(..end)?, rest.get(end..end + 4)?))
+    });
+    let (Some((issuer, b".com")), Some((subject, b".net"))) = (names.next(), names.next()) else {
+        return false;
+    };
+    issuer != subject && is_tor_name(issuer) && is_tor_name(subject) && names.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn udp(payload: &[u8], ports: (u16, u16)) -> FirstBytes {
+        classify(payload, (false, true), ports, FirstBytes::Nothing)
+    }
+
+    fn tcp(payload: &[u8], to_server: bool, other: FirstBytes) -> FirstBytes {
+        classify(payload, (true, to_server), (40_000, 1_080), other)
+    }
+
+    #[test]
+    fn a_tunnel_is_named_when_both_sides_speak_it() {
+        let mut reset = vec![0x38];
+        reset.extend([7; 13]);
+        assert_eq!(udp(&reset, (1, 1194)), FirstBytes::OpenVpnReset);
+        let answer = classify(&[0x40, 1, 2], (false, false), (1, 1194), FirstBytes::OpenVpnReset);
+        assert_eq!(answer, FirstBytes::OpenVpn);
+        assert_eq!(tcp(&[5, 1, 0], true, FirstBytes::Nothing), FirstBytes::Socks5Greeting);
+        assert_eq!(tcp(&[5, 0], false, FirstBytes::Socks5Greeting), FirstBytes::Socks5);
+        assert_eq!(tcp(&[5, 0], false, FirstBytes::Nothing), FirstBytes::Nothing);
+    }
+
+    #[test]
+    fn ordinary_first_bytes_are_nothing() {
+        assert_eq!(udp(&[0x38; 400], (1, 443)), FirstBytes::Nothing);
+        assert_eq!(udp(&[], (1, 500)), FirstBytes::Nothing);
+        assert_eq!(tcp(&[0x16, 3, 1, 2, 0, 1], true, FirstBytes::Nothing), FirstBytes::Nothing);
+    }
+
+    #[test]
+    fn every_verdict_has_its_number() {
+        for number in 0..=28 {
+            assert_eq!(FirstBytes::from_number(number) as u32, number);
+        }
+        assert_eq!(FirstBytes::from_number(9_999), FirstBytes::Nothing);
+    }
+
+    #[test]
+    fn failures_of_a_login_are_told_from_greetings() {
+        assert_eq!(login(b"530 Login incorrect.\r\n", 21), Some(Login::Failed));
+        assert_eq!(login(b"530 Please login with USER and PASS.\r\n", 21), None);
+        assert_eq!(login(b"HTTP/1.1 200 OK\r\n", 80), None);
+    }
+}

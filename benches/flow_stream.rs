@@ -95,7 +95,7 @@ impl Worker {
         let packet = Packet { frame, layers };
         let found = self.flows.lookup(&packet);
         self.ended();
-        if self.packets % BATCH == 0 {
+        if self.packets.is_multiple_of(BATCH) {
             self.flows.tick(layers.ts);
             self.ended();
         }

@@ -147,11 +147,11 @@ impl Identifier {
         hints: &Hints,
         progress: &mut Progress,
     ) -> Option<Identified> {
-        if !pick(&progress.patterns_done, direction) {
-            if let Some(found) = self.by_pattern(direction, bytes, hints.either_way, progress) {
-                set(&mut progress.patterns_done, direction, true);
-                return Some(found);
-            }
+        if !pick(&progress.patterns_done, direction)
+            && let Some(found) = self.by_pattern(direction, bytes, hints.either_way, progress)
+        {
+            set(&mut progress.patterns_done, direction, true);
+            return Some(found);
         }
         if !pick(&progress.probes_done, direction) {
             return self.by_probe(direction, bytes, hints, progress);
@@ -217,10 +217,10 @@ impl Identifier {
             }),
             other => Err(other),
         };
-        if let Some(protocol) = hints.first.and_then(registry::protocol) {
-            if let Ok(found) = read(protocol, protocol.confirm(direction, bytes, key)) {
-                return Some(found);
-            }
+        if let Some(protocol) = hints.first.and_then(registry::protocol)
+            && let Ok(found) = read(protocol, protocol.confirm(direction, bytes, key))
+        {
+            return Some(found);
         }
         let mut waiting = false;
         let mut refused = pick(&progress.refused, direction);

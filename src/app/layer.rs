@@ -555,12 +555,13 @@ impl AppLayer {
             return taken;
         }
         self.change = None;
-        if let Some(expected) = change.and_then(|change| change.to) {
-            if self.proto.is_known() && self.proto != expected {
-                self.raise(event::UNEXPECTED);
-                if expected.name() == "tls" {
-                    self.raise(event::NO_TLS);
-                }
+        if let Some(expected) = change.and_then(|change| change.to)
+            && self.proto.is_known()
+            && self.proto != expected
+        {
+            self.raise(event::UNEXPECTED);
+            if expected.name() == "tls" {
+                self.raise(event::NO_TLS);
             }
         }
         taken

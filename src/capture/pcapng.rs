@@ -57,7 +57,7 @@ impl Format for PcapNg {
             }
         }
         let len = self.order.u32(bytes, 4);
-        if len < 12 || len % 4 != 0 || len > BLOCK_BYTES_MAX {
+        if len < 12 || !len.is_multiple_of(4) || len > BLOCK_BYTES_MAX {
             return Step::Fault(Fault::BadLength {
                 what: "block",
                 value: u64::from(len),

@@ -77,7 +77,9 @@ impl Monitor {
             ChecksumMode::Full => true,
             ChecksumMode::Auto => {
                 let wrong = self.stats.wrong;
-                if packets % SAMPLE_PACKETS == 0 && wrong.saturating_mul(WRONG_ONE_IN) > packets {
+                if packets.is_multiple_of(SAMPLE_PACKETS)
+                    && wrong.saturating_mul(WRONG_ONE_IN) > packets
+                {
                     self.stats.given_up = true;
                 }
                 !self.stats.given_up
@@ -203,7 +205,7 @@ mod tests {
             let mine = u16::from_be_bytes(fold(sum(&bytes[..len])).to_ne_bytes());
             let theirs = plain(&bytes[..len]);
             assert!(
-                mine == theirs || (mine % 0xffff == 0 && theirs % 0xffff == 0),
+                mine == theirs || (mine.is_multiple_of(0xffff) && theirs.is_multiple_of(0xffff)),
                 "{len}: {mine:x} {theirs:x}"
             );
         }

@@ -531,7 +531,7 @@ mod tests {
     fn v4(id: u8, offset: u16, more: bool, data: &[u8]) -> Vec<u8> {
         let mut packet = ipv4(200, &[], data);
         packet[5] = id;
-        packet[6..8].copy_from_slice(&(offset / 8 | u16::from(more) << 13).to_be_bytes());
+        packet[6..8].copy_from_slice(&((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
         packet[10..12].fill(0);
         let checksum = !fold(sum(&packet[..20]));
         packet[10..12].copy_from_slice(&checksum.to_ne_bytes());

@@ -140,7 +140,7 @@ mod kind {
 /// Walks the options. Lengths that contradict the header refuse the packet; a malformed option only marks it.
 #[cold]
 fn options(w: &mut Walk<'_>, mut rest: &[u8]) -> Decoded {
-    if rest.len() % 8 != 0 {
+    if !rest.len().is_multiple_of(8) {
         w.event(DecodeEvent::IPV4_OPT_PAD_REQUIRED);
     }
     while let Some((&kind, after)) = rest.split_first() {

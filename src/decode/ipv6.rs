@@ -239,7 +239,7 @@ impl Extensions {
             w.event(DecodeEvent::IPV6_EXTHDR_USELESS_FH);
             return false;
         }
-        if more && part.bytes.len() % 8 != 0 {
+        if more && !part.bytes.len().is_multiple_of(8) {
             w.event(DecodeEvent::IPV6_FRAG_INVALID_LENGTH);
         }
         w.layers.fragment = true;

@@ -182,17 +182,17 @@ impl Grader {
             let threshold = changes
                 .and_then(|c| c.thresholds.get(&signature.sid.0))
                 .or(signature.threshold.as_ref());
-            if let Some(threshold) = threshold.copied() {
-                if !self.thresholds.passes(
+            if let Some(threshold) = threshold.copied()
+                && !self.thresholds.passes(
                     index,
                     &threshold,
                     &finding.key,
                     finding.flow_id,
                     finding.ts,
-                ) {
-                    self.counts.thresholded += 1;
-                    return;
-                }
+                )
+            {
+                self.counts.thresholded += 1;
+                return;
             }
         }
         let waits = finding.open

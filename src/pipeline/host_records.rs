@@ -136,7 +136,8 @@ pub fn of_packet(
             *seen = seen.saturating_add(1);
             if *seen <= 256 {
                 let len = (payload.len() as u32).min(0x7fff);
-                let detail = u32::from(packet.sport == 0) << 31 | len << 16 | u32::from(packet.icmp_seq);
+                let detail =
+                    u32::from(packet.sport == 0) << 31 | len << 16 | u32::from(packet.icmp_seq);
                 push(RecordKind::Echo, detail, first_bytes::hash(payload));
             }
         }

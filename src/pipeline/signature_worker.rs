@@ -705,18 +705,18 @@ impl Stages {
                 state.logged || ready || !self.eve.app,
                 state.events.len(),
             );
-            if let (Some((efficacy, reason, code)), Some((flow, _))) = (outcome, subject.flow) {
-                if !ended {
-                    let number = subject.packet.number;
-                    out.outcomes.push(OutcomeNote {
-                        number,
-                        flow_id: flow.id,
-                        tx: Some(id),
-                        efficacy,
-                        reason,
-                        code,
-                    });
-                }
+            if let (Some((efficacy, reason, code)), Some((flow, _))) = (outcome, subject.flow)
+                && !ended
+            {
+                let number = subject.packet.number;
+                out.outcomes.push(OutcomeNote {
+                    number,
+                    flow_id: flow.id,
+                    tx: Some(id),
+                    efficacy,
+                    reason,
+                    code,
+                });
             }
             let list = session.transactions_mut();
             if let Some(tx) = list.at_mut(at) {

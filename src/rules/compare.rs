@@ -42,10 +42,10 @@ fn number_prefix(text: &str) -> Option<(u64, &str)> {
         ("gb", 1 << 30),
     ];
     for (unit, factor) in UNITS {
-        if let Some((head, tail)) = rest.split_at_checked(unit.len()) {
-            if head.eq_ignore_ascii_case(unit) {
-                return Some((value.checked_mul(factor)?, tail));
-            }
+        if let Some((head, tail)) = rest.split_at_checked(unit.len())
+            && head.eq_ignore_ascii_case(unit)
+        {
+            return Some((value.checked_mul(factor)?, tail));
         }
     }
     Some((value, rest))

@@ -252,10 +252,11 @@ impl<'c> Draft<'c> {
 
     /// Back to the payload (`pkt_data`).
     pub fn unstick(&mut self) {
-        if let Some(sticky) = self.sticky.take() {
-            if sticky.group.is_none() && self.empty_sticky.is_none() {
-                self.empty_sticky = Some(sticky.name);
-            }
+        if let Some(sticky) = self.sticky.take()
+            && sticky.group.is_none()
+            && self.empty_sticky.is_none()
+        {
+            self.empty_sticky = Some(sticky.name);
         }
     }
 
@@ -466,10 +467,10 @@ impl<'c> Draft<'c> {
                 .enumerate()
                 .rev()
                 .find(|(_, (_, t))| matches!(t, Test::Content(_)));
-            if let Some((i, (place, _))) = found {
-                if best.is_none_or(|(b, _, _)| *place > b) {
-                    best = Some((*place, g, i));
-                }
+            if let Some((i, (place, _))) = found
+                && best.is_none_or(|(b, _, _)| *place > b)
+            {
+                best = Some((*place, g, i));
             }
         }
         best.map(|(_, g, i)| (g, i))
@@ -560,11 +561,11 @@ impl<'c> Draft<'c> {
             return Err("needs a content before it".into());
         };
         let entry = group.tests.remove(at);
-        if let (_, Test::Content(content)) = &entry {
-            if content.replace.is_some() {
-                group.tests.insert(at, entry);
-                return Err("cannot be used with replace".into());
-            }
+        if let (_, Test::Content(content)) = &entry
+            && content.replace.is_some()
+        {
+            group.tests.insert(at, entry);
+            return Err("cannot be used with replace".into());
         }
         let to = self.field_group(keyword)?;
         if let Some(group) = self.groups.get_mut(to) {

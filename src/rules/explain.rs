@@ -202,10 +202,10 @@ impl Words<'_> {
     fn group(&self, out: &mut String, group: &Group) -> fmt::Result {
         let buffer = self.set.buffers.get(usize::from(group.buffer.0));
         write!(out, "  in {}", buffer.map_or("payload".into(), buffer_name))?;
-        if let Some(BufferSource::App { name, .. }) = buffer.map(|b| &b.source) {
-            if let Some((_, field)) = Fields::all().named(name).and_then(|k| k.fields.first()) {
-                write!(out, " ({})", field.doc)?;
-            }
+        if let Some(BufferSource::App { name, .. }) = buffer.map(|b| &b.source)
+            && let Some((_, field)) = Fields::all().named(name).and_then(|k| k.fields.first())
+        {
+            write!(out, " ({})", field.doc)?;
         }
         match group.only {
             Some(Direction::ToServer) => writeln!(out, ", to the server:")?,

@@ -92,10 +92,10 @@ impl Fields {
                 if let Some(modifier) = field.modifier {
                     all.modifiers.entry(modifier).or_insert(at);
                 }
-                if let Some(keyword) = all.list.get_mut(at) {
-                    if !keyword.fields.iter().any(|(p, _)| *p == proto) {
-                        keyword.fields.push((proto, field));
-                    }
+                if let Some(keyword) = all.list.get_mut(at)
+                    && !keyword.fields.iter().any(|(p, _)| *p == proto)
+                {
+                    keyword.fields.push((proto, field));
                 }
             }
         }

@@ -39,10 +39,10 @@ pub fn parse(context: &mut Context, rule: &[u8], origin: (u16, u32)) -> Result<P
         message,
     };
     // What a rule requires counts before the rest is understood; few rules require anything.
-    if body.contains("requires") {
-        if let Some(why) = unmet(body).map_err(refused)? {
-            return Ok(Parsed::Skipped(sid_guess(text), why));
-        }
+    if body.contains("requires")
+        && let Some(why) = unmet(body).map_err(refused)?
+    {
+        return Ok(Parsed::Skipped(sid_guess(text), why));
     }
     let mut draft = Draft::new(context);
     draft.signature.origin = origin;

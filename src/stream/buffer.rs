@@ -317,11 +317,11 @@ impl StreamBuffer {
         self.visit_existing(start, stop, |at, old| {
             result.overlap = true;
             let from = (at - start) as usize;
-            if let Some(new) = settled.get_mut(from..from + old.len()) {
-                if *new != *old {
-                    result.different = true;
-                    new.copy_from_slice(old);
-                }
+            if let Some(new) = settled.get_mut(from..from + old.len())
+                && *new != *old
+            {
+                result.different = true;
+                new.copy_from_slice(old);
             }
         });
         if result.different {

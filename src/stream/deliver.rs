@@ -185,11 +185,11 @@ impl<R: Receiver> Work<'_, '_, R> {
         if self.streams.app_done || side.closed {
             return;
         }
-        if !side.seen_data || side.right_edge() <= side.app {
-            if self.tcp.state >= TcpState::Closing || self.pseudo {
-                self.offer(direction, side.app, side.app, 0, nesting);
-                return;
-            }
+        if (!side.seen_data || side.right_edge() <= side.app)
+            && (self.tcp.state >= TcpState::Closing || self.pseudo)
+        {
+            self.offer(direction, side.app, side.app, 0, nesting);
+            return;
         }
         let mut direction = direction;
         let mut after_gap = false;

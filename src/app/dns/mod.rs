@@ -292,10 +292,12 @@ impl DnsSession {
             return self.fault(MALFORMED_DATA);
         };
         let to_server = direction == Direction::ToServer;
-        if to_server && self.variant != Variant::Mdns && message.header.is_response() {
-            if self.variant == Variant::Dns {
-                return self.fault(NOT_REQUEST);
-            }
+        if to_server
+            && self.variant != Variant::Mdns
+            && message.header.is_response()
+            && self.variant == Variant::Dns
+        {
+            return self.fault(NOT_REQUEST);
         }
         if self.txs.len() >= self.max {
             self.txs.remove(0);

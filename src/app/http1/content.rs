@@ -259,10 +259,8 @@ impl Tx {
         let taken = reader.push(unread, &mut |piece| match piece {
             Piece::Open(mut name) => {
                 name.truncate(NAME_MAX);
-                if *open {
-                    if let Some(file) = list.last_mut() {
-                        file.close(FileState::Closed);
-                    }
+                if *open && let Some(file) = list.last_mut() {
+                    file.close(FileState::Closed);
                 }
                 *files = files.saturating_add(1);
                 let mut file = File::new(name, usize::try_from(limit).unwrap_or(usize::MAX));
@@ -412,11 +410,11 @@ impl Tx {
 
     /// The direction's stream has ended.
     pub(super) fn end(&mut self, direction: Direction) {
-        if let Some(ended) = self.ended.get_mut(direction.index()) {
-            if !*ended {
-                *ended = true;
-                self.state.touch(direction);
-            }
+        if let Some(ended) = self.ended.get_mut(direction.index())
+            && !*ended
+        {
+            *ended = true;
+            self.state.touch(direction);
         }
         self.end_file(direction, FileState::Truncated);
     }
@@ -456,13 +454,13 @@ fn disposition_name(value: &[u8]) -> Option<Vec<u8>> {
         if byte == b'"' && i > 0 && previous != b'\\' {
             quotes += 1;
         }
-        if byte == b';' && previous != b'\\' && quotes % 2 == 0 {
+        if byte == b';' && previous != b'\\' && quotes.is_multiple_of(2) {
             tokens.push(value.get(from..i)?);
             from = i + 1;
         }
         previous = byte;
     }
-    if quotes % 2 == 0 {
+    if quotes.is_multiple_of(2) {
         tokens.push(value.get(from..)?);
     }
     let name = tokens

@@ -78,10 +78,10 @@ fn eol_deformed(data: &[u8], side: Side, closed: bool) -> Result<usize, ()> {
             _ => Ok(0),
         },
         Side::Response => {
-            if let [b'\n', b'\r', b'\r', b'\n', rest @ ..] = data {
-                if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
-                    return Ok(4);
-                }
+            if let [b'\n', b'\r', b'\r', b'\n', rest @ ..] = data
+                && matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..])
+            {
+                return Ok(4);
             }
             let [b'\r', b'\n', b'\r', rest @ ..] = data else {
                 return Ok(0);

@@ -96,13 +96,12 @@ pub(super) fn parameter(value: &[u8], name: &[u8]) -> Option<Vec<u8>> {
         };
         if key == name {
             found = Some(plain());
-        } else if let Some(number) = key.strip_prefix(name).and_then(|k| k.strip_prefix(b"*")) {
-            if let Some(n) = std::str::from_utf8(number)
+        } else if let Some(number) = key.strip_prefix(name).and_then(|k| k.strip_prefix(b"*"))
+            && let Some(n) = std::str::from_utf8(number)
                 .ok()
                 .and_then(|n| n.parse().ok())
-            {
-                pieces.push((n, plain()));
-            }
+        {
+            pieces.push((n, plain()));
         }
     }
     if found.is_some() || pieces.is_empty() {
@@ -204,11 +203,11 @@ impl Multipart {
                 if value.trim_ascii().is_empty() {
                     found(Piece::InvalidHeader);
                 }
-                if name.eq_ignore_ascii_case(b"content-disposition") {
-                    if let Some(file) = parameter(value, b"filename").filter(|f| !f.is_empty()) {
-                        self.has_file = true;
-                        found(Piece::Open(file));
-                    }
+                if name.eq_ignore_ascii_case(b"content-disposition")
+                    && let Some(file) = parameter(value, b"filename").filter(|f| !f.is_empty())
+                {
+                    self.has_file = true;
+                    found(Piece::Open(file));
                 }
             }
             None => found(Piece::InvalidHeader),

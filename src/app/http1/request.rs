@@ -126,11 +126,11 @@ impl RequestState {
 
     /// The server refused the body that the client announced (`Expect: 100-continue`).
     pub(super) fn body_refused(&mut self, shared: &mut Shared) {
-        if let At::Identity(left) = self.at {
-            if left == self.length {
-                self.at = At::Finalize;
-                (shared.request_finished, shared.request_busy) = (true, false);
-            }
+        if let At::Identity(left) = self.at
+            && left == self.length
+        {
+            self.at = At::Finalize;
+            (shared.request_finished, shared.request_busy) = (true, false);
         }
     }
 

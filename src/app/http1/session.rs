@@ -91,13 +91,13 @@ impl Shared {
     pub(super) fn complete_request(&mut self) {
         let id = self.request_id;
         self.request_finished = false;
-        if let Some(tx) = self.tx(id) {
-            if tx.request.progress != progress::COMPLETE {
-                tx.request.progress = progress::COMPLETE;
-                tx.raise_flags();
-                tx.close_file(Direction::ToServer);
-                tx.state.touch(Direction::ToServer);
-            }
+        if let Some(tx) = self.tx(id)
+            && tx.request.progress != progress::COMPLETE
+        {
+            tx.request.progress = progress::COMPLETE;
+            tx.raise_flags();
+            tx.close_file(Direction::ToServer);
+            tx.state.touch(Direction::ToServer);
         }
         self.request_id = id + 1;
     }

@@ -43,7 +43,7 @@ pub(super) struct Uri {
     pub host_invalid: bool,
 }
 
-fn cut<'a>(input: &'a [u8], at: u8) -> Option<(&'a [u8], &'a [u8])> {
+fn cut(input: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let i = memchr::memchr(at, input)?;
     Some((input.get(..i)?, input.get(i + 1..)?))
 }
@@ -89,23 +89,23 @@ fn port(input: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(super) fn parts(input: &[u8]) -> Parts<'_> {
     let mut parts = Parts::default();
     let mut rest = input;
-    if input.first() != Some(&b'/') {
-        if let Some((scheme, after)) = cut(input, b':') {
-            parts.scheme = Some(scheme);
+    if input.first() != Some(&b'/')
+        && let Some((scheme, after)) = cut(input, b':')
+    {
+        parts.scheme = Some(scheme);
+        rest = after;
+        // Credentials only after exactly two slashes.
+        if let (Some(authority), false) = (rest.strip_prefix(b"//"), rest.starts_with(b"///"))
+            && let Some((_, after)) = cut(authority, b'@')
+        {
             rest = after;
-            // Credentials only after exactly two slashes.
-            if let (Some(authority), false) = (rest.strip_prefix(b"//"), rest.starts_with(b"///")) {
-                if let Some((_, after)) = cut(authority, b'@') {
-                    rest = after;
-                }
-            }
-            if let Some((name, after)) = host(rest) {
-                parts.host = Some(name);
+        }
+        if let Some((name, after)) = host(rest) {
+            parts.host = Some(name);
+            rest = after;
+            if let Some((number, after)) = port(rest) {
+                parts.port = Some(number);
                 rest = after;
-                if let Some((number, after)) = port(rest) {
-                    parts.port = Some(number);
-                    rest = after;
-                }
             }
         }
     }
@@ -232,11 +232,11 @@ fn decode_path(input: &[u8], out: &mut Vec<u8>) {
     while let Some(&byte) = input.get(at) {
         at += 1;
         let mut byte = byte;
-        if byte == b'%' {
-            if let Some((decoded, len)) = percent(input.get(at..).unwrap_or_default()) {
-                byte = decoded;
-                at += len;
-            }
+        if byte == b'%'
+            && let Some((decoded, len)) = percent(input.get(at..).unwrap_or_default())
+        {
+            byte = decoded;
+            at += len;
         }
         if byte == b'\\' {
             byte = b'/';

@@ -244,15 +244,15 @@ impl Http2 {
 
     /// The transaction of a stream; frames of stream 0 are one each.
     fn find_or_open(&mut self, direction: Direction, stream: u32, kind: u8) -> Option<u64> {
-        if stream != 0 {
-            if let Some(tx) = self.txs.iter_mut().rev().find(|tx| tx.stream == stream) {
-                let complete = tx.sides.iter().all(|s| s.progress >= progress::COMPLETE);
-                let late = [kind::RST_STREAM, kind::WINDOW_UPDATE, kind::PRIORITY].contains(&kind);
-                if complete && !late {
-                    tx.state.raise(Event::StreamIdReuse as u8);
-                }
-                return Some(tx.state.id);
+        if stream != 0
+            && let Some(tx) = self.txs.iter_mut().rev().find(|tx| tx.stream == stream)
+        {
+            let complete = tx.sides.iter().all(|s| s.progress >= progress::COMPLETE);
+            let late = [kind::RST_STREAM, kind::WINDOW_UPDATE, kind::PRIORITY].contains(&kind);
+            if complete && !late {
+                tx.state.raise(Event::StreamIdReuse as u8);
             }
+            return Some(tx.state.id);
         }
         if self.txs.len() >= TX_MAX {
             for tx in self.txs.iter_mut() {
@@ -323,7 +323,7 @@ impl Http2 {
                     }
                     said.settings.push((id, value));
                 }
-                if payload.len() % 6 != 0 {
+                if !payload.len().is_multiple_of(6) {
                     said.events.push(Event::InvalidFrameData);
                 }
             }
@@ -434,10 +434,10 @@ fn take(tx: &mut Tx, direction: Direction, head: Head, said: Said) {
     if userinfo {
         tx.state.raise(Event::UserinfoInUri as u8);
     }
-    if let (Some(authority), Some(host)) = (authority, host) {
-        if !authority.eq_ignore_ascii_case(host) {
-            tx.state.raise(Event::AuthorityHostMismatch as u8);
-        }
+    if let (Some(authority), Some(host)) = (authority, host)
+        && !authority.eq_ignore_ascii_case(host)
+    {
+        tx.state.raise(Event::AuthorityHostMismatch as u8);
     }
     if direction == Direction::ToClient {
         match head.kind {
@@ -509,12 +509,11 @@ fn data(
     files: &mut u32,
 ) {
     let mut bytes = payload;
-    if flags & PADDED != 0 {
-        if let Some((pad, rest)) = payload.split_first() {
-            if let Some(len) = rest.len().checked_sub(usize::from(*pad)) {
-                bytes = rest.get(..len).unwrap_or_default();
-            }
-        }
+    if flags & PADDED != 0
+        && let Some((pad, rest)) = payload.split_first()
+        && let Some(len) = rest.len().checked_sub(usize::from(*pad))
+    {
+        bytes = rest.get(..len).unwrap_or_default();
     }
     let limit = match direction {
         Direction::ToServer => limits.request_body_bytes,

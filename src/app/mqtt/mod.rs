@@ -170,11 +170,11 @@ struct MqttSession {
 
 impl MqttSession {
     fn open(&mut self, message: Option<Message>, direction: Direction) -> &mut MqttTx {
-        if self.txs.iter().filter(|t| !t.complete).count() >= LIVE_MAX {
-            if let Some(oldest) = self.txs.iter_mut().find(|t| !t.complete) {
-                oldest.complete = true;
-                oldest.state.raise(TOO_MANY_TRANSACTIONS);
-            }
+        if self.txs.iter().filter(|t| !t.complete).count() >= LIVE_MAX
+            && let Some(oldest) = self.txs.iter_mut().find(|t| !t.complete)
+        {
+            oldest.complete = true;
+            oldest.state.raise(TOO_MANY_TRANSACTIONS);
         }
         let mut state = TxState::default();
         state.inspected[direction.reverse().index()] = true;

@@ -555,17 +555,17 @@ impl SmbSession {
             return;
         };
         let mut overlap = false;
-        if let Kind::File { files, .. } = &mut tx.kind {
-            if let Some(file) = files.last_mut() {
-                let offset = offset.unwrap_or(file.size);
-                if offset < file.size {
-                    overlap = true;
-                } else {
-                    if offset > file.size {
-                        file.gap(offset - file.size);
-                    }
-                    file.append(bytes);
+        if let Kind::File { files, .. } = &mut tx.kind
+            && let Some(file) = files.last_mut()
+        {
+            let offset = offset.unwrap_or(file.size);
+            if offset < file.size {
+                overlap = true;
+            } else {
+                if offset > file.size {
+                    file.gap(offset - file.size);
                 }
+                file.append(bytes);
             }
         }
         if overlap {
@@ -755,14 +755,12 @@ impl Session for SmbSession {
                 rest.left -= lost;
                 rest.data -= of_file;
                 let handle = rest.handle;
-                if let Some(handle) = handle {
-                    if let Some(Kind::File { files, .. }) =
+                if let Some(handle) = handle
+                    && let Some(Kind::File { files, .. }) =
                         self.file_of(&handle, direction).map(|t| &mut t.kind)
-                    {
-                        if let Some(file) = files.last_mut() {
-                            file.gap(of_file as u64);
-                        }
-                    }
+                    && let Some(file) = files.last_mut()
+                {
+                    file.gap(of_file as u64);
                 }
             } else {
                 *rest = Rest::default();

@@ -122,7 +122,7 @@ pub(super) fn string(r: &mut Reader<'_>, unicode: bool) -> Vec<u8> {
             None => plain(r.take_rest()),
         };
     }
-    if r.position() % 2 != 0 {
+    if !r.position().is_multiple_of(2) {
         let _ = r.skip(1);
     }
     let mut out = Vec::new();

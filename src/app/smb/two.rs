@@ -215,13 +215,13 @@ impl SmbSession {
                 });
             }
             READ => {
-                if let Some(Awaited::Read(handle, _)) = self.awaited.take(&(2, record.message)) {
-                    if record.status == END_OF_FILE {
-                        if let Some(tx) = self.file_of(&handle, Direction::ToClient) {
-                            tx.status = Some(record.status);
-                        }
-                        self.close(&handle, &[Direction::ToClient]);
+                if let Some(Awaited::Read(handle, _)) = self.awaited.take(&(2, record.message))
+                    && record.status == END_OF_FILE
+                {
+                    if let Some(tx) = self.file_of(&handle, Direction::ToClient) {
+                        tx.status = Some(record.status);
                     }
+                    self.close(&handle, &[Direction::ToClient]);
                 }
             }
             CREATE if ok => self.created2(record),

@@ -230,10 +230,11 @@ impl Session for SshSession {
             return Parsed::Error;
         }
         let mut r = Reader::new(input.bytes);
-        if tx.side(direction).state < BANNER_DONE && !r.is_empty() {
-            if let Some(parsed) = banner(direction, &mut r, tx) {
-                return parsed;
-            }
+        if tx.side(direction).state < BANNER_DONE
+            && !r.is_empty()
+            && let Some(parsed) = banner(direction, &mut r, tx)
+        {
+            return parsed;
         }
         records(direction, &mut r, tx)
     }

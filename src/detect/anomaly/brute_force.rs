@@ -133,7 +133,9 @@ impl BruteForce {
         let Some(service) = self.services.entry(key, Service::default) else {
             return;
         };
-        if record.ts.secs_since(service.last) > u64::from(settings.half_life_secs) * 8 && !service.live.open {
+        if record.ts.secs_since(service.last) > u64::from(settings.half_life_secs) * 8
+            && !service.live.open
+        {
             *service = Service::default();
         }
         service.last = service.last.max(record.ts);
@@ -158,34 +160,42 @@ impl BruteForce {
         let uniform = service.uniform();
         let enough = service.failures.value() + 0.5 >= f64::from(settings.failures_min)
             || service.tries.value() + 0.5 >= f64::from(settings.tries_min)
-            || (uniform >= settings.sessions_min && uniform * 10 >= service.sessions.min(SIZES as u32) * 6);
+            || (uniform >= settings.sessions_min
+                && uniform * 10 >= service.sessions.min(SIZES as u32) * 6);
         if !enough && !worked {
             return;
         }
         let size = u64::from(service.failed.max(service.tried).max(service.sessions));
         let size = if worked { u64::MAX } else { size };
-        self.services.alarm(key, record, (record.key, size), reports, Service::default, |service| Says {
-            confidence: 0.9,
-            efficacy: if worked {
-                Efficacy::Confirmed
-            } else {
-                Efficacy::Unknown
+        self.services.alarm(
+            key,
+            record,
+            (record.key, size),
+            reports,
+            Service::default,
+            |service| Says {
+                confidence: 0.9,
+                efficacy: if worked {
+                    Efficacy::Confirmed
+                } else {
+                    Efficacy::Unknown
+                },
+                reason: if worked {
+                    "login accepted after failures"
+                } else {
+                    ""
+                },
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.num("failures", service.failed)
+                        .num("tries", service.tried)
+                        .num("sessions", service.sessions)
+                        .num("uniform_sessions", uniform)
+                        .num("successes", service.succeeded)
+                        .num("port", record.key.dport);
+                }),
             },
-            reason: if worked {
-                "login accepted after failures"
-            } else {
-                ""
-            },
-            source_verified: true,
-            evidence: evidence(|json| {
-                json.num("failures", service.failed)
-                    .num("tries", service.tried)
-                    .num("sessions", service.sessions)
-                    .num("uniform_sessions", uniform)
-                    .num("successes", service.succeeded)
-                    .num("port", record.key.dport);
-            }),
-        });
+        );
     }
 
     /// Closes incidents that went quiet.
@@ -229,18 +239,30 @@ mod tests {
         let failures = (0..30).map(|i| login(Login::Failed, 21, i * 1_000));
         let reports = run(failures.chain([login(Login::Succeeded, 21, 31_000)]));
         assert_eq!(reports.first().map(|r| r.state), Some("open"));
-        assert_eq!(reports.last().map(|r| r.efficacy), Some(Efficacy::Confirmed));
+        assert_eq!(
+            reports.last().map(|r| r.efficacy),
+            Some(Efficacy::Confirmed)
+        );
     }
 
     #[test]
     fn a_few_mistakes_before_a_success_are_not() {
         let person = [Login::Failed, Login::Failed, Login::Succeeded];
-        assert!(run(person.into_iter().enumerate().map(|(i, l)| login(l, 21, i as u64 * 5_000))).is_empty());
+        assert!(
+            run(person
+                .into_iter()
+                .enumerate()
+                .map(|(i, l)| login(l, 21, i as u64 * 5_000)))
+            .is_empty()
+        );
     }
 
     #[test]
     fn uniform_short_sessions_are_guessing_and_differing_ones_are_not() {
-        assert_eq!(run((0..12).map(|i| session(4_917 + i % 3, i * 2_000))).len(), 1);
+        assert_eq!(
+            run((0..12).map(|i| session(4_917 + i % 3, i * 2_000))).len(),
+            1
+        );
         assert!(run((0..40).map(|i| session(3_000 + i * i * 7 % 9_000, i * 2_000))).is_empty());
         assert!(run((0..40).map(|i| session(90_000, i * 2_000))).is_empty());
     }

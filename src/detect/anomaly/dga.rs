@@ -109,21 +109,30 @@ impl Dga {
             client.invented.insert(hash);
         }
         let invented = client.invented.estimate();
-        if invented < self.settings.invented_min && client.failed.estimate() < self.settings.failed_min {
+        if invented < self.settings.invented_min
+            && client.failed.estimate() < self.settings.failed_min
+        {
             return;
         }
         let size = client.total;
-        self.clients.alarm(record.key.src, record, (record.key, size), reports, Client::default, |client| Says {
-            confidence: 0.85,
-            efficacy: Efficacy::Unknown,
-            reason: "",
-            source_verified: true,
-            evidence: evidence(|json| {
-                json.num("failed_domains", client.failed.estimate())
-                    .num("invented", client.invented.estimate())
-                    .num("failed_answers", client.total);
-            }),
-        });
+        self.clients.alarm(
+            record.key.src,
+            record,
+            (record.key, size),
+            reports,
+            Client::default,
+            |client| Says {
+                confidence: 0.85,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.num("failed_domains", client.failed.estimate())
+                        .num("invented", client.invented.estimate())
+                        .num("failed_answers", client.total);
+                }),
+            },
+        );
     }
 
     /// Closes incidents that went quiet.

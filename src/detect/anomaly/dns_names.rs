@@ -30,8 +30,13 @@ impl DnsName {
     /// For a record: value and detail.
     pub fn pack(&self) -> (u64, u32) {
         let value = u64::from(self.domain) << 32 | u64::from(self.below);
-        let flags = u32::from(self.rare) << 20 | u32::from(self.invented) << 21 | u32::from(self.failed) << 22;
-        (value, self.info.min(0xfff) | self.len.min(0xff) << 12 | flags)
+        let flags = u32::from(self.rare) << 20
+            | u32::from(self.invented) << 21
+            | u32::from(self.failed) << 22;
+        (
+            value,
+            self.info.min(0xfff) | self.len.min(0xff) << 12 | flags,
+        )
     }
 
     /// From a record's value and detail.
@@ -74,7 +79,8 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
     if [b"arpa".as_slice(), b"local"].contains(&top) {
         return None;
     }
-    let plausible = (2..=12).contains(&top.len()) && top.iter().all(u8::is_ascii_alphabetic) && count >= 2;
+    let plausible =
+        (2..=12).contains(&top.len()) && top.iter().all(u8::is_ascii_alphabetic) && count >= 2;
     let kept = if plausible { 2 } else { 0 };
     let (below, domain) = labels.split_at(count.saturating_sub(kept));
     let mut counts = [0u32; 256];
@@ -99,7 +105,10 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
         })
         .sum();
     let domain_hash = domain.iter().fold(0u64, |h, label| {
-        h.rotate_left(7) ^ label.iter().fold(7u64, |h, b| h.wrapping_mul(131) ^ u64::from(b.to_ascii_lowercase()))
+        h.rotate_left(7)
+            ^ label.iter().fold(7u64, |h, b| {
+                h.wrapping_mul(131) ^ u64::from(b.to_ascii_lowercase())
+            })
     });
     Some(DnsName {
         domain: (domain_hash ^ domain_hash >> 32) as u32,
@@ -117,7 +126,12 @@ fn looks_invented(label: &[u8]) -> bool {
     if label.len() < 8 || label.contains(&b'-') {
         return false;
     }
-    let vowel = |b: &u8| matches!(b.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let vowel = |b: &u8| {
+        matches!(
+            b.to_ascii_lowercase(),
+            b'a' | b'e' | b'i' | b'o' | b'u' | b'y'
+        )
+    };
     let vowels = label.iter().filter(|b| vowel(b)).count();
     let digits = label.iter().filter(|b| b.is_ascii_digit()).count();
     let run = label

@@ -110,10 +110,15 @@ impl DnsTunnel {
         if domain.seen.estimate() > 400 {
             domain.seen = Bitmap256::default();
         }
-        if !domain.seen.insert(u64::from(name.below).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) {
+        if !domain
+            .seen
+            .insert(u64::from(name.below).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20)
+        {
             return;
         }
-        let info = domain.info.add(f64::from(name.info), record.ts, settings.half_life_secs);
+        let info = domain
+            .info
+            .add(f64::from(name.info), record.ts, settings.half_life_secs);
         domain.leaked = domain.leaked.saturating_add(u64::from(name.info));
         let mean = domain.length / u64::from(domain.queries.max(1));
         let odd = mean >= u64::from(settings.name_len_min)
@@ -122,18 +127,25 @@ impl DnsTunnel {
             return;
         }
         let size = domain.leaked;
-        self.domains.alarm(key, record, (record.key, size), reports, Domain::default, |domain| Says {
-            confidence: 0.9,
-            efficacy: Efficacy::Unknown,
-            reason: "",
-            source_verified: true,
-            evidence: evidence(|json| {
-                json.num("info_bytes", domain.leaked)
-                    .num("queries", domain.queries)
-                    .num("rare_types", domain.rare)
-                    .num("mean_name_length", mean);
-            }),
-        });
+        self.domains.alarm(
+            key,
+            record,
+            (record.key, size),
+            reports,
+            Domain::default,
+            |domain| Says {
+                confidence: 0.9,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.num("info_bytes", domain.leaked)
+                        .num("queries", domain.queries)
+                        .num("rare_types", domain.rare)
+                        .num("mean_name_length", mean);
+                }),
+            },
+        );
     }
 
     /// Closes incidents that went quiet.
@@ -171,8 +183,14 @@ mod tests {
 
     #[test]
     fn data_in_names_is_a_tunnel_also_without_a_domain() {
-        assert_eq!(run((0..80).map(|i| (format!("{}.t.example.com", coded(i)), 16))).len(), 1);
-        assert_eq!(run((0..80).map(|i| (format!("{}.{}", coded(i), coded(i + 9)), 1))).len(), 1);
+        assert_eq!(
+            run((0..80).map(|i| (format!("{}.t.example.com", coded(i)), 16))).len(),
+            1
+        );
+        assert_eq!(
+            run((0..80).map(|i| (format!("{}.{}", coded(i), coded(i + 9)), 1))).len(),
+            1
+        );
     }
 
     #[test]

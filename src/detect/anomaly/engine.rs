@@ -14,7 +14,8 @@ use super::record::HostRecord;
 use super::sightings::{SightingSettings, Sightings};
 use super::syn_flood::{SynFlood, SynFloodSettings};
 use super::{
-    AMPLIFICATION, ARP_SCAN, HOST_SCAN, ICMP_FLOOD, P2P, PROXY_TUNNEL, SMURF, TCP_FLOOD, UDP_FLOOD, VPN_TOR, WRONG_PORT,
+    AMPLIFICATION, ARP_SCAN, HOST_SCAN, ICMP_FLOOD, P2P, PROXY_TUNNEL, SMURF, TCP_FLOOD, UDP_FLOOD,
+    VPN_TOR, WRONG_PORT,
 };
 use crate::alert::{Efficacy, Json};
 use crate::packet::{FlowKey, Timestamp};

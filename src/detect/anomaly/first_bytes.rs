@@ -124,7 +124,8 @@ fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) ->
     }
     // Length of what follows, then hello (1) with the length of a user hash (16).
     if let [0xe3, a, b, c, d, 1, 0x10, ..] = bytes
-        && (u32::from_le_bytes([*a, *b, *c, *d]) as usize).abs_diff(bytes.len().saturating_sub(5)) < 64
+        && (u32::from_le_bytes([*a, *b, *c, *d]) as usize).abs_diff(bytes.len().saturating_sub(5))
+            < 64
     {
         return FirstBytes::Edonkey;
     }
@@ -144,10 +145,13 @@ fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) ->
             {
                 FirstBytes::Socks4
             }
-            [5, n, rest @ ..] if *n > 0 && rest.len() == usize::from(*n) => FirstBytes::Socks5Greeting,
+            [5, n, rest @ ..] if *n > 0 && rest.len() == usize::from(*n) => {
+                FirstBytes::Socks5Greeting
+            }
             // A 16-bit length, then hard reset of a client with key 0 (version 2 or 3).
             [a, b, 0x38 | 0x50, rest @ ..]
-                if usize::from(u16::from_be_bytes([*a, *b])) == rest.len() + 1 && rest.len() >= 13 =>
+                if usize::from(u16::from_be_bytes([*a, *b])) == rest.len() + 1
+                    && rest.len() >= 13 =>
             {
                 FirstBytes::OpenVpnReset
             }
@@ -191,17 +195,21 @@ fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> Firs
             .map_or(0, |b| u32::from_be_bytes(*b))
     };
     let dht = bytes.starts_with(b"d1:ad2:id20:") || bytes.starts_with(b"d1:rd2:id20:");
-    if dht || (bytes.starts_with(b"d1:") && contains(bytes, b"2:id20:") && contains(bytes, b"1:y1:")) {
+    if dht
+        || (bytes.starts_with(b"d1:") && contains(bytes, b"2:id20:") && contains(bytes, b"1:y1:"))
+    {
         return FirstBytes::BitTorrentDht;
     }
     if bytes.starts_with(b"BT-SEARCH * HTTP/1.1") {
         return FirstBytes::BitTorrentLocal;
     }
     // connect request of BEP 15
-    if bytes.len() == 16 && bytes.starts_with(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0]) {
+    if bytes.len() == 16 && bytes.starts_with(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0])
+    {
         return FirstBytes::Tracker;
     }
-    if bytes.starts_with(b"GND") && bytes.get(3).is_some_and(|b| *b & 0xfc == 0) && bytes.len() > 8 {
+    if bytes.starts_with(b"GND") && bytes.get(3).is_some_and(|b| *b & 0xfc == 0) && bytes.len() > 8
+    {
         return FirstBytes::Gnutella;
     }
     if on(21_027) && word(0) == 0x2ea7_d90b {
@@ -226,7 +234,11 @@ fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> Firs
         [0x40, ..] if other == FirstBytes::OpenVpnReset => return FirstBytes::OpenVpn,
         _ => {}
     }
-    if on(51_820) && matches!(bytes, [4, 0, 0, 0, ..]) && bytes.len() >= 32 && bytes.len() % 16 == 0 {
+    if on(51_820)
+        && matches!(bytes, [4, 0, 0, 0, ..])
+        && bytes.len() >= 32
+        && bytes.len().is_multiple_of(16)
+    {
         return FirstBytes::WireGuard;
     }
     // uTP: type and version 1, extension, connection id; a SYN has no payload and sequence number 1 or more.
@@ -244,7 +256,11 @@ fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> Firs
         }
     }
     if on(500) || on(4500) {
-        let ike = if word(0) == 0 { bytes.get(4..) } else { Some(bytes) };
+        let ike = if word(0) == 0 {
+            bytes.get(4..)
+        } else {
+            Some(bytes)
+        };
         if let Some(ike) = ike.filter(|_| on(500) || word(0) == 0)
             && ike.len() >= 28
             && matches!(ike.get(17), Some(0x10 | 0x20))
@@ -267,7 +283,14 @@ fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> Firs
 
 /// Whether a payload begins with an HTTP/1 request.
 pub fn is_http_request(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 6] = [b"GET /", b"POST /", b"HEAD /", b"PUT /", b"OPTIONS ", b"DELETE /"];
+    const METHODS: [&[u8]; 6] = [
+        b"GET /",
+        b"POST /",
+        b"HEAD /",
+        b"PUT /",
+        b"OPTIONS ",
+        b"DELETE /",
+    ];
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
@@ -308,7 +331,9 @@ pub fn login(bytes: &[u8], port: u16) -> Option<Login> {
         (25 | 465 | 587, [b'5', b'3', b'5', b' ' | b'-', ..]) => Some(Failed),
         (25 | 465 | 587, [b'2', b'3', b'5', b' ' | b'-', ..]) => Some(Succeeded),
         (110, [b'-', b'E', b'R', b'R', ..]) => Some(Failed),
-        (143, _) if contains(bytes, b" NO [AUTHENTICATIONFAILED]") || contains(bytes, b" NO LOGIN") => {
+        (143, _)
+            if contains(bytes, b" NO [AUTHENTICATIONFAILED]") || contains(bytes, b" NO LOGIN") =>
+        {
             Some(Failed)
         }
         (23 | 2323, _)
@@ -324,7 +349,24 @@ pub fn login(bytes: &[u8], port: u16) -> Option<Login> {
         (1883, [0x20, 2, _, 4 | 5, ..]) => Some(Failed),
         (3306, [_, _, 0, _, 0xff, 0x15, 0x04, ..]) => Some(Failed),
         (5432, [b'E', rest @ ..]) if contains(rest, b"C28P01") => Some(Failed),
-        (_, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'4', b'0', b'1', ..]) => Some(Failed),
+        (
+            _,
+            [
+                b'H',
+                b'T',
+                b'T',
+                b'P',
+                b'/',
+                b'1',
+                b'.',
+                _,
+                b' ',
+                b'4',
+                b'0',
+                b'1',
+                ..,
+            ],
+        ) => Some(Failed),
         _ => None,
     }
 }
@@ -351,8 +393,7 @@ fn server_name(hello: &[u8]) -> Option<&[u8]> {
 
 /// Tor invents names of 8 to 20 letters of base 32; a real name seldom has this look without vowels in their places.
 fn is_tor_name(label: &[u8]) -> bool {
-    (8..=25).contains(&label.len())
-        && label.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
+    (8..=25).contains(&label.len()) && label.iter().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
 }
 
 /// A certificate whose only names are of Tor's shape: `www.<label>.net`, and an issuer `www.<label>.com`.
@@ -385,18 +426,35 @@ mod tests {
         let mut reset = vec![0x38];
         reset.extend([7; 13]);
         assert_eq!(udp(&reset, (1, 1194)), FirstBytes::OpenVpnReset);
-        let answer = classify(&[0x40, 1, 2], (false, false), (1, 1194), FirstBytes::OpenVpnReset);
+        let answer = classify(
+            &[0x40, 1, 2],
+            (false, false),
+            (1, 1194),
+            FirstBytes::OpenVpnReset,
+        );
         assert_eq!(answer, FirstBytes::OpenVpn);
-        assert_eq!(tcp(&[5, 1, 0], true, FirstBytes::Nothing), FirstBytes::Socks5Greeting);
-        assert_eq!(tcp(&[5, 0], false, FirstBytes::Socks5Greeting), FirstBytes::Socks5);
-        assert_eq!(tcp(&[5, 0], false, FirstBytes::Nothing), FirstBytes::Nothing);
+        assert_eq!(
+            tcp(&[5, 1, 0], true, FirstBytes::Nothing),
+            FirstBytes::Socks5Greeting
+        );
+        assert_eq!(
+            tcp(&[5, 0], false, FirstBytes::Socks5Greeting),
+            FirstBytes::Socks5
+        );
+        assert_eq!(
+            tcp(&[5, 0], false, FirstBytes::Nothing),
+            FirstBytes::Nothing
+        );
     }
 
     #[test]
     fn ordinary_first_bytes_are_nothing() {
         assert_eq!(udp(&[0x38; 400], (1, 443)), FirstBytes::Nothing);
         assert_eq!(udp(&[], (1, 500)), FirstBytes::Nothing);
-        assert_eq!(tcp(&[0x16, 3, 1, 2, 0, 1], true, FirstBytes::Nothing), FirstBytes::Nothing);
+        assert_eq!(
+            tcp(&[0x16, 3, 1, 2, 0, 1], true, FirstBytes::Nothing),
+            FirstBytes::Nothing
+        );
     }
 
     #[test]

@@ -61,8 +61,8 @@ impl Default for FloodSettings {
 
 /// Source ports of known amplifiers (detectors.md D3).
 const AMPLIFIERS: &[u16] = &[
-    17, 19, 53, 69, 111, 123, 137, 161, 389, 500, 520, 623, 1434, 1900, 3283, 3478, 3702, 5351, 5353, 5683, 10_001,
-    11_211, 27_015, 33_848, 37_810, 47_808,
+    17, 19, 53, 69, 111, 123, 137, 161, 389, 500, 520, 623, 1434, 1900, 3283, 3478, 3702, 5351,
+    5353, 5683, 10_001, 11_211, 27_015, 33_848, 37_810, 47_808,
 ];
 /// Bins of the window.
 const BINS: usize = 8;
@@ -200,7 +200,9 @@ impl Flood {
         let count = u32::try_from(record.value).unwrap_or(u32::MAX);
         let icmp = key.proto == 1 || key.proto == 58;
         match (self.detector, record.kind) {
-            (UDP_FLOOD, RecordKind::Opened) if key.proto == 17 && !is_multicast(key.dst) => Some((key, 1, 0)),
+            (UDP_FLOOD, RecordKind::Opened) if key.proto == 17 && !is_multicast(key.dst) => {
+                Some((key, 1, 0))
+            }
             (UDP_FLOOD, RecordKind::Established) if key.proto == 17 => Some((key, 0, 1)),
             (UDP_FLOOD, RecordKind::Packets) if key.proto == 17 && !is_multicast(key.dst) => {
                 match record.detail {
@@ -209,18 +211,30 @@ impl Flood {
                 }
             }
             (ICMP_FLOOD, RecordKind::Opened) if key.proto == 1 => Some((key, 1, 0)),
-            (ICMP_FLOOD, RecordKind::Packets) if key.proto == 1 && record.detail == 0 => Some((key, count, 0)),
-            (SMURF, RecordKind::Opened) if icmp && is_reply(&key) && !is_multicast(key.dst) => Some((key, 1, 0)),
-            (AMPLIFICATION, RecordKind::Opened) if key.proto == 17 && AMPLIFIERS.contains(&key.sport) => {
+            (ICMP_FLOOD, RecordKind::Packets) if key.proto == 1 && record.detail == 0 => {
+                Some((key, count, 0))
+            }
+            (SMURF, RecordKind::Opened) if icmp && is_reply(&key) && !is_multicast(key.dst) => {
+                Some((key, 1, 0))
+            }
+            (AMPLIFICATION, RecordKind::Opened)
+                if key.proto == 17 && AMPLIFIERS.contains(&key.sport) =>
+            {
                 let server = key.sport == key.dport && key.sport != 500;
                 (!server && !is_multicast(key.dst)).then_some((key, 1, 0))
             }
-            (AMPLIFICATION, RecordKind::Established) if key.proto == 17 && AMPLIFIERS.contains(&key.sport) => {
+            (AMPLIFICATION, RecordKind::Established)
+                if key.proto == 17 && AMPLIFIERS.contains(&key.sport) =>
+            {
                 Some((key, 0, 1))
             }
             (TCP_FLOOD, RecordKind::Unsolicited) => {
                 // The flow is filed from the victim to whoever answers it.
-                let target = if key.sport < key.dport { key } else { key.reversed() };
+                let target = if key.sport < key.dport {
+                    key
+                } else {
+                    key.reversed()
+                };
                 Some((target, 1, 0))
             }
             _ => None,

@@ -34,7 +34,11 @@ impl HostScanSettings {
     /// Defaults: pings to 15 hosts in a minute; ARP for 30 addresses in 30 s (Slips has 5, detectors.md D9 10 of the
     /// unanswered: a router or a server with many clients asks for more).
     pub fn of(detector: u16) -> Self {
-        let (hosts_min, window_secs) = if detector == ARP_SCAN { (30, 30) } else { (15, 60) };
+        let (hosts_min, window_secs) = if detector == ARP_SCAN {
+            (30, 30)
+        } else {
+            (15, 60)
+        };
         Self {
             hosts_min,
             window_secs,
@@ -124,17 +128,24 @@ impl HostScan {
             return;
         }
         let size = asker.asked;
-        self.askers.alarm(key.src, record, (key, size), reports, Asker::default, |asker| Says {
-            confidence: 0.9,
-            efficacy: Efficacy::Unknown,
-            reason: "",
-            source_verified: false,
-            evidence: evidence(|json| {
-                json.num("hosts_in_window", asker.hosts.estimate())
-                    .num("answered", asker.answered.estimate())
-                    .num("asked", asker.asked);
-            }),
-        });
+        self.askers.alarm(
+            key.src,
+            record,
+            (key, size),
+            reports,
+            Asker::default,
+            |asker| Says {
+                confidence: 0.9,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: false,
+                evidence: evidence(|json| {
+                    json.num("hosts_in_window", asker.hosts.estimate())
+                        .num("answered", asker.answered.estimate())
+                        .num("asked", asker.asked);
+                }),
+            },
+        );
     }
 
     /// Closes incidents that went quiet.
@@ -174,7 +185,10 @@ mod tests {
     fn monitoring_gets_its_answers_and_is_none() {
         let monitor = (0..100).flat_map(|i| {
             let at = u64::from(i) * 10;
-            [ping(RecordKind::Opened, i, at), ping(RecordKind::Established, i, at)]
+            [
+                ping(RecordKind::Opened, i, at),
+                ping(RecordKind::Established, i, at),
+            ]
         });
         assert!(run(HOST_SCAN, monitor).is_empty());
     }

@@ -126,9 +126,13 @@ impl RequestFlood {
         }
         client.requests += 1;
         client.total = client.total.saturating_add(1);
-        let known = client.paths.iter().position(|(hash, _)| *hash == record.value);
+        let known = client
+            .paths
+            .iter()
+            .position(|(hash, _)| *hash == record.value);
         // The least asked for path gives way.
-        let at = known.or_else(|| (0..PATHS).min_by_key(|at| client.paths.get(*at).map_or(0, |p| p.1)));
+        let at =
+            known.or_else(|| (0..PATHS).min_by_key(|at| client.paths.get(*at).map_or(0, |p| p.1)));
         let mut same = 0;
         if let Some(slot) = at.and_then(|at| client.paths.get_mut(at)) {
             *slot = (record.value, if known.is_some() { slot.1 + 1 } else { 1 });
@@ -138,17 +142,24 @@ impl RequestFlood {
             return;
         }
         let size = client.total;
-        self.clients.alarm(key, record, (record.key, size), reports, Client::default, |client| Says {
-            confidence: 0.9,
-            efficacy: Efficacy::Unknown,
-            reason: "",
-            source_verified: true,
-            evidence: evidence(|json| {
-                json.num("requests_in_10s", client.requests)
-                    .num("same_path", same)
-                    .num("requests", client.total);
-            }),
-        });
+        self.clients.alarm(
+            key,
+            record,
+            (record.key, size),
+            reports,
+            Client::default,
+            |client| Says {
+                confidence: 0.9,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.num("requests_in_10s", client.requests)
+                        .num("same_path", same)
+                        .num("requests", client.total);
+                }),
+            },
+        );
     }
 
     /// Closes incidents that went quiet.
@@ -220,7 +231,11 @@ impl SlowHttp {
             RecordKind::Request => true,
             // Packets of the client without an answer keep the clock going.
             RecordKind::Packets if record.detail == 2 => true,
-            RecordKind::Answered | RecordKind::Closed | RecordKind::Reset if record.key.proto == 6 => false,
+            RecordKind::Answered | RecordKind::Closed | RecordKind::Reset
+                if record.key.proto == 6 =>
+            {
+                false
+            }
             _ => return,
         };
         let key = (record.key.src, record.key.dst);
@@ -228,7 +243,10 @@ impl SlowHttp {
             return;
         };
         holder.last = holder.last.max(record.ts);
-        let at = holder.held.iter().position(|(flow, _)| *flow == record.flow_id);
+        let at = holder
+            .held
+            .iter()
+            .position(|(flow, _)| *flow == record.flow_id);
         if !begins {
             // What the end of the capture closes was still open when it ended.
             if let Some(slot) = at.and_then(|at| holder.held.get_mut(at)) {
@@ -251,15 +269,22 @@ impl SlowHttp {
             return;
         }
         let size = holder.total;
-        self.holders.alarm(key, record, (record.key, size), reports, Holder::default, |holder| Says {
-            confidence: 0.9,
-            efficacy: Efficacy::Unknown,
-            reason: "",
-            source_verified: true,
-            evidence: evidence(|json| {
-                json.num("stalled", stalled).num("requests", holder.total);
-            }),
-        });
+        self.holders.alarm(
+            key,
+            record,
+            (record.key, size),
+            reports,
+            Holder::default,
+            |holder| Says {
+                confidence: 0.9,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.num("stalled", stalled).num("requests", holder.total);
+                }),
+            },
+        );
     }
 
     /// Closes incidents that went quiet.

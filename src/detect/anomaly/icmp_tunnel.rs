@@ -99,9 +99,13 @@ impl IcmpTunnel {
         );
         pair.last = pair.last.max(record.ts);
         pair.bytes = pair.bytes.saturating_add(u64::from(len));
-        pair.lengths.insert(endpoint_hash(record.key.src, len as u16));
+        pair.lengths
+            .insert(endpoint_hash(record.key.src, len as u16));
         if reply {
-            let asked = pair.requests.iter_mut().find(|r| r.is_some_and(|(s, _)| s == seq));
+            let asked = pair
+                .requests
+                .iter_mut()
+                .find(|r| r.is_some_and(|(s, _)| s == seq));
             if let Some((_, sent)) = asked.and_then(Option::take) {
                 pair.pairs += 1;
                 pair.mismatches += u32::from(sent != record.value);
@@ -113,24 +117,31 @@ impl IcmpTunnel {
             }
             pair.next = next + 1;
         }
-        let differs = pair.mismatches >= self.settings.mismatches_min
-            && pair.mismatches * 2 >= pair.pairs;
+        let differs =
+            pair.mismatches >= self.settings.mismatches_min && pair.mismatches * 2 >= pair.pairs;
         if !differs {
             return;
         }
         let size = u64::from(pair.mismatches);
-        self.pairs.alarm(key, record, (record.key, size), reports, Pair::default, |pair| Says {
-            confidence: 0.9,
-            efficacy: Efficacy::Unknown,
-            reason: "",
-            source_verified: true,
-            evidence: evidence(|json| {
-                json.num("mismatches", pair.mismatches)
-                    .num("pairs", pair.pairs)
-                    .num("lengths", pair.lengths.estimate())
-                    .num("bytes", pair.bytes);
-            }),
-        });
+        self.pairs.alarm(
+            key,
+            record,
+            (record.key, size),
+            reports,
+            Pair::default,
+            |pair| Says {
+                confidence: 0.9,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.num("mismatches", pair.mismatches)
+                        .num("pairs", pair.pairs)
+                        .num("lengths", pair.lengths.estimate())
+                        .num("bytes", pair.bytes);
+                }),
+            },
+        );
     }
 
     /// Closes incidents that went quiet.
@@ -161,7 +172,8 @@ mod tests {
 
     #[test]
     fn replies_that_differ_from_their_requests_are_a_tunnel() {
-        let echoes = (0..20u16).flat_map(|i| [(false, i, u64::from(i)), (true, i, u64::from(i) + 100)]);
+        let echoes =
+            (0..20u16).flat_map(|i| [(false, i, u64::from(i)), (true, i, u64::from(i) + 100)]);
         assert_eq!(run(echoes).len(), 1);
     }
 

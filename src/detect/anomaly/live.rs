@@ -122,7 +122,10 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
         if !entry.live().open && self.open.len() >= OPEN_MAX {
             return;
         }
-        let named = HostRecord { key: who, ..*record };
+        let named = HostRecord {
+            key: who,
+            ..*record
+        };
         let Some(state) = entry.live().step(&named, size) else {
             return;
         };
@@ -215,7 +218,14 @@ pub(super) mod tests {
     use std::net::IpAddr;
 
     /// A record for tests of detectors: from 10.0.0.`src` to 192.0.2.`dst`, `ms` after the start.
-    pub fn record(kind: RecordKind, proto: u8, src: u32, dst: u32, dport: u16, ms: u64) -> HostRecord {
+    pub fn record(
+        kind: RecordKind,
+        proto: u8,
+        src: u32,
+        dst: u32,
+        dport: u16,
+        ms: u64,
+    ) -> HostRecord {
         HostRecord {
             number: ms,
             order: 0,

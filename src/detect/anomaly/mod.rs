@@ -282,7 +282,11 @@ mod tests {
     fn every_detector_has_a_name_and_number_of_its_own() {
         for (i, one) in DETECTORS.iter().enumerate() {
             for other in DETECTORS.iter().skip(i + 1) {
-                assert!(one.name != other.name && one.sid != other.sid, "{}", one.name);
+                assert!(
+                    one.name != other.name && one.sid != other.sid,
+                    "{}",
+                    one.name
+                );
             }
         }
         assert_eq!(DETECTORS[usize::from(SLOW_HTTP)].name, "slow_http");

@@ -43,7 +43,8 @@ impl Default for SightingSettings {
 
 /// Ports that a protocol of their own is expected on: another one there is misplaced.
 const OWNED: &[u16] = &[
-    21, 22, 23, 25, 53, 80, 110, 143, 443, 445, 465, 587, 993, 995, 1433, 1521, 3306, 3389, 5432, 6379, 6667,
+    21, 22, 23, 25, 53, 80, 110, 143, 443, 445, 465, 587, 993, 995, 1433, 1521, 3306, 3389, 5432,
+    6379, 6667,
 ];
 
 #[derive(Clone, Debug, Default)]
@@ -178,7 +179,13 @@ mod tests {
 
     #[test]
     fn a_protocol_on_its_own_port_is_in_its_place() {
-        assert!(run(WRONG_PORT, &[(FirstBytes::Ssh, 1, 22), (FirstBytes::Ssh, 1, 2222)]).is_empty());
+        assert!(
+            run(
+                WRONG_PORT,
+                &[(FirstBytes::Ssh, 1, 22), (FirstBytes::Ssh, 1, 2222)]
+            )
+            .is_empty()
+        );
         assert_eq!(run(WRONG_PORT, &[(FirstBytes::Ssh, 1, 443)]).len(), 1);
     }
 
@@ -190,7 +197,13 @@ mod tests {
 
     #[test]
     fn random_clients_take_no_more_memory_and_hide_nobody() {
-        let mut watch = Sightings::new(P2P, SightingSettings { clients: 64, ..Default::default() });
+        let mut watch = Sightings::new(
+            P2P,
+            SightingSettings {
+                clients: 64,
+                ..Default::default()
+            },
+        );
         let bytes = watch.bytes();
         let mut reports = Vec::new();
         for i in 0..50_000u32 {

@@ -61,7 +61,8 @@ fn decode_skipping(input: &[u8], out: &mut Vec<u8>) -> bool {
 fn decode_strict(input: &[u8], out: &mut Vec<u8>) -> bool {
     let padding = input.iter().rev().take_while(|b| **b == b'=').count();
     let body = input.get(..input.len() - padding).unwrap_or_default();
-    let whole = input.len() % 4 == 0 && padding <= 2 && body.iter().all(|b| sextet(*b).is_some());
+    let whole =
+        input.len().is_multiple_of(4) && padding <= 2 && body.iter().all(|b| sextet(*b).is_some());
     let spare = match (padding, body.last().and_then(|b| sextet(*b))) {
         (1, Some(last)) => last & 0b11,
         (2, Some(last)) => last & 0b1111,

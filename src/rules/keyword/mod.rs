@@ -328,11 +328,9 @@ pub(super) fn value(
         return Err(format!("takes no value, but {text:?} was given"));
     }
     let mut negated = false;
-    if negation {
-        if let Some(rest) = text.strip_prefix('!') {
-            negated = true;
-            text = rest.trim_start();
-        }
+    if negation && let Some(rest) = text.strip_prefix('!') {
+        negated = true;
+        text = rest.trim_start();
     }
     match (text.strip_prefix('"'), quotes) {
         (Some(_), Quotes::Refused) => return Err("the value must not be in quotes".into()),

@@ -94,11 +94,13 @@ fn isdataat(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
         }
     }
     // "No byte follows the last content" is what endswith says, and is cheaper so.
-    if negate && relative && at == Number::Fixed(1) {
-        if let Some(content) = draft.last_anchor_content() {
-            content.ends = true;
-            return Ok(());
-        }
+    if negate
+        && relative
+        && at == Number::Fixed(1)
+        && let Some(content) = draft.last_anchor_content()
+    {
+        content.ends = true;
+        return Ok(());
     }
     draft.test_after_last(
         Test::IsDataAt {

@@ -5,7 +5,7 @@
 use super::chunk::{self, ChunkLine};
 use super::content::{entity, gap, set_decoder, wire};
 use super::event::Event;
-use super::headers::{self, Added, Side, Step};
+use super::headers::{self, Added, Headers, Side, Step};
 use super::session::{FIELD_MAX, Run, Shared};
 use super::text::{chomp, contains_word, content_length, digits, is_space, line, take_while, trim};
 use super::tx::{Coding, Method, Once, Part, Tx, Version, progress};
@@ -278,7 +278,10 @@ impl RequestState {
                 .is_some_and(|old| {
                     content_length(old).is_none_or(|n| content_length(value) != Some(n))
                 });
-        let added = tx.request.headers.add(name, value);
+        let mut added = tx.request.headers.add(name, value);
+        if tx.request.raw.len() > 2 * Headers::BYTES_MAX {
+            added = Added::Full;
+        }
         let nameless = odd.no_colon || odd.name_empty;
         let told = [
             odd.name_trailing_space && tx.tell_once(Once::Invalid),

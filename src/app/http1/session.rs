@@ -19,6 +19,9 @@ pub(super) const FIELD_MAX: usize = 18_000;
 /// Live transactions of one connection.
 pub(super) const TX_MAX: usize = 512;
 
+/// Bytes of lines, headers and bodies that a connection's live transactions hold before no further one is opened.
+const HELD_MAX: usize = 4 << 20;
+
 /// Events raised in one connection; the last one says that no more are told.
 const EVENTS_MAX: u16 = 512;
 
@@ -73,7 +76,7 @@ impl Shared {
 
     /// A new transaction; none when there are too many.
     pub(super) fn open(&mut self) -> Option<&mut Tx> {
-        if self.txs.len() >= TX_MAX {
+        if self.txs.len() >= TX_MAX || self.txs.iter().map(Tx::held_bytes).sum::<usize>() > HELD_MAX {
             return None;
         }
         let limits = [

@@ -276,6 +276,15 @@ pub(super) enum Once {
 pub(super) const URI_NOT_SEEN: &[u8] = b"/libhtp::request_uri_not_seen";
 
 impl Tx {
+    /// Bytes it holds, files excepted (whose bytes are the body's).
+    pub(super) fn held_bytes(&self) -> usize {
+        let (request, response) = (&self.request, &self.response);
+        let texts = [&request.line, &request.raw, &response.line, &response.raw];
+        let texts: usize = texts.into_iter().map(Vec::len).sum();
+        let bodies = request.body.bytes().len() + usize::try_from(response.body_len).unwrap_or(usize::MAX);
+        texts.saturating_mul(2).saturating_add(bodies)
+    }
+
     /// The URI as sent.
     pub(super) fn raw_uri(&self) -> Option<&[u8]> {
         if self.unrequested {

@@ -25,6 +25,8 @@ const FRAME_MIN: usize = 256;
 /// Longest header block over several frames.
 const BLOCK_MAX: usize = 102_400;
 const TX_MAX: usize = 4096;
+/// Bytes of header fields and data that a connection's live streams hold before it is given up.
+const HELD_MAX: usize = 16 << 20;
 /// Growth beyond which compressed data is a bomb, when there is more than `decompress_bytes` of it.
 const BOMB_RATIO: u64 = 2048;
 
@@ -93,6 +95,8 @@ pub(super) struct Http2 {
     failed: bool,
     files: u32,
     inline: bool,
+    /// Bytes taken since what is held was counted.
+    taken: usize,
 }
 
 /// What a frame says, as far as its stream has to know.
@@ -120,6 +124,7 @@ impl Http2 {
             failed: false,
             files: 0,
             inline: false,
+            taken: 0,
         }
     }
 
@@ -202,6 +207,21 @@ impl Http2 {
                 }),
             _ => head.stream,
         };
+        self.taken += payload.len() + said.fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        if self.taken > HELD_MAX / 2 {
+            // Counting costs little against what was taken since the last time.
+            self.taken = 0;
+            let held: usize = self
+                .txs
+                .iter()
+                .flat_map(|tx| &tx.sides)
+                .map(|side| side.fields.len() + side.files.get(0).map_or(0, |f| f.window().bytes.len()))
+                .sum();
+            if held > HELD_MAX / 2 {
+                self.raise_last(Event::TooManyStreams);
+                return Err(());
+            }
+        }
         let id = self.find_or_open(direction, stream, head.kind).ok_or(())?;
         let limits = self.limits;
         let files = &mut self.files;

@@ -103,6 +103,11 @@ impl Fields {
         Some(out)
     }
 
+    /// Bytes they take.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -30,6 +30,8 @@ mod packet_test;
 mod prefilter;
 mod program;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod transform;
 mod tx;
 mod values;

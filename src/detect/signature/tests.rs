@@ -1,0 +1,388 @@
+//! Tests of the engine as a whole: rules as text, packets as the decoder gives them, hits and verdicts out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::*;
+use crate::alert::Verdict;
+use crate::app::{AppLayer, AppProto, Input, Limits, registry};
+use crate::packet::{Direction, EventSet, FlowKey, Layers, Net, Packet, Timestamp, Transport};
+use crate::rules::{Variables, load_text};
+use crate::stream::StreamWindow;
+
+fn engine_with(rules: &str, settings: &EngineSettings) -> Arc<Engine> {
+    let rules = load_text("test", rules, &Variables::default());
+    assert!(rules.errors.is_empty(), "{:?}", rules.errors);
+    Arc::new(Engine::compile(Arc::new(rules), settings).unwrap())
+}
+
+fn engine(rules: &str) -> Arc<Engine> {
+    engine_with(rules, &EngineSettings::default())
+}
+
+/// A datagram from 10.0.0.1:1000 to 10.0.0.2:53, or back.
+fn datagram(payload: &[u8], direction: Direction) -> Layers {
+    let (client, server) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+    let (src, dst, sport, dport) = match direction {
+        Direction::ToServer => (client, server, 1000, 53),
+        Direction::ToClient => (server, client, 53, 1000),
+    };
+    Layers {
+        net: Net::V4,
+        src,
+        dst,
+        sport,
+        dport,
+        ip_proto: 17,
+        transport: Transport::Udp,
+        payload_len: payload.len() as u32,
+        ..Layers::default()
+    }
+}
+
+/// A flow's memory, and an inspector.
+struct Bench {
+    inspector: Inspector,
+    engine: Arc<Engine>,
+    flow: crate::flow::Flow,
+    rules: FlowRules,
+    app: AppLayer,
+}
+
+impl Bench {
+    fn new(engine: &Arc<Engine>) -> Self {
+        let layers = datagram(b"", Direction::ToServer);
+        Self {
+            inspector: engine.worker(),
+            engine: engine.clone(),
+            flow: crate::flow::Flow {
+                key: layers.key(),
+                ..crate::flow::Flow::default()
+            },
+            rules: FlowRules::default(),
+            app: AppLayer::default(),
+        }
+    }
+
+    /// Sids that a packet hits, and the verdict.
+    fn packet(
+        &mut self,
+        layers: &Layers,
+        payload: &[u8],
+        stream: StreamView<'_>,
+    ) -> (Vec<u32>, Verdict) {
+        let direction = self.flow.direction_of(&layers.key());
+        let mut hits = Vec::new();
+        let input = Inspection {
+            packet: Packet {
+                frame: payload,
+                layers,
+            },
+            direction,
+            flow: Some(&mut self.flow),
+            stream,
+            app: Some(&mut self.app),
+            rules: Some(&mut self.rules),
+            segment: 0,
+            inline: true,
+        };
+        let verdict = self.inspector.inspect(input, &mut hits);
+        let sid = |hit: &Hit| self.engine.rules().signatures[hit.signature as usize].sid.0;
+        (hits.iter().map(sid).collect(), verdict)
+    }
+
+    fn datagram(&mut self, payload: &[u8], direction: Direction) -> (Vec<u32>, Verdict) {
+        let view = StreamView {
+            established: true,
+            flow_established: true,
+            ..StreamView::default()
+        };
+        self.packet(&datagram(payload, direction), payload, view)
+    }
+
+    fn to_server(&mut self, payload: &[u8]) -> Vec<u32> {
+        self.datagram(payload, Direction::ToServer).0
+    }
+}
+
+fn once(rules: &str, payload: &[u8]) -> Vec<u32> {
+    Bench::new(&engine(rules)).to_server(payload)
+}
+
+#[test]
+fn a_content_hits_with_its_header_only() {
+    let rules = "alert udp any any -> any 53 (content:\"abc\"; sid:1;)\n\
+                 alert udp any any -> any 54 (content:\"abc\"; sid:2;)\n\
+                 alert tcp any any -> any 53 (content:\"abc\"; sid:3;)\n\
+                 alert udp 10.0.0.9 any -> any any (content:\"abc\"; sid:4;)\n\
+                 alert udp any 53 <> any any (content:\"abc\"; sid:5;)\n\
+                 alert udp any any -> any any (flow:to_client; content:\"abc\"; sid:6;)\n";
+    assert_eq!(once(rules, b"..abc"), [1, 5]);
+    assert_eq!(once(rules, b"..ab"), [0u32; 0]);
+}
+
+#[test]
+fn alerts_come_by_action_priority_and_sid() {
+    let rules = "alert udp any any -> any any (content:\"a\"; priority:3; sid:1;)\n\
+                 alert udp any any -> any any (content:\"a\"; priority:1; sid:9;)\n\
+                 alert udp any any -> any any (content:\"a\"; priority:1; sid:2;)\n\
+                 drop udp any any -> any any (content:\"a\"; priority:4; sid:7;)\n";
+    let mut bench = Bench::new(&engine(rules));
+    assert_eq!(
+        bench.datagram(b"a", Direction::ToServer),
+        (vec![7, 2, 9, 1], Verdict::DropPacket)
+    );
+}
+
+#[test]
+fn pass_comes_before_everything_and_stops_it() {
+    let rules = "alert udp any any -> any any (content:\"a\"; sid:1;)\n\
+                 pass udp any any -> any any (content:\"b\"; sid:2;)\n";
+    assert_eq!(once(rules, b"a"), [1]);
+    assert_eq!(once(rules, b"ab"), [0u32; 0]);
+}
+
+#[test]
+fn a_flowbit_set_by_one_is_seen_by_the_next_in_the_same_packet() {
+    let rules = "alert udp any any -> any any (flowbits:isset,x; sid:1;)\n\
+                 alert udp any any -> any any (content:\"set\"; flowbits:set,x; flowbits:noalert; sid:2;)\n\
+                 alert udp any any -> any any (content:\"q\"; flowbits:isnotset,x; sid:3;)\n";
+    let mut bench = Bench::new(&engine(rules));
+    assert_eq!(bench.to_server(b"q"), [3]);
+    assert_eq!(bench.to_server(b"set q"), [1]);
+    assert_eq!(bench.to_server(b"q"), [1]);
+}
+
+#[test]
+fn addresses_alone_hit_once_a_flow_and_direction() {
+    let rules = "alert ip 10.0.0.0/24 any -> any any (sid:1;)\nalert ip 192.0.2.0/24 any -> any any (sid:2;)\n";
+    let mut bench = Bench::new(&engine(rules));
+    assert_eq!(bench.to_server(b"x"), [1]);
+    assert_eq!(bench.to_server(b"x"), [0u32; 0]);
+    assert_eq!(bench.datagram(b"x", Direction::ToClient).0, [1]);
+    assert_eq!(bench.datagram(b"x", Direction::ToClient).0, [0u32; 0]);
+}
+
+#[test]
+fn a_packet_raises_a_bounded_number_of_alerts() {
+    let rules: String = (1..40)
+        .map(|sid| format!("alert udp any any -> any any (content:\"a\"; sid:{sid};)\n"))
+        .collect();
+    let mut bench = Bench::new(&engine(&rules));
+    assert_eq!(bench.to_server(b"a").len(), ALERTS_MAX);
+    assert_eq!(
+        bench.inspector.stats().alerts_dropped,
+        39 - ALERTS_MAX as u64
+    );
+}
+
+#[test]
+fn a_stream_is_inspected_across_its_seams_and_said_once() {
+    let engine = engine("alert tcp any any -> any any (content:\"abcd\"; sid:1;)\n");
+    let mut bench = Bench::new(&engine);
+    let layers = Layers {
+        transport: Transport::Tcp,
+        ip_proto: 6,
+        ..datagram(b"", Direction::ToServer)
+    };
+    let mut piece = |bytes: &[u8], seen: usize| {
+        let window = Some(StreamWindow {
+            bytes,
+            offset: 0,
+            seen,
+        });
+        let view = StreamView {
+            window,
+            established: true,
+            flow_established: true,
+            added: true,
+            ..StreamView::default()
+        };
+        let mut hits = Vec::new();
+        let input = Inspection {
+            packet: Packet {
+                frame: b"",
+                layers: &layers,
+            },
+            direction: Direction::ToServer,
+            flow: Some(&mut bench.flow),
+            stream: view,
+            app: None,
+            rules: Some(&mut bench.rules),
+            segment: 0,
+            inline: false,
+        };
+        bench.inspector.inspect(input, &mut hits);
+        hits.len()
+    };
+    assert_eq!(piece(b"..ab", 0), 0);
+    assert_eq!(piece(b"..abcd.", 4), 1);
+    assert_eq!(piece(b"..abcd..", 7), 0);
+    assert_eq!(piece(b"abcd", 0), 1);
+}
+
+#[test]
+fn events_are_looked_up_by_number() {
+    let engine = engine(
+        "alert pkthdr any any -> any any (decode-event:ipv4.trunc_pkt; sid:1;)\n\
+         alert udp any any -> any any (decode-event:udp.hlen_invalid; sid:2;)\n",
+    );
+    let mut events = EventSet::default();
+    events.insert(crate::packet::DecodeEvent::IPV4_TRUNC_PKT);
+    let layers = Layers {
+        events,
+        invalid: true,
+        net: Net::None,
+        transport: Transport::None,
+        ..Layers::default()
+    };
+    let mut hits = Vec::new();
+    let input = Inspection {
+        packet: Packet {
+            frame: b"",
+            layers: &layers,
+        },
+        direction: Direction::ToServer,
+        flow: None,
+        stream: StreamView::default(),
+        app: None,
+        rules: None,
+        segment: 0,
+        inline: false,
+    };
+    engine.worker().inspect(input, &mut hits);
+    assert_eq!(hits.len(), 1);
+}
+
+#[test]
+fn a_segment_switches_a_signature_off() {
+    let rules = "alert udp any any -> any any (content:\"a\"; sid:1;)\nalert udp any any -> any any (content:\"a\"; sid:2;)\n";
+    let view = SegmentView {
+        disabled: vec![true, false],
+        ..SegmentView::default()
+    };
+    let settings = EngineSettings {
+        segments: vec![view],
+        ..EngineSettings::default()
+    };
+    let mut bench = Bench::new(&engine_with(rules, &settings));
+    assert_eq!(bench.to_server(b"a"), [2]);
+}
+
+#[test]
+fn a_transaction_hits_once() {
+    let rules = "alert http any any -> any any (http.uri; content:\"/x\"; sid:1;)\n\
+                 alert http any any -> any any (http.method; content:\"GET\"; http.uri; content:\"/y\"; sid:2;)\n\
+                 alert http any any => any any (http.uri; content:\"/x\"; http.stat_code; content:\"200\"; sid:3;)\n\
+                 alert http any any -> any any (http.referer; absent; sid:4;)\n";
+    let engine = engine(rules);
+    let mut bench = Bench::new(&engine);
+    bench.flow.key.proto = 6;
+    let proto = registry::number("http");
+    let protocol = registry::protocol(proto).unwrap();
+    bench.app.proto = proto;
+    bench.app.seen = [proto; 2];
+    bench.app.session = Some(protocol.session(&Limits::default()));
+    let mut feed = |direction: Direction, bytes: &[u8]| {
+        let key = FlowKey {
+            proto: 6,
+            ..bench.flow.key
+        };
+        let info = crate::app::FlowInfo {
+            key,
+            ts: Timestamp(0),
+            flow_id: 1,
+            inline: false,
+            original: None,
+        };
+        let input = Input {
+            bytes,
+            gap: 0,
+            end: false,
+        };
+        bench
+            .app
+            .session
+            .as_mut()
+            .unwrap()
+            .parse(direction, input, &info);
+        let layers = Layers {
+            transport: Transport::Tcp,
+            ip_proto: 6,
+            ..datagram(b"", direction)
+        };
+        let view = StreamView {
+            established: true,
+            flow_established: true,
+            added: true,
+            app_updated: true,
+            ..StreamView::default()
+        };
+        bench.packet(&layers, b"", view).0
+    };
+    let first = feed(Direction::ToServer, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(first, [1, 4]);
+    assert_eq!(feed(Direction::ToServer, b""), [0u32; 0]);
+    assert_eq!(
+        feed(
+            Direction::ToClient,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na"
+        ),
+        [3]
+    );
+    assert_eq!(feed(Direction::ToClient, b""), [0u32; 0]);
+    assert_eq!(
+        feed(
+            Direction::ToServer,
+            b"GET /y HTTP/1.1\r\nHost: a\r\nReferer: b\r\n\r\n"
+        ),
+        [2]
+    );
+    assert_ne!(proto, AppProto::UNKNOWN);
+}
+
+#[test]
+fn the_cache_is_used_and_a_corrupt_one_rebuilt() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = EngineSettings {
+        cache_dir: Some(folder.path().to_owned()),
+        ..EngineSettings::default()
+    };
+    let rules: String = (1..700)
+        .map(|sid| {
+            format!("alert udp any any -> any any (content:\"pattern{sid}|00|\"; sid:{sid};)\n")
+        })
+        .collect();
+    assert!(!engine_with(&rules, &settings).report().cached);
+    let second = engine_with(&rules, &settings);
+    assert!(second.report().cached);
+    assert_eq!(Bench::new(&second).to_server(b"..pattern123\0"), [123]);
+    let file = std::fs::read_dir(folder.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let third = engine_with(&rules, &settings);
+    assert!(!third.report().cached);
+    assert!(third.report().cache_note.is_some());
+    assert!(engine_with(&rules, &settings).report().cached);
+}
+
+#[test]
+fn a_bad_expression_is_refused_and_the_others_work() {
+    let rules = load_text(
+        "test",
+        "alert udp any any -> any any (content:\"a\"; pcre:\"/(/\"; sid:1;)\n\
+         alert udp any any -> any any (content:\"a\"; pcre:\"/b/\"; sid:2;)\n",
+        &Variables::default(),
+    );
+    let engine = Arc::new(Engine::compile(Arc::new(rules), &EngineSettings::default()).unwrap());
+    let refused = engine.report().refused.len() + engine.rules().errors.len();
+    assert_eq!(refused, 1);
+    assert_eq!(Bench::new(&engine).to_server(b"ab"), [2]);
+}

@@ -1,10 +1,6 @@
 //! Integration tests: one binary.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod cases;
 mod house;

@@ -248,13 +248,20 @@ pub struct Window<'a> {
     pub complete: bool,
 }
 
+/// Reads one value of a transaction.
+pub type ReadOne = for<'a> fn(&'a dyn Transaction, Direction, &'a mut Vec<u8>) -> Option<&'a [u8]>;
+
+/// Reads the value at an index.
+pub type ReadMany =
+    for<'a> fn(&'a dyn Transaction, Direction, usize, &'a mut Vec<u8>) -> Option<&'a [u8]>;
+
 /// How to read a field. Scratch is an empty buffer to build the value in when it does not lie in the transaction as such.
 #[derive(Clone, Copy)]
 pub enum Access {
     /// At most one value a transaction.
-    Bytes(for<'a> fn(&'a dyn Transaction, Direction, &'a mut Vec<u8>) -> Option<&'a [u8]>),
+    Bytes(ReadOne),
     /// Values by index, from 0 until none is returned.
-    Multi(for<'a> fn(&'a dyn Transaction, Direction, usize, &'a mut Vec<u8>) -> Option<&'a [u8]>),
+    Multi(ReadMany),
     /// Grows while it is received; by index as `Multi` (several files in a transaction). The engine inspects each time
     /// that more is there; a window overlaps the last one by what the protocol's limits say.
     Streaming(for<'a> fn(&'a dyn Transaction, Direction, usize) -> Option<Window<'a>>),

@@ -259,10 +259,9 @@ impl Transaction for RfbTx {
 /// Major and minor of a version line.
 fn version(line: &[u8]) -> Option<[Vec<u8>; 2]> {
     match line {
-        [b'R', b'F', b'B', b' ', major @ .., b'\n'] => match major {
-            [a, b, c, b'.', x, y, z] => Some([vec![*a, *b, *c], vec![*x, *y, *z]]),
-            _ => None,
-        },
+        [b'R', b'F', b'B', b' ', a, b, c, b'.', x, y, z, b'\n'] => {
+            Some([vec![*a, *b, *c], vec![*x, *y, *z]])
+        }
         _ => None,
     }
 }

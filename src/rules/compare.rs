@@ -7,8 +7,6 @@ use super::ir::Compare;
 pub enum Range {
     /// The ends are outside.
     Exclusive,
-    /// The ends belong to it.
-    Inclusive,
 }
 
 /// A decimal or `0x` number, with a unit `kb`, `mb`, `gb`, `kib` … of 1,024.
@@ -106,8 +104,6 @@ fn parse(text: &str, max: u64, range: Range) -> Option<Compare> {
     let last = number(rest.trim(), max)?;
     let (from, to) = match range {
         Range::Exclusive => (first.checked_add(1)?, last.checked_sub(1)?),
-        Range::Inclusive if last > first => (first, last),
-        Range::Inclusive => return None,
     };
     if from > to {
         return None;
@@ -185,10 +181,6 @@ mod tests {
                 value: 64,
                 negate: false
             })
-        );
-        assert_eq!(
-            compare("5-9", 255, Range::Inclusive),
-            Ok(Compare::Between(5, 9))
         );
     }
 

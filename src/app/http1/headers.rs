@@ -540,13 +540,6 @@ impl Headers {
             .find(|f| same_name(slice(&self.text, f.name), name))
     }
 
-    /// Name and value of the field at a position.
-    pub(super) fn at(&self, position: usize) -> Option<(&[u8], &[u8])> {
-        self.fields
-            .get(position)
-            .map(|f| (slice(&self.text, f.name), slice(&self.text, f.value)))
-    }
-
     /// `Name: value` of the field at a position. Sealed headers only.
     pub(super) fn line(&self, position: usize) -> Option<&[u8]> {
         let field = self.fields.get(position).filter(|_| self.sealed)?;
@@ -659,7 +652,7 @@ mod tests {
         headers.seal(b"cookie");
         assert_eq!(headers.block(), b"A: 1, 3\r\nB: 2\r\nContent-Length: 5\r\n");
         assert_eq!(headers.get(b"cookie"), Some(&b"c"[..]));
-        assert_eq!(headers.at(1), Some((&b"Cookie"[..], &b"c"[..])));
+        assert_eq!(headers.iter().nth(1), Some((&b"Cookie"[..], &b"c"[..])));
         assert_eq!(headers.line(0), Some(&b"A: 1, 3"[..]));
         headers.add(b"A", b"9");
         headers.seal(b"cookie");

@@ -76,7 +76,8 @@ impl Shared {
 
     /// A new transaction; none when there are too many.
     pub(super) fn open(&mut self) -> Option<&mut Tx> {
-        if self.txs.len() >= TX_MAX || self.txs.iter().map(Tx::held_bytes).sum::<usize>() > HELD_MAX {
+        if self.txs.len() >= TX_MAX || self.txs.iter().map(Tx::held_bytes).sum::<usize>() > HELD_MAX
+        {
             return None;
         }
         let limits = [

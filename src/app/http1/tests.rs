@@ -236,8 +236,15 @@ fn too_many_transactions_and_endless_lines_end_the_session() {
     assert!(flood.shared.txs.iter().count() <= super::session::TX_MAX);
     // Headers alone, pipelined and never answered, are bounded as well.
     let mut fat = session();
-    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(15_000));
-    assert!((0..400).any(|_| feed(&mut fat, Direction::ToServer, request.as_bytes(), false) == Parsed::Error));
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "x".repeat(15_000)
+    );
+    assert!(
+        (0..400).any(
+            |_| feed(&mut fat, Direction::ToServer, request.as_bytes(), false) == Parsed::Error
+        )
+    );
     for endless in [
         &b"x"[..],
         b"GET / HTTP/1.1\r\na: ",

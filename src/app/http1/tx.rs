@@ -281,7 +281,8 @@ impl Tx {
         let (request, response) = (&self.request, &self.response);
         let texts = [&request.line, &request.raw, &response.line, &response.raw];
         let texts: usize = texts.into_iter().map(Vec::len).sum();
-        let bodies = request.body.bytes().len() + usize::try_from(response.body_len).unwrap_or(usize::MAX);
+        let bodies =
+            request.body.bytes().len() + usize::try_from(response.body_len).unwrap_or(usize::MAX);
         texts.saturating_mul(2).saturating_add(bodies)
     }
 

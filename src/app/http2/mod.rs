@@ -12,7 +12,9 @@ mod log;
 mod session;
 mod tx;
 
-use super::{Field, Limits, LogHead, Outcome, Pattern, Probe, Protocol, Rides, Session, Transaction};
+use super::{
+    Field, Limits, LogHead, Outcome, Pattern, Probe, Protocol, Rides, Session, Transaction,
+};
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
 use tx::{STATES, Tx, progress};
@@ -58,13 +60,30 @@ impl Protocol for Http2Protocol {
         if direction == Direction::ToServer {
             return Probe::NotMine;
         }
-        let wanted = [Some(0), None, None, Some(4), None, Some(0), Some(0), Some(0), Some(0)];
-        let fits = bytes.iter().zip(wanted).all(|(byte, want)| want.is_none_or(|want| *byte == want));
+        let wanted = [
+            Some(0),
+            None,
+            None,
+            Some(4),
+            None,
+            Some(0),
+            Some(0),
+            Some(0),
+            Some(0),
+        ];
+        let fits = bytes
+            .iter()
+            .zip(wanted)
+            .all(|(byte, want)| want.is_none_or(|want| *byte == want));
         match bytes {
             _ if !fits => Probe::NotMine,
             [_, high, low, _, flags, _, _, _, _, ..] => {
                 let len = u16::from_be_bytes([*high, *low]);
-                if len <= 16_384 && len % 6 == 0 && flags & 0xfe == 0 { Probe::Match } else { Probe::NotMine }
+                if len <= 16_384 && len % 6 == 0 && flags & 0xfe == 0 {
+                    Probe::Match
+                } else {
+                    Probe::NotMine
+                }
             }
             _ => Probe::NeedMore,
         }
@@ -213,7 +232,10 @@ mod tests {
     fn a_server_is_known_by_its_settings() {
         let settings = frame(4, 0, 0, b"\x00\x03\x00\x00\x00\x64");
         let probe = |bytes: &[u8]| HTTP2.probe(Direction::ToClient, bytes, &FlowKey::default());
-        assert_eq!((probe(&settings), probe(&settings[..5])), (Probe::Match, Probe::NeedMore));
+        assert_eq!(
+            (probe(&settings), probe(&settings[..5])),
+            (Probe::Match, Probe::NeedMore)
+        );
         assert_eq!(probe(&frame(4, 0, 0, b"12345")), Probe::NotMine);
         assert_eq!(probe(b"HTTP/1.1 200 OK"), Probe::NotMine);
     }
@@ -232,8 +254,17 @@ mod tests {
             feed.give(Direction::ToServer, MAGIC);
             for _ in 0..30 {
                 let payload: Vec<u8> = (0..random() % 60).map(|_| random() as u8).collect();
-                let bytes = frame((random() % 11) as u8, random() as u8, (random() % 4) as u32, &payload);
-                let direction = if random() % 2 == 0 { Direction::ToServer } else { Direction::ToClient };
+                let bytes = frame(
+                    (random() % 11) as u8,
+                    random() as u8,
+                    (random() % 4) as u32,
+                    &payload,
+                );
+                let direction = if random() % 2 == 0 {
+                    Direction::ToServer
+                } else {
+                    Direction::ToClient
+                };
                 feed.give(direction, &bytes);
             }
         }
@@ -244,7 +275,10 @@ mod tests {
         block.extend(std::iter::repeat_n(b'x', 127 + 0x51 + (0x1e << 7)));
         feed.give(Direction::ToServer, &frame(1, 4, 1, &block));
         for stream in 1..2000u32 {
-            feed.give(Direction::ToServer, &frame(1, 4, stream * 2 + 1, &[0xbe; 60]));
+            feed.give(
+                Direction::ToServer,
+                &frame(1, 4, stream * 2 + 1, &[0xbe; 60]),
+            );
         }
         assert_eq!(feed.last, Parsed::Error);
     }

@@ -9,9 +9,7 @@ use super::event::Event;
 use super::hpack::{Item, Table, Truncated};
 use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
-use crate::app::{
-    File, FileState, FlowInfo, Input, Limits, Parsed, Session, Transaction, TxList, TxStore,
-};
+use crate::app::{File, FileState, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore};
 use crate::packet::Direction;
 
 /// What a client sends first.
@@ -207,7 +205,12 @@ impl Http2 {
                 }),
             _ => head.stream,
         };
-        self.taken += payload.len() + said.fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        self.taken += payload.len()
+            + said
+                .fields
+                .iter()
+                .map(|(n, v)| n.len() + v.len())
+                .sum::<usize>();
         if self.taken > HELD_MAX / 2 {
             // Counting costs little against what was taken since the last time.
             self.taken = 0;
@@ -215,7 +218,9 @@ impl Http2 {
                 .txs
                 .iter()
                 .flat_map(|tx| &tx.sides)
-                .map(|side| side.fields.len() + side.files.get(0).map_or(0, |f| f.window().bytes.len()))
+                .map(|side| {
+                    side.fields.len() + side.files.get(0).map_or(0, |f| f.window().bytes.len())
+                })
                 .sum();
             if held > HELD_MAX / 2 {
                 self.raise_last(Event::TooManyStreams);

@@ -273,7 +273,7 @@ impl FieldTest for StateIs {
 struct Contains {
     text: Vec<u8>,
     negated: bool,
-    read: for<'a> fn(&'a dyn Transaction, Direction, &'a mut Vec<u8>) -> Option<&'a [u8]>,
+    read: crate::app::ReadOne,
 }
 
 impl FieldTest for Contains {

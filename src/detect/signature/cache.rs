@@ -115,7 +115,6 @@ fn parse(bytes: &[u8], key: Key) -> Option<Entry> {
         entry.refused.push(u32::try_from(number()?).ok()?);
     }
     let count = number()?;
-    let mut rest = rest;
     for _ in 0..count {
         let (len, after) = rest.split_first_chunk::<4>()?;
         let (database, after) =

@@ -8,7 +8,7 @@ use super::order;
 use super::prefilter::{Matcher, MatcherBuilder};
 use super::program::{Program, ProgramBuilder, Programs};
 use super::sets::{SetBuilder, SetId, Sets};
-use crate::app::{Access, AppProto, Field, FieldDirection, registry};
+use crate::app::{AppProto, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
     BufferId, BufferSource, FlagMode, FlowStateOption, Group, HeaderBuffer, HeaderProto, Hook,
@@ -156,8 +156,6 @@ pub(super) struct Ranked {
     pub scope: PayloadScope,
     /// Number of variables.
     pub variables: u8,
-    /// Whether it has tests on headers, stream or flow state beyond the header.
-    pub has_tests: bool,
     pub bidirectional: bool,
     /// Whether it sets a flowbit.
     pub sets_bits: bool,
@@ -384,9 +382,6 @@ impl<'r> Build<'r> {
             kind: signature.kind,
             scope: signature.scope,
             variables: signature.variables,
-            has_tests: !signature.packet.is_empty()
-                || !signature.stream.is_empty()
-                || !signature.state.is_empty(),
             bidirectional: signature.bidirectional,
             sets_bits: signature.state.iter().any(|s| {
                 matches!(
@@ -1046,9 +1041,4 @@ fn needs(signature: &Signature, payload: bool) -> u16 {
         needs |= need::FLOW_STATE;
     }
     needs
-}
-
-/// Whether a field is read piece by piece.
-pub(super) fn is_streaming(field: &Field) -> bool {
-    matches!(field.access, Access::Streaming(_))
 }

@@ -50,11 +50,6 @@ impl MatcherBuilder {
         }
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.patterns.is_empty()
-    }
-
     /// Number of patterns.
     pub fn len(&self) -> usize {
         self.patterns.len()

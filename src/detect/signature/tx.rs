@@ -7,7 +7,7 @@
 use std::any::Any;
 
 use super::Engine;
-use super::compiled::{Ranked, TxLook, TxStep, is_streaming, tx_range};
+use super::compiled::{Ranked, TxLook, TxStep, tx_range};
 use super::inspect::{Facts, HitPlace, Inspection, Match, Work, matched};
 use super::program::Program;
 use super::values::VALUES_MAX;
@@ -605,11 +605,7 @@ fn step_on(
                 );
                 let Some(subject) = value else { break };
                 any = true;
-                let complete = if is_streaming(field) {
-                    subject.complete || beyond
-                } else {
-                    beyond || subject.complete
-                };
+                let complete = subject.complete || beyond;
                 let subject = Subject {
                     complete,
                     little: hand.tx.is_little_endian(),

@@ -141,10 +141,8 @@ fn run(engine: &Arc<Engine>, len: usize, own: bool) {
         ..Layers::default()
     };
     let mut inspector = engine.worker();
-    let mut flow = Flow {
-        key: layers.key(),
-        ..Flow::default()
-    };
+    let mut flow = Flow::default();
+    flow.key = layers.key();
     let mut memory = FlowRules::default();
     let mut hits = Vec::with_capacity(64);
     let mut round = || {

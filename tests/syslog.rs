@@ -123,8 +123,7 @@ fn check(messages: &[String]) {
         let json = message
             .get(message.find("{\"timestamp\"").unwrap()..)
             .unwrap();
-        let value: serde_json::Value =
-            serde_json::from_str(json).unwrap_or_else(|e| panic!("{e}: {message}"));
+        let value: serde_json::Value = serde_json::from_str(json).unwrap();
         assert_eq!(value["event_type"], "alert");
         assert!(message.is_ascii());
     }

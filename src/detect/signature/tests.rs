@@ -100,13 +100,13 @@ impl Bench {
         self.packet(&datagram(payload, direction), payload, view)
     }
 
-    fn to_server(&mut self, payload: &[u8]) -> Vec<u32> {
+    fn server_bound(&mut self, payload: &[u8]) -> Vec<u32> {
         self.datagram(payload, Direction::ToServer).0
     }
 }
 
 fn once(rules: &str, payload: &[u8]) -> Vec<u32> {
-    Bench::new(&engine(rules)).to_server(payload)
+    Bench::new(&engine(rules)).server_bound(payload)
 }
 
 #[test]
@@ -148,17 +148,17 @@ fn a_flowbit_set_by_one_is_seen_by_the_next_in_the_same_packet() {
                  alert udp any any -> any any (content:\"set\"; flowbits:set,x; flowbits:noalert; sid:2;)\n\
                  alert udp any any -> any any (content:\"q\"; flowbits:isnotset,x; sid:3;)\n";
     let mut bench = Bench::new(&engine(rules));
-    assert_eq!(bench.to_server(b"q"), [3]);
-    assert_eq!(bench.to_server(b"set q"), [1]);
-    assert_eq!(bench.to_server(b"q"), [1]);
+    assert_eq!(bench.server_bound(b"q"), [3]);
+    assert_eq!(bench.server_bound(b"set q"), [1]);
+    assert_eq!(bench.server_bound(b"q"), [1]);
 }
 
 #[test]
 fn addresses_alone_hit_once_a_flow_and_direction() {
     let rules = "alert ip 10.0.0.0/24 any -> any any (sid:1;)\nalert ip 192.0.2.0/24 any -> any any (sid:2;)\n";
     let mut bench = Bench::new(&engine(rules));
-    assert_eq!(bench.to_server(b"x"), [1]);
-    assert_eq!(bench.to_server(b"x"), [0u32; 0]);
+    assert_eq!(bench.server_bound(b"x"), [1]);
+    assert_eq!(bench.server_bound(b"x"), [0u32; 0]);
     assert_eq!(bench.datagram(b"x", Direction::ToClient).0, [1]);
     assert_eq!(bench.datagram(b"x", Direction::ToClient).0, [0u32; 0]);
 }
@@ -169,7 +169,7 @@ fn a_packet_raises_a_bounded_number_of_alerts() {
         .map(|sid| format!("alert udp any any -> any any (content:\"a\"; sid:{sid};)\n"))
         .collect();
     let mut bench = Bench::new(&engine(&rules));
-    assert_eq!(bench.to_server(b"a").len(), ALERTS_MAX);
+    assert_eq!(bench.server_bound(b"a").len(), ALERTS_MAX);
     assert_eq!(
         bench.inspector.stats().alerts_dropped,
         39 - ALERTS_MAX as u64
@@ -266,7 +266,7 @@ fn a_segment_switches_a_signature_off() {
         ..EngineSettings::default()
     };
     let mut bench = Bench::new(&engine_with(rules, &settings));
-    assert_eq!(bench.to_server(b"a"), [2]);
+    assert_eq!(bench.server_bound(b"a"), [2]);
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn the_cache_is_used_and_a_corrupt_one_rebuilt() {
     assert!(!engine_with(&rules, &settings).report().cached);
     let second = engine_with(&rules, &settings);
     assert!(second.report().cached);
-    assert_eq!(Bench::new(&second).to_server(b"..pattern123\0"), [123]);
+    assert_eq!(Bench::new(&second).server_bound(b"..pattern123\0"), [123]);
     let file = std::fs::read_dir(folder.path())
         .unwrap()
         .next()
@@ -384,5 +384,5 @@ fn a_bad_expression_is_refused_and_the_others_work() {
     let engine = Arc::new(Engine::compile(Arc::new(rules), &EngineSettings::default()).unwrap());
     let refused = engine.report().refused.len() + engine.rules().errors.len();
     assert_eq!(refused, 1);
-    assert_eq!(Bench::new(&engine).to_server(b"ab"), [2]);
+    assert_eq!(Bench::new(&engine).server_bound(b"ab"), [2]);
 }

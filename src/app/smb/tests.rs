@@ -1,3 +1,5 @@
+//! Sessions of SMB as bytes, and what must come of them.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -247,6 +247,8 @@ impl Stages {
         if self.hosts {
             host_records::of_stray(&packet, &mut said.hosts);
         }
+        // No flow, so none of the bits of the flow before.
+        self.bits.clear();
         let verdict = self.inspector.inspect(
             Inspection {
                 packet,

@@ -45,7 +45,7 @@ impl Default for PortScanSettings {
             targets_min: 15,
             stealth_ports_min: 5,
             half_life_secs: 900,
-            sources: 65_536,
+            sources: 16_384,
             off_secs: 3600,
         }
     }

@@ -56,6 +56,42 @@ impl Level {
     }
 }
 
+/// How bad the author of a rule, or a detector, says it is (`metadata: signature_severity`), or the class's priority where it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// For the record.
+    Informational,
+    /// Small.
+    Minor,
+    /// Serious.
+    #[default]
+    Major,
+    /// As bad as it gets.
+    Critical,
+}
+
+impl Severity {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Informational => "informational",
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// From its name; anything else is major.
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "informational" => Self::Informational,
+            "minor" => Self::Minor,
+            "critical" => Self::Critical,
+            _ => Self::Major,
+        }
+    }
+}
+
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Phenomenon {

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::{Efficacy, Verdict};
+use super::{Efficacy, Severity, Verdict};
 use crate::packet::{FlowKey, Timestamp};
 
 /// A range of [`Outbox::text`].
@@ -116,6 +116,8 @@ pub struct Finding {
     pub efficacy_reason: &'static str,
     /// 0..=1: how sure the source is (detectors; signatures have theirs in the rule's metadata).
     pub confidence: f32,
+    /// How bad a detector says it is; signatures have theirs in the rule's metadata.
+    pub severity: Severity,
     /// Whether the rule says `noalert`: it only sets bits.
     pub silent: bool,
     /// EVE members before `"alert"`, without the opening brace.

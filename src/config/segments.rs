@@ -20,6 +20,7 @@
 //! [[asset]]
 //! address = "192.0.2.10"           # or a subnet
 //! critical = true
+//! roles = ["scanner"]              # scanner, monitor, resolver, mail, proxy, backup, router, dhcp
 //! ```
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use crate::alert::Level;
+use crate::detect::anomaly::place::HostRole;
 use crate::grade::{Asset, Role, RuleChanges, Segment, Segments, Subnet};
 use crate::rules::{Threshold, ThresholdKind, ThresholdTrack};
 
@@ -68,6 +70,8 @@ struct AssetText {
     address: String,
     #[serde(default)]
     critical: bool,
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 /// Adds a segment. All that is wrong with it at once.
@@ -181,10 +185,25 @@ pub fn asset(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<Str
         .clone()
         .try_into()
         .map_err(|e: toml::de::Error| vec![e.message().to_owned()])?;
-    let subnet = Subnet::parse(&text.address).map_err(|e| vec![e])?;
+    let mut errors = Vec::new();
+    let subnet = Subnet::parse(&text.address).map_err(|e| errors.push(e));
+    let mut roles = Vec::new();
+    for name in &text.roles {
+        match HostRole::from_name(name) {
+            Some(role) => roles.push(role),
+            None => {
+                let all: Vec<&str> = HostRole::ALL.iter().map(|r| r.as_str()).collect();
+                errors.push(format!("roles: wants {}, not '{name}'", all.join(", ")));
+            }
+        }
+    }
+    let (Ok(subnet), true) = (subnet, errors.is_empty()) else {
+        return Err(errors);
+    };
     segments.assets.push(Asset {
         subnet,
         critical: text.critical,
+        roles,
     });
     Ok(())
 }

@@ -11,64 +11,8 @@
 
 use crate::alert::{Efficacy, Level, Phenomenon, Threat};
 
-/// Where a segment lies: what an attack seen there means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Outside the firewall: attempts are the weather.
-    Edge,
-    /// Servers that the outside may reach.
-    #[default]
-    Dmz,
-    /// Inside.
-    Intranet,
-}
-
-impl Role {
-    /// Its name in configuration and output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Edge => "edge",
-            Self::Dmz => "dmz",
-            Self::Intranet => "intranet",
-        }
-    }
-}
-
-/// How bad the rule's author says it is (`metadata: signature_severity`), or the class's priority where it says nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// For the record.
-    Informational,
-    /// Small.
-    Minor,
-    /// Serious.
-    Major,
-    /// As bad as it gets.
-    Critical,
-}
-
-impl Severity {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Informational => "informational",
-            Self::Minor => "minor",
-            Self::Major => "major",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// From its name; anything else is major.
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "informational" => Self::Informational,
-            "minor" => Self::Minor,
-            "critical" => Self::Critical,
-            _ => Self::Major,
-        }
-    }
-}
+pub use crate::alert::Severity;
+pub use crate::detect::anomaly::place::Role;
 
 /// All that the level depends on.
 #[derive(Clone, Copy, Debug)]

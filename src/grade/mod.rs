@@ -331,7 +331,7 @@ impl Grader {
                 let profile = Profile {
                     phenomenon: detector.phenomenon,
                     threats: detector.threats.to_vec(),
-                    severity: Severity::Major,
+                    severity: finding.severity,
                     confidence: finding.confidence,
                     techniques: detector
                         .techniques

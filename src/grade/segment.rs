@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 use super::level::Role;
 use crate::alert::Level;
+use crate::detect::anomaly::place::{HostRole, Place, Places};
+use crate::packet::FlowKey;
 use crate::rules::Threshold;
 
 /// An address range written as `10.0.0.0/8`, `2001:db8::/32` or a single address.
@@ -102,6 +104,8 @@ pub struct Asset {
     pub subnet: Subnet,
     /// Whether an incident there is worse than elsewhere.
     pub critical: bool,
+    /// What it is for.
+    pub roles: Vec<HostRole>,
 }
 
 /// All segments and assets.
@@ -176,6 +180,25 @@ impl Segments {
         self.assets
             .iter()
             .any(|asset| asset.critical && asset.subnet.contains(address))
+    }
+}
+
+impl Places for Segments {
+    fn place(&self, key: &FlowKey, interface: u16) -> Place {
+        let segment = self.of(interface, key.vlan[0], key.dst, key.src);
+        let ours = |address| self.list.iter().any(|s| s.is_home(address));
+        Place {
+            role: segment.map_or(Role::Dmz, |s| s.role),
+            src_ours: ours(key.src),
+            dst_ours: ours(key.dst),
+            declared: segment.is_some_and(|s| !s.subnets.is_empty()),
+        }
+    }
+
+    fn has_role(&self, address: IpAddr, role: HostRole) -> bool {
+        self.assets
+            .iter()
+            .any(|asset| asset.roles.contains(&role) && asset.subnet.contains(address))
     }
 }
 

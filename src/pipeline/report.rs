@@ -43,7 +43,9 @@ impl ReportStage {
         sinks: Vec<Box<dyn Sink>>,
     ) -> Self {
         Self {
-            anomaly: anomaly.enabled.then(|| AnomalyEngine::new(anomaly)),
+            anomaly: anomaly
+                .enabled
+                .then(|| AnomalyEngine::new(anomaly, Box::new(grade.segments.clone()))),
             grader: Grader::new(rules, grade),
             sinks,
             eve,
@@ -151,6 +153,7 @@ fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
         efficacy: report.efficacy,
         efficacy_reason: report.reason,
         confidence: report.confidence,
+        severity: report.severity,
         silent: false,
         head,
         tail: TextRange::default(),

@@ -630,6 +630,7 @@ impl Stages {
                 efficacy: if blocks { Efficacy::Failed } else { efficacy.0 },
                 efficacy_reason: if blocks { "blocked" } else { efficacy.1 },
                 confidence: 0.0,
+                severity: crate::alert::Severity::default(),
                 silent: hit.silent,
                 head,
                 tail,

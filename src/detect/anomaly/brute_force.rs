@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use super::BRUTE_FORCE;
+use super::detector::plain_detector;
 use super::engine::{Report, evidence};
 use super::first_bytes::Login;
 use super::live::{Entry, Fading, Live, Says, Watch};
@@ -101,6 +102,8 @@ pub struct BruteForce {
     settings: BruteForceSettings,
     services: Watch<(IpAddr, IpAddr, u16), Service>,
 }
+
+plain_detector!(BruteForce, Closed | Request | Login);
 
 impl BruteForce {
     /// Takes its memory.

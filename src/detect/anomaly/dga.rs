@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use super::DGA;
+use super::detector::plain_detector;
 use super::dns_names::DnsName;
 use super::engine::{Report, evidence};
 use super::live::{Entry, Live, Says, Watch};
@@ -70,6 +71,8 @@ pub struct Dga {
     settings: DgaSettings,
     clients: Watch<IpAddr, Client>,
 }
+
+plain_detector!(Dga, DnsName);
 
 impl Dga {
     /// Takes its memory.

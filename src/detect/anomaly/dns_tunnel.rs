@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 
 use super::DNS_TUNNEL;
+use super::detector::plain_detector;
 use super::dns_names::DnsName;
 use super::engine::{Report, evidence};
 use super::live::{Entry, Fading, Live, Says, Watch};
@@ -74,6 +75,8 @@ pub struct DnsTunnel {
     settings: DnsTunnelSettings,
     domains: Watch<(IpAddr, u32), Domain>,
 }
+
+plain_detector!(DnsTunnel, DnsName);
 
 impl DnsTunnel {
     /// Takes its memory.

@@ -3,21 +3,24 @@
 use std::net::IpAddr;
 
 use super::brute_force::{BruteForce, BruteForceSettings};
+use super::detector::{Detector, Seen};
 use super::dga::{Dga, DgaSettings};
 use super::dns_tunnel::{DnsTunnel, DnsTunnelSettings};
 use super::flood::{Flood, FloodSettings};
 use super::host_scan::{HostScan, HostScanSettings};
 use super::http_load::{RequestFlood, RequestFloodSettings, SlowHttp, SlowHttpSettings};
 use super::icmp_tunnel::{IcmpTunnel, IcmpTunnelSettings};
+use super::place::Places;
 use super::port_scan::{PortScan, PortScanSettings};
-use super::record::HostRecord;
+use super::record::{HostRecord, RecordKind};
 use super::sightings::{SightingSettings, Sightings};
 use super::syn_flood::{SynFlood, SynFloodSettings};
 use super::{
-    AMPLIFICATION, ARP_SCAN, HOST_SCAN, ICMP_FLOOD, P2P, PROXY_TUNNEL, SMURF, TCP_FLOOD, UDP_FLOOD,
-    VPN_TOR, WRONG_PORT,
+    AMPLIFICATION, ARP_SCAN, BRUTE_FORCE, DETECTORS, DGA, DNS_TUNNEL, HOST_SCAN, ICMP_FLOOD,
+    ICMP_TUNNEL, P2P, PORT_SCAN, PROXY_TUNNEL, REQUEST_FLOOD, SLOW_HTTP, SMURF, TCP_FLOOD,
+    UDP_FLOOD, VPN_TOR, WRONG_PORT,
 };
-use crate::alert::{Efficacy, Json};
+use crate::alert::{Efficacy, Json, Severity};
 use crate::packet::{FlowKey, Timestamp};
 use crate::stats::MemoryBound;
 
@@ -115,6 +118,8 @@ pub struct Report {
     pub efficacy: Efficacy,
     /// Why.
     pub reason: &'static str,
+    /// How bad it is, as far as the behaviour alone says: a step of the level's arithmetic.
+    pub severity: Severity,
     /// Whether the source address may be trusted.
     pub source_verified: bool,
     /// The incident.
@@ -126,133 +131,79 @@ pub struct Report {
 /// All detectors with their state.
 #[derive(Debug)]
 pub struct AnomalyEngine {
+    places: Box<dyn Places>,
+    /// Apart, because others ask it what is being flooded.
     syn_flood: SynFlood,
-    port_scan: PortScan,
-    udp_flood: Flood,
-    icmp_flood: Flood,
-    smurf: Flood,
-    amplification: Flood,
-    tcp_flood: Flood,
-    host_scan: HostScan,
-    arp_scan: HostScan,
-    brute_force: BruteForce,
-    dns_tunnel: DnsTunnel,
-    icmp_tunnel: IcmpTunnel,
-    p2p: Sightings,
-    vpn_tor: Sightings,
-    proxy_tunnel: Sightings,
-    wrong_port: Sightings,
-    dga: Dga,
-    request_flood: RequestFlood,
-    slow_http: SlowHttp,
+    /// With their index in [`DETECTORS`].
+    detectors: Vec<(u16, Box<dyn Detector>)>,
+    /// For each kind of record, the detectors that want it.
+    by_kind: Vec<Vec<u8>>,
 }
 
 impl AnomalyEngine {
     /// Takes all the memory it will ever use.
-    pub fn new(settings: &AnomalySettings) -> Self {
+    pub fn new(settings: &AnomalySettings, places: Box<dyn Places>) -> Self {
+        let s = settings.clone();
+        let detectors: Vec<(u16, Box<dyn Detector>)> = vec![
+            (PORT_SCAN, Box::new(PortScan::new(s.port_scan))),
+            (UDP_FLOOD, Box::new(Flood::new(UDP_FLOOD, s.udp_flood))),
+            (ICMP_FLOOD, Box::new(Flood::new(ICMP_FLOOD, s.icmp_flood))),
+            (SMURF, Box::new(Flood::new(SMURF, s.smurf))),
+            (
+                AMPLIFICATION,
+                Box::new(Flood::new(AMPLIFICATION, s.amplification)),
+            ),
+            (TCP_FLOOD, Box::new(Flood::new(TCP_FLOOD, s.tcp_flood))),
+            (HOST_SCAN, Box::new(HostScan::new(HOST_SCAN, s.host_scan))),
+            (ARP_SCAN, Box::new(HostScan::new(ARP_SCAN, s.arp_scan))),
+            (BRUTE_FORCE, Box::new(BruteForce::new(s.brute_force))),
+            (DNS_TUNNEL, Box::new(DnsTunnel::new(s.dns_tunnel))),
+            (ICMP_TUNNEL, Box::new(IcmpTunnel::new(s.icmp_tunnel))),
+            (P2P, Box::new(Sightings::new(P2P, s.p2p))),
+            (VPN_TOR, Box::new(Sightings::new(VPN_TOR, s.vpn_tor))),
+            (
+                PROXY_TUNNEL,
+                Box::new(Sightings::new(PROXY_TUNNEL, s.proxy_tunnel)),
+            ),
+            (
+                WRONG_PORT,
+                Box::new(Sightings::new(WRONG_PORT, s.wrong_port)),
+            ),
+            (DGA, Box::new(Dga::new(s.dga))),
+            (REQUEST_FLOOD, Box::new(RequestFlood::new(s.request_flood))),
+            (SLOW_HTTP, Box::new(SlowHttp::new(s.slow_http))),
+        ];
+        let mut by_kind = vec![Vec::new(); RecordKind::COUNT];
+        for (at, (_, detector)) in detectors.iter().enumerate() {
+            for kind in detector.kinds() {
+                if let (Some(list), Ok(at)) = (by_kind.get_mut(*kind as usize), u8::try_from(at)) {
+                    list.push(at);
+                }
+            }
+        }
         Self {
-            syn_flood: SynFlood::new(settings.syn_flood.clone()),
-            port_scan: PortScan::new(settings.port_scan.clone()),
-            udp_flood: Flood::new(UDP_FLOOD, settings.udp_flood.clone()),
-            icmp_flood: Flood::new(ICMP_FLOOD, settings.icmp_flood.clone()),
-            smurf: Flood::new(SMURF, settings.smurf.clone()),
-            amplification: Flood::new(AMPLIFICATION, settings.amplification.clone()),
-            tcp_flood: Flood::new(TCP_FLOOD, settings.tcp_flood.clone()),
-            host_scan: HostScan::new(HOST_SCAN, settings.host_scan.clone()),
-            arp_scan: HostScan::new(ARP_SCAN, settings.arp_scan.clone()),
-            brute_force: BruteForce::new(settings.brute_force.clone()),
-            dns_tunnel: DnsTunnel::new(settings.dns_tunnel.clone()),
-            icmp_tunnel: IcmpTunnel::new(settings.icmp_tunnel.clone()),
-            p2p: Sightings::new(P2P, settings.p2p.clone()),
-            vpn_tor: Sightings::new(VPN_TOR, settings.vpn_tor.clone()),
-            proxy_tunnel: Sightings::new(PROXY_TUNNEL, settings.proxy_tunnel.clone()),
-            wrong_port: Sightings::new(WRONG_PORT, settings.wrong_port.clone()),
-            dga: Dga::new(settings.dga.clone()),
-            request_flood: RequestFlood::new(settings.request_flood.clone()),
-            slow_http: SlowHttp::new(settings.slow_http.clone()),
+            places,
+            syn_flood: SynFlood::new(s.syn_flood),
+            detectors,
+            by_kind,
         }
     }
 
     /// Bounds of its tables.
     pub fn bounds(&self) -> Vec<MemoryBound> {
-        vec![
-            MemoryBound {
-                what: "syn_flood services",
-                bytes: self.syn_flood.bytes(),
-            },
-            MemoryBound {
-                what: "port_scan sources",
-                bytes: self.port_scan.bytes(),
-            },
-            MemoryBound {
-                what: "udp_flood records",
-                bytes: self.udp_flood.bytes(),
-            },
-            MemoryBound {
-                what: "icmp_flood records",
-                bytes: self.icmp_flood.bytes(),
-            },
-            MemoryBound {
-                what: "smurf records",
-                bytes: self.smurf.bytes(),
-            },
-            MemoryBound {
-                what: "amplification records",
-                bytes: self.amplification.bytes(),
-            },
-            MemoryBound {
-                what: "tcp_flood records",
-                bytes: self.tcp_flood.bytes(),
-            },
-            MemoryBound {
-                what: "host_scan records",
-                bytes: self.host_scan.bytes(),
-            },
-            MemoryBound {
-                what: "arp_scan records",
-                bytes: self.arp_scan.bytes(),
-            },
-            MemoryBound {
-                what: "brute_force records",
-                bytes: self.brute_force.bytes(),
-            },
-            MemoryBound {
-                what: "dns_tunnel records",
-                bytes: self.dns_tunnel.bytes(),
-            },
-            MemoryBound {
-                what: "icmp_tunnel records",
-                bytes: self.icmp_tunnel.bytes(),
-            },
-            MemoryBound {
-                what: "p2p records",
-                bytes: self.p2p.bytes(),
-            },
-            MemoryBound {
-                what: "vpn_tor records",
-                bytes: self.vpn_tor.bytes(),
-            },
-            MemoryBound {
-                what: "proxy_tunnel records",
-                bytes: self.proxy_tunnel.bytes(),
-            },
-            MemoryBound {
-                what: "wrong_port records",
-                bytes: self.wrong_port.bytes(),
-            },
-            MemoryBound {
-                what: "dga records",
-                bytes: self.dga.bytes(),
-            },
-            MemoryBound {
-                what: "request_flood records",
-                bytes: self.request_flood.bytes(),
-            },
-            MemoryBound {
-                what: "slow_http records",
-                bytes: self.slow_http.bytes(),
-            },
-        ]
+        let mut bounds = vec![MemoryBound {
+            what: "syn_flood",
+            bytes: self.syn_flood.bytes(),
+        }];
+        for (index, detector) in &self.detectors {
+            bounds.push(MemoryBound {
+                what: DETECTORS
+                    .get(usize::from(*index))
+                    .map_or("detector", |info| info.name),
+                bytes: detector.bytes(),
+            });
+        }
+        bounds
     }
 
     /// Takes the records of one batch, in packet order, and the time at its end; `last` when the capture ends with it.
@@ -265,45 +216,24 @@ impl AnomalyEngine {
     ) {
         for record in records {
             self.syn_flood.record(record, reports);
-            self.port_scan.record(record, &self.syn_flood, reports);
-            self.udp_flood.record(record, reports);
-            self.icmp_flood.record(record, reports);
-            self.smurf.record(record, reports);
-            self.amplification.record(record, reports);
-            self.tcp_flood.record(record, reports);
-            self.host_scan.record(record, reports);
-            self.arp_scan.record(record, reports);
-            self.brute_force.record(record, reports);
-            self.dns_tunnel.record(record, reports);
-            self.icmp_tunnel.record(record, reports);
-            self.p2p.record(record, reports);
-            self.vpn_tor.record(record, reports);
-            self.proxy_tunnel.record(record, reports);
-            self.wrong_port.record(record, reports);
-            self.dga.record(record, reports);
-            self.request_flood.record(record, reports);
-            self.slow_http.record(record, reports);
+            let Some(wanting) = self.by_kind.get(record.kind as usize) else {
+                continue;
+            };
+            let seen = Seen {
+                places: &*self.places,
+                floods: &self.syn_flood,
+            };
+            for at in wanting {
+                if let Some((_, detector)) = self.detectors.get_mut(usize::from(*at)) {
+                    detector.take(record, &seen, reports);
+                }
+            }
         }
         self.syn_flood.tick(now, last, reports);
-        self.port_scan.tick(now, reports);
         if !last {
-            self.udp_flood.tick(now, reports);
-            self.icmp_flood.tick(now, reports);
-            self.smurf.tick(now, reports);
-            self.amplification.tick(now, reports);
-            self.tcp_flood.tick(now, reports);
-            self.host_scan.tick(now, reports);
-            self.arp_scan.tick(now, reports);
-            self.brute_force.tick(now, reports);
-            self.dns_tunnel.tick(now, reports);
-            self.icmp_tunnel.tick(now, reports);
-            self.p2p.tick(now, reports);
-            self.vpn_tor.tick(now, reports);
-            self.proxy_tunnel.tick(now, reports);
-            self.wrong_port.tick(now, reports);
-            self.dga.tick(now, reports);
-            self.request_flood.tick(now, reports);
-            self.slow_http.tick(now, reports);
+            for (_, detector) in &mut self.detectors {
+                detector.pass(now, reports);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@
 
 use std::net::IpAddr;
 
+use super::detector::plain_detector;
 use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
@@ -120,6 +121,8 @@ pub struct Flood {
     settings: FloodSettings,
     meters: Watch<IpAddr, Meter>,
 }
+
+plain_detector!(Flood, Opened | Established | Packets | Unsolicited);
 
 impl Flood {
     /// Takes its memory.

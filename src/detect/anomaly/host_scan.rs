@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 
+use super::detector::plain_detector;
 use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
@@ -82,6 +83,8 @@ pub struct HostScan {
     settings: HostScanSettings,
     askers: Watch<IpAddr, Asker>,
 }
+
+plain_detector!(HostScan, ArpRequest | Opened | Established);
 
 impl HostScan {
     /// Takes its memory.

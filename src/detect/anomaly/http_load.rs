@@ -8,6 +8,7 @@
 
 use std::net::IpAddr;
 
+use super::detector::plain_detector;
 use super::engine::{Report, evidence};
 use super::live::{Entry, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
@@ -95,6 +96,8 @@ pub struct RequestFlood {
     settings: RequestFloodSettings,
     clients: Watch<(IpAddr, IpAddr), Client>,
 }
+
+plain_detector!(RequestFlood, Request);
 
 impl RequestFlood {
     /// Takes its memory.
@@ -210,6 +213,8 @@ pub struct SlowHttp {
     settings: SlowHttpSettings,
     holders: Watch<(IpAddr, IpAddr), Holder>,
 }
+
+plain_detector!(SlowHttp, Request | Packets | Answered | Closed | Reset);
 
 impl SlowHttp {
     /// Takes its memory.

@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 
 use super::ICMP_TUNNEL;
+use super::detector::plain_detector;
 use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
@@ -68,6 +69,8 @@ pub struct IcmpTunnel {
     settings: IcmpTunnelSettings,
     pairs: Watch<(IpAddr, IpAddr), Pair>,
 }
+
+plain_detector!(IcmpTunnel, Echo);
 
 impl IcmpTunnel {
     /// Takes its memory.

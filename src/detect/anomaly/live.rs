@@ -5,7 +5,7 @@ use std::hash::Hash;
 use super::engine::{Report, incident};
 use super::record::HostRecord;
 use super::table::{SetTable, Worth};
-use crate::alert::Efficacy;
+use crate::alert::{Efficacy, Severity};
 use crate::packet::{FlowKey, Timestamp};
 
 /// Incidents that are open at a time, per detector.
@@ -19,13 +19,14 @@ pub struct Live {
     since: Timestamp,
     last: Timestamp,
     next: u64,
+    worst: Severity,
     key: FlowKey,
     interface: u16,
 }
 
 impl Live {
     /// The state to report when the behaviour shows at `size` (what grows with the incident), if there is one to report.
-    fn step(&mut self, record: &HostRecord, size: u64) -> Option<&'static str> {
+    fn step(&mut self, record: &HostRecord, size: u64, severity: Severity) -> Option<&'static str> {
         self.last = self.last.max(record.ts);
         if !self.open {
             *self = Self {
@@ -33,15 +34,18 @@ impl Live {
                 since: record.ts,
                 last: record.ts,
                 next: size.saturating_mul(10),
+                worst: severity,
                 key: record.key,
                 interface: record.interface,
             };
             return Some("open");
         }
-        if size < self.next {
+        // What has got worse is told at once.
+        if size < self.next && severity <= self.worst {
             return None;
         }
         self.next = size.saturating_mul(10);
+        self.worst = self.worst.max(severity);
         Some("update")
     }
 }
@@ -115,6 +119,29 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
         new: impl FnOnce() -> V,
         says: impl FnOnce(&V) -> Says,
     ) {
+        self.alarm_as(
+            Severity::Major,
+            key,
+            record,
+            (who, size),
+            reports,
+            new,
+            says,
+        );
+    }
+
+    /// The same, for a behaviour that is better or worse than most of its kind.
+    #[expect(clippy::too_many_arguments, reason = "alarm with one more word")]
+    pub fn alarm_as(
+        &mut self,
+        severity: Severity,
+        key: K,
+        record: &HostRecord,
+        (who, size): (FlowKey, u64),
+        reports: &mut Vec<Report>,
+        new: impl FnOnce() -> V,
+        says: impl FnOnce(&V) -> Says,
+    ) {
         let detector = self.detector;
         let Some(entry) = self.table.entry(key, new) else {
             return;
@@ -126,7 +153,7 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
             key: who,
             ..*record
         };
-        let Some(state) = entry.live().step(&named, size) else {
+        let Some(state) = entry.live().step(&named, size, severity) else {
             return;
         };
         let says = says(entry);
@@ -144,10 +171,18 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
             confidence: says.confidence,
             efficacy: says.efficacy,
             reason: says.reason,
+            severity,
             source_verified: says.source_verified,
             incident: incident(detector, who.src, who.dport, live.since),
             evidence: says.evidence,
         });
+    }
+
+    /// The behaviour goes on below what would open an incident: an open one stays open (hysteresis).
+    pub fn keep(live: &mut Live, now: Timestamp) {
+        if live.open {
+            live.last = live.last.max(now);
+        }
     }
 
     /// Closes incidents that were quiet for `quiet` seconds.
@@ -176,6 +211,7 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
                     confidence: 0.9,
                     efficacy: Efficacy::Unknown,
                     reason: "",
+                    severity: Severity::Informational,
                     source_verified: false,
                     incident: incident(detector, live.key.src, live.key.dport, live.since),
                     evidence: Vec::new(),

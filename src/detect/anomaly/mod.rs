@@ -6,6 +6,7 @@
 //! A detector is one file and one line in [`DETECTORS`].
 
 mod brute_force;
+mod detector;
 mod dga;
 pub mod dns_names;
 mod dns_tunnel;
@@ -16,6 +17,7 @@ mod host_scan;
 mod http_load;
 mod icmp_tunnel;
 mod live;
+pub mod place;
 mod port_scan;
 pub mod record;
 mod sightings;

@@ -13,11 +13,12 @@
 use std::net::IpAddr;
 
 use super::PORT_SCAN;
+use super::detector::{Detector, Seen};
 use super::engine::{Report, endpoint_hash, evidence, incident};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
 use super::table::{Bitmap256, SetTable, Worth};
-use crate::alert::Efficacy;
+use crate::alert::{Efficacy, Severity};
 use crate::packet::{TcpFlags, Timestamp};
 
 /// Settings.
@@ -93,6 +94,22 @@ pub struct PortScan {
     threshold: f32,
     sources: SetTable<IpAddr, Source>,
     open: Vec<IpAddr>,
+}
+
+impl Detector for PortScan {
+    fn kinds(&self) -> &'static [RecordKind] {
+        use RecordKind as K;
+        &[K::Established, K::Refused, K::Unanswered, K::Stray]
+    }
+    fn bytes(&self) -> u64 {
+        Self::bytes(self)
+    }
+    fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
+        self.record(record, seen.floods, reports);
+    }
+    fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>) {
+        self.tick(now, reports);
+    }
 }
 
 impl PortScan {
@@ -339,6 +356,7 @@ impl Source {
             } else {
                 ""
             },
+            severity: Severity::Major,
             source_verified: self.successes > 0,
             incident: incident(PORT_SCAN, address, 0, self.since),
             evidence,

@@ -50,6 +50,11 @@ pub enum RecordKind {
     Answered,
 }
 
+impl RecordKind {
+    /// Number of kinds.
+    pub const COUNT: usize = Self::Answered as usize + 1;
+}
+
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HostRecord {

@@ -10,6 +10,7 @@
 
 use std::net::IpAddr;
 
+use super::detector::plain_detector;
 use super::engine::{Report, endpoint_hash, evidence};
 use super::first_bytes::FirstBytes;
 use super::live::{Entry, Live, Says, Watch};
@@ -75,6 +76,8 @@ pub struct Sightings {
     settings: SightingSettings,
     clients: Watch<IpAddr, Client>,
 }
+
+plain_detector!(Sightings, FirstBytes);
 
 impl Sightings {
     /// Takes its memory.

@@ -18,7 +18,7 @@ use super::SYN_FLOOD;
 use super::engine::{Report, evidence, incident};
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
-use crate::alert::Efficacy;
+use crate::alert::{Efficacy, Severity};
 use crate::packet::{FlowKey, Timestamp};
 
 /// Settings.
@@ -359,6 +359,7 @@ impl Service {
             } else {
                 ""
             },
+            severity: Severity::Major,
             source_verified: false,
             incident: incident(SYN_FLOOD, address, port, self.since),
             evidence,

@@ -1,0 +1,72 @@
+//! What a detector is to the engine: fixed memory, the kinds of records it wants, and two calls.
+//!
+//! The engine gives each record only to the detectors that want its kind, in the order in which they are registered, so
+//! that a flood of one kind costs nothing to the others.
+
+use super::engine::Report;
+use super::place::{Place, Places};
+use super::record::{HostRecord, RecordKind};
+use super::syn_flood::SynFlood;
+use crate::packet::Timestamp;
+
+/// What a detector may ask about besides the record in hand.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Segments and declared roles.
+    pub places: &'a dyn Places,
+    /// Floods in progress.
+    pub floods: &'a SynFlood,
+}
+
+impl Seen<'_> {
+    /// Where a record happened.
+    pub fn place(&self, record: &HostRecord) -> Place {
+        self.places.place(&record.key, record.interface)
+    }
+}
+
+/// A detector in the engine.
+pub trait Detector: std::fmt::Debug + Send {
+    /// The kinds of records it wants.
+    fn kinds(&self) -> &'static [RecordKind];
+
+    /// Bytes of its tables, all taken when it was made.
+    fn bytes(&self) -> u64;
+
+    /// Takes one record.
+    fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>);
+
+    /// The time at the end of a batch: what has gone quiet is closed. Not called for the last batch: the end of a
+    /// capture ends no incident.
+    fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>);
+}
+
+/// Makes a detector of a type that has `bytes`, `record` and `tick` and asks for nothing but the record.
+macro_rules! plain_detector {
+    ($name:ty, $($kind:ident)|+) => {
+        impl super::detector::Detector for $name {
+            fn kinds(&self) -> &'static [super::record::RecordKind] {
+                &[$(super::record::RecordKind::$kind),+]
+            }
+            fn bytes(&self) -> u64 {
+                Self::bytes(self)
+            }
+            fn take(
+                &mut self,
+                record: &super::record::HostRecord,
+                _: &super::detector::Seen<'_>,
+                reports: &mut Vec<super::engine::Report>,
+            ) {
+                self.record(record, reports);
+            }
+            fn pass(
+                &mut self,
+                now: crate::packet::Timestamp,
+                reports: &mut Vec<super::engine::Report>,
+            ) {
+                self.tick(now, reports);
+            }
+        }
+    };
+}
+pub(super) use plain_detector;

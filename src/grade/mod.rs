@@ -5,6 +5,7 @@
 //! An alert whose request has not been answered yet waits for the answer, at most [`GradeSettings::outcome_wait_ms`] of
 //! packet time, because a refused attack and one that worked are not the same alert.
 
+pub mod action;
 pub mod level;
 mod profile;
 mod segment;

@@ -297,8 +297,7 @@ impl BlockList {
             .filter(|e| matches!(e.action, Action::LimitService { .. }))
             .count();
         self.services.store(services, Ordering::Release);
-        self.sources
-            .store(book.len() - services, Ordering::Release);
+        self.sources.store(book.len() - services, Ordering::Release);
     }
 
     /// Services have keys of their own; everything else is about a source.

@@ -18,6 +18,7 @@ pub mod file;
 pub mod ftp;
 pub mod http1;
 pub mod http2;
+mod http_keyword;
 mod identify;
 pub mod krb5;
 pub mod layer;

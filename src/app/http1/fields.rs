@@ -3,10 +3,9 @@
 //! A field names the stage that brings it: it may be there already while the stage lasts, and is final beyond it.
 
 use super::tx::{Tx, part, progress};
-use crate::app::{Access, Field, FieldDirection, Transaction};
+use crate::app::http_keyword::http;
+use crate::app::{Access, Field, Transaction};
 use crate::packet::Direction;
-
-use FieldDirection::{Both, ToClient, ToServer};
 
 fn tx(tx: &dyn Transaction) -> Option<&Tx> {
     tx.as_any().downcast_ref::<Tx>()
@@ -124,317 +123,161 @@ fn host_raw(t: &dyn Transaction) -> Option<&[u8]> {
         .or_else(|| request.headers.get(b"host"))
 }
 
-const fn field(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    modifier: Option<&'static str>,
-    direction: FieldDirection,
-    progress: u8,
-    access: Access,
-    doc: &'static str,
-) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier,
-        direction,
-        progress,
-        access,
-        doc,
-    }
-}
-
 /// All of them.
 pub(super) static FIELDS: &[Field] = &[
-    field(
+    http(
         "http.method",
-        &[],
-        Some("http_method"),
-        ToServer,
         progress::LINE,
         Access::Bytes(|t, _, _| tx(t).and_then(|t| part(&t.request.line, t.request.method))),
-        "the request's method",
     ),
-    field(
+    http(
         "http.uri",
-        &["http.uri.normalized"],
-        Some("http_uri"),
-        ToServer,
         progress::LINE,
         Access::Bytes(|t, _, _| {
             tx(t)
                 .map(|t| t.request.target.normalized.as_slice())
                 .filter(|u| !u.is_empty())
         }),
-        "the request's path, query and fragment, normalised",
     ),
-    field(
+    http(
         "http.uri.raw",
-        &[],
-        Some("http_raw_uri"),
-        ToServer,
         progress::LINE,
         Access::Bytes(|t, _, _| tx(t).and_then(|t| t.raw_uri())),
-        "the request's target as sent",
     ),
-    field(
+    http(
         "http.request_line",
-        &["http_request_line"],
-        None,
-        ToServer,
         progress::LINE,
         Access::Bytes(|t, _, _| {
             tx(t)
                 .map(|t| t.request.line.as_slice())
                 .filter(|l| !l.is_empty())
         }),
-        "the request's first line",
     ),
-    field(
+    http(
         "http.protocol",
-        &["http_protocol"],
-        None,
-        Both,
         progress::LINE,
         Access::Bytes(|t, d, _| protocol(t, d)),
-        "the protocol as the first line names it",
     ),
-    field(
+    http(
         "http.header",
-        &[],
-        Some("http_header"),
-        Both,
         progress::HEADERS,
         Access::Bytes(|t, d, _| block(t, d)),
-        "all header fields but cookies, normalised",
     ),
-    field(
+    http(
         "http.header.raw",
-        &[],
-        Some("http_raw_header"),
-        Both,
         progress::BODY,
         Access::Bytes(|t, d, _| raw_block(t, d)),
-        "the header as sent",
     ),
-    field(
+    http(
         "http.request_header",
-        &[],
-        None,
-        ToServer,
         progress::HEADERS,
         Access::Multi(|t, _, i, _| tx(t)?.request.headers.line(i)),
-        "one field of the request's header",
     ),
-    field(
+    http(
         "http.response_header",
-        &[],
-        None,
-        ToClient,
         progress::HEADERS,
         Access::Multi(|t, _, i, _| tx(t)?.response.headers.line(i)),
-        "one field of the response's header",
     ),
-    field(
+    http(
         "http.header_names",
-        &["http_header_names"],
-        None,
-        Both,
         progress::HEADERS,
         Access::Bytes(header_names),
-        "the names of all header fields, in order",
     ),
-    field(
-        "http.start",
-        &["http_start"],
-        None,
-        Both,
-        progress::HEADERS,
-        Access::Bytes(start),
-        "first line and header",
-    ),
-    field(
+    http("http.start", progress::HEADERS, Access::Bytes(start)),
+    http(
         "http.user_agent",
-        &[],
-        Some("http_user_agent"),
-        ToServer,
         progress::HEADERS,
         header_access!(b"user-agent"),
-        "User-Agent",
     ),
-    field(
+    http(
         "http.referer",
-        &["http_referer"],
-        None,
-        ToServer,
         progress::HEADERS,
         header_access!(b"referer"),
-        "Referer",
     ),
-    field(
+    http(
         "http.host",
-        &[],
-        Some("http_host"),
-        ToServer,
         progress::HEADERS,
         Access::Bytes(|t, _, _| tx(t)?.request.host.as_deref()),
-        "the host asked for, lower case, without port",
     ),
-    field(
+    http(
         "http.host.raw",
-        &[],
-        Some("http_raw_host"),
-        ToServer,
         progress::HEADERS,
         Access::Bytes(|t, _, _| host_raw(t)),
-        "the host asked for, as sent",
     ),
-    field(
+    http(
         "http.cookie",
-        &[],
-        Some("http_cookie"),
-        Both,
         progress::HEADERS,
         header_access!(b"cookie", b"set-cookie"),
-        "Cookie and Set-Cookie",
     ),
-    field(
+    http(
         "http.content_type",
-        &["http_content_type"],
-        None,
-        Both,
         progress::HEADERS,
         header_access!(b"content-type"),
-        "Content-Type",
     ),
-    field(
+    http(
         "http.content_len",
-        &["http_content_len"],
-        None,
-        Both,
         progress::HEADERS,
         header_access!(b"content-length"),
-        "Content-Length",
     ),
-    field(
-        "http.accept",
-        &["http_accept"],
-        None,
-        ToServer,
-        progress::HEADERS,
-        header_access!(b"accept"),
-        "Accept",
-    ),
-    field(
+    http("http.accept", progress::HEADERS, header_access!(b"accept")),
+    http(
         "http.accept_enc",
-        &["http_accept_enc"],
-        None,
-        ToServer,
         progress::HEADERS,
         header_access!(b"accept-encoding"),
-        "Accept-Encoding",
     ),
-    field(
+    http(
         "http.accept_lang",
-        &["http_accept_lang"],
-        None,
-        ToServer,
         progress::HEADERS,
         header_access!(b"accept-language"),
-        "Accept-Language",
     ),
-    field(
+    http(
         "http.connection",
-        &["http_connection"],
-        None,
-        Both,
         progress::HEADERS,
         header_access!(b"connection"),
-        "Connection",
     ),
-    field(
-        "http.server",
-        &[],
-        None,
-        ToClient,
-        progress::HEADERS,
-        header_access!(b"server"),
-        "Server",
-    ),
-    field(
+    http("http.server", progress::HEADERS, header_access!(b"server")),
+    http(
         "http.location",
-        &[],
-        None,
-        ToClient,
         progress::HEADERS,
         header_access!(b"location"),
-        "Location",
     ),
-    field(
+    http(
         "http.stat_code",
-        &[],
-        Some("http_stat_code"),
-        ToClient,
         progress::LINE,
         Access::Bytes(|t, _, _| tx(t).and_then(|t| part(&t.response.line, t.response.status_text))),
-        "the response's status code",
     ),
-    field(
+    http(
         "http.stat_msg",
-        &[],
-        Some("http_stat_msg"),
-        ToClient,
         progress::LINE,
         Access::Bytes(|t, _, _| tx(t).and_then(|t| part(&t.response.line, t.response.message))),
-        "the response's status in words",
     ),
-    field(
+    http(
         "http.response_line",
-        &["http_response_line"],
-        None,
-        ToClient,
         progress::LINE,
         Access::Bytes(|t, _, _| {
             tx(t)
                 .map(|t| t.response.line.as_slice())
                 .filter(|l| !l.is_empty())
         }),
-        "the response's first line",
     ),
-    field(
+    http(
         "http.request_body",
-        &[],
-        Some("http_client_body"),
-        ToServer,
         progress::BODY,
         Access::Streaming(|t, _, i| tx(t).filter(|_| i == 0)?.request_body()),
-        "the request's body, decoded",
     ),
-    field(
+    http(
         "http.response_body",
-        &[],
-        Some("http_server_body"),
-        ToClient,
         progress::BODY,
         Access::Streaming(|t, _, i| tx(t)?.file_data(Direction::ToClient, i)),
-        "the response's body, decoded",
     ),
-    field(
+    http(
         "file.data",
-        &["file_data"],
-        None,
-        Both,
         progress::BODY,
         Access::Streaming(|t, d, i| tx(t)?.file_data(d, i)),
-        "the bytes of files",
     ),
-    field(
+    http(
         "file.name",
-        &[],
-        None,
-        Both,
         progress::BODY,
         Access::Multi(|t, d, i, _| Some(tx(t)?.files(d)?.get(i)?.name.as_slice())),
-        "the names of files",
     ),
 ];

@@ -1,10 +1,11 @@
 //! The rule keywords of HTTP/2: those of HTTP/1, read from pseudo-header fields, and its own.
 
 use super::tx::{Fields, Frame, Tx, progress};
+use crate::app::http_keyword::http;
 use crate::app::{Access, Field, FieldDirection, FieldTest, Session, Transaction};
 use crate::packet::Direction;
 
-use FieldDirection::{Both, ToClient, ToServer};
+use FieldDirection::Both;
 
 fn tx(tx: &dyn Transaction) -> Option<&Tx> {
     tx.as_any().downcast_ref::<Tx>()
@@ -268,250 +269,91 @@ const fn field(
     }
 }
 
-const fn data(
-    name: &'static str,
-    aliases: &'static [&'static str],
-    modifier: Option<&'static str>,
-    direction: FieldDirection,
-    access: Access,
-    doc: &'static str,
-) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier,
-        direction,
-        progress: progress::DATA,
-        access,
-        doc,
-    }
-}
-
 /// All of them.
 pub(super) static FIELDS: &[Field] = &[
-    field(
-        "http.method",
-        &[],
-        Some("http_method"),
-        ToServer,
-        first!(b":method"),
-        "the request's method",
-    ),
-    field(
-        "http.uri",
-        &["http.uri.normalized"],
-        Some("http_uri"),
-        ToServer,
-        first!(b":path"),
-        "the request's path and query",
-    ),
-    field(
-        "http.uri.raw",
-        &[],
-        Some("http_raw_uri"),
-        ToServer,
-        first!(b":path"),
-        "the request's path and query",
-    ),
-    field(
+    http("http.method", progress::HEADERS, first!(b":method")),
+    http("http.uri", progress::HEADERS, first!(b":path")),
+    http("http.uri.raw", progress::HEADERS, first!(b":path")),
+    http(
         "http.request_line",
-        &["http_request_line"],
-        None,
-        ToServer,
+        progress::HEADERS,
         Access::Bytes(request_line),
-        "a request line as HTTP/1 would write it",
     ),
-    field(
+    http(
         "http.response_line",
-        &["http_response_line"],
-        None,
-        ToClient,
+        progress::HEADERS,
         Access::Bytes(response_line),
-        "a status line as HTTP/1 would write it",
     ),
-    field(
+    http(
         "http.protocol",
-        &["http_protocol"],
-        None,
-        Both,
+        progress::HEADERS,
         Access::Bytes(|t, d, _| fields(t, d).map(|_| &b"HTTP/2"[..])),
-        "the protocol",
     ),
-    field(
-        "http.header",
-        &[],
-        Some("http_header"),
-        Both,
-        Access::Bytes(block),
-        "all header fields but cookies",
-    ),
-    field(
+    http("http.header", progress::HEADERS, Access::Bytes(block)),
+    http(
         "http.header.raw",
-        &[],
-        Some("http_raw_header"),
-        Both,
+        progress::HEADERS,
         Access::Bytes(|t, d, _| Some(fields(t, d)?.raw())),
-        "all header fields as sent",
     ),
-    field(
+    http(
         "http.request_header",
-        &[],
-        None,
-        ToServer,
+        progress::HEADERS,
         Access::Multi(|t, d, i, _| fields(t, d)?.line(i)),
-        "one field of the request's header",
     ),
-    field(
+    http(
         "http.response_header",
-        &[],
-        None,
-        ToClient,
+        progress::HEADERS,
         Access::Multi(|t, d, i, _| fields(t, d)?.line(i)),
-        "one field of the response's header",
     ),
-    field(
-        "http.header_names",
-        &["http_header_names"],
-        None,
-        Both,
-        Access::Bytes(names),
-        "the names of all header fields",
-    ),
-    field(
-        "http.user_agent",
-        &[],
-        Some("http_user_agent"),
-        ToServer,
-        header!(b"user-agent"),
-        "User-Agent",
-    ),
-    field(
-        "http.referer",
-        &["http_referer"],
-        None,
-        ToServer,
-        header!(b"referer"),
-        "Referer",
-    ),
-    field(
-        "http.host",
-        &[],
-        Some("http_host"),
-        ToServer,
-        Access::Bytes(host),
-        "the host asked for, normalised",
-    ),
-    field(
-        "http.host.raw",
-        &[],
-        Some("http_raw_host"),
-        ToServer,
-        header!(b":authority"),
-        "the host asked for, as sent",
-    ),
-    field(
+    http("http.header_names", progress::HEADERS, Access::Bytes(names)),
+    http("http.user_agent", progress::HEADERS, header!(b"user-agent")),
+    http("http.referer", progress::HEADERS, header!(b"referer")),
+    http("http.host", progress::HEADERS, Access::Bytes(host)),
+    http("http.host.raw", progress::HEADERS, header!(b":authority")),
+    http(
         "http.cookie",
-        &[],
-        Some("http_cookie"),
-        Both,
+        progress::HEADERS,
         header!(b"cookie", b"set-cookie"),
-        "Cookie and Set-Cookie",
     ),
-    field(
+    http(
         "http.content_type",
-        &["http_content_type"],
-        None,
-        Both,
+        progress::HEADERS,
         header!(b"content-type"),
-        "Content-Type",
     ),
-    field(
+    http(
         "http.content_len",
-        &["http_content_len"],
-        None,
-        Both,
+        progress::HEADERS,
         header!(b"content-length"),
-        "Content-Length",
     ),
-    field(
-        "http.accept",
-        &["http_accept"],
-        None,
-        ToServer,
-        header!(b"accept"),
-        "Accept",
-    ),
-    field(
+    http("http.accept", progress::HEADERS, header!(b"accept")),
+    http(
         "http.accept_enc",
-        &["http_accept_enc"],
-        None,
-        ToServer,
+        progress::HEADERS,
         header!(b"accept-encoding"),
-        "Accept-Encoding",
     ),
-    field(
+    http(
         "http.accept_lang",
-        &["http_accept_lang"],
-        None,
-        ToServer,
+        progress::HEADERS,
         header!(b"accept-language"),
-        "Accept-Language",
     ),
-    field(
-        "http.connection",
-        &["http_connection"],
-        None,
-        Both,
-        header!(b"connection"),
-        "Connection",
-    ),
-    field(
-        "http.server",
-        &[],
-        None,
-        ToClient,
-        header!(b"server"),
-        "Server",
-    ),
-    field(
-        "http.location",
-        &[],
-        None,
-        ToClient,
-        header!(b"location"),
-        "Location",
-    ),
-    field(
-        "http.stat_code",
-        &[],
-        Some("http_stat_code"),
-        ToClient,
-        first!(b":status"),
-        "the response's status code",
-    ),
-    data(
+    http("http.connection", progress::HEADERS, header!(b"connection")),
+    http("http.server", progress::HEADERS, header!(b"server")),
+    http("http.location", progress::HEADERS, header!(b"location")),
+    http("http.stat_code", progress::HEADERS, first!(b":status")),
+    http(
         "http.request_body",
-        &[],
-        Some("http_client_body"),
-        ToServer,
+        progress::DATA,
         Access::Streaming(|t, _, i| tx(t)?.file_data(Direction::ToServer, i)),
-        "the request's body, decoded",
     ),
-    data(
+    http(
         "http.response_body",
-        &[],
-        Some("http_server_body"),
-        ToClient,
+        progress::DATA,
         Access::Streaming(|t, _, i| tx(t)?.file_data(Direction::ToClient, i)),
-        "the response's body, decoded",
     ),
-    data(
+    http(
         "file.data",
-        &["file_data"],
-        None,
-        Both,
+        progress::DATA,
         Access::Streaming(|t, d, i| tx(t)?.file_data(d, i)),
-        "the bytes of files",
     ),
     field(
         "http2.frametype",

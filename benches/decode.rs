@@ -114,6 +114,7 @@ fn decode_all(decoder: &mut Decoder, load: &Load, extra: &mut Vec<u8>, out: &mut
             number: i as u64 + 1,
             interface: 0,
             original_len: len,
+            unfinished: false,
         };
         decoder.decode(frame, extra, out);
     }

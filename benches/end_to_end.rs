@@ -100,6 +100,7 @@ fn main() {
             eve: EveSettings::default(),
             inline: false,
             hosts: true,
+            failed_closed: Vec::new(),
         };
         let settings = (
             GradeSettings::default(),

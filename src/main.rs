@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Replays capture files into graded alerts.
     Replay(command::replay::Arguments),
+    /// Watches interfaces, or stands between them.
+    Run(command::run::Arguments),
     /// Looks at rules: what loads, what is refused and why.
     #[command(subcommand)]
     Rules(command::ruleset::Command),
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Replay(arguments) => command::replay::run(&arguments),
+        Command::Run(arguments) => command::run::run(&arguments),
         Command::Rules(command) => command::ruleset::run(&command),
         Command::Config(command) => command::config::run(&command),
     };

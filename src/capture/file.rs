@@ -215,6 +215,8 @@ impl Source for CaptureFile {
                         link,
                         interface,
                         original_len,
+                        unfinished: false,
+                        token: 0,
                     });
                     self.at += consumed;
                     if batch.frames.len() >= max {
@@ -402,9 +404,8 @@ mod tests {
         loop {
             let result = source.fill(&mut batch, 3);
             for frame in &batch.frames {
-                let start = frame.slice.start as usize;
                 frames
-                    .push(batch.bytes.as_slice()[start..start + frame.slice.len as usize].to_vec());
+                    .push(batch.bytes.slice(frame.slice.start, frame.slice.len).to_vec());
             }
             match result {
                 Ok(true) => {}

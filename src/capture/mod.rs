@@ -4,11 +4,13 @@
 //! time, link type and interface. It analyses nothing.
 //! Limits: a frame is at most [`FRAME_BYTES_MAX`] bytes; a capture file has at most [`INTERFACES_MAX`] interfaces.
 
+mod af_packet;
 mod file;
 mod format;
 mod pcap;
 mod pcapng;
 
+pub use af_packet::AfPacket;
 pub use file::{CaptureFile, expand_paths};
 
 use std::fmt;
@@ -35,6 +37,10 @@ pub struct Frame {
     pub interface: u16,
     /// Length on the wire (the capture may hold less).
     pub original_len: u32,
+    /// Whether its sender left the checksum to a card that the frame has not passed (it came from this machine).
+    pub unfinished: bool,
+    /// What a live source knows it by.
+    pub token: u32,
 }
 
 /// Frames and the bytes they lie in.
@@ -62,7 +68,23 @@ pub trait Source {
     fn fill(&mut self, batch: &mut FrameBatch, max: usize) -> Result<bool, CaptureError>;
 
     /// Bytes read and bytes in all (0: not known), for a progress bar.
-    fn progress(&self) -> (u64, u64);
+    fn progress(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    /// Frames that came, and frames for which there was no room, since this was last asked (live).
+    fn arrivals(&mut self) -> Arrivals {
+        Arrivals::default()
+    }
+}
+
+/// What the kernel counted at the edge of a live source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    /// Frames that came.
+    pub frames: u64,
+    /// Frames that were dropped for want of room.
+    pub dropped: u64,
 }
 
 /// What is wrong with a capture file, and where.

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod replay;
 pub mod ruleset;
+pub mod run;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

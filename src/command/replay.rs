@@ -164,7 +164,22 @@ fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
 }
 
 fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
-    let workers = u32::from(config.workers.max(1));
+    let (decode, worker) = stage_settings(config, config.workers, hosts);
+    ReplayOptions {
+        files,
+        workers: config.workers,
+        decode,
+        worker,
+    }
+}
+
+/// The settings of decoding and of a worker out of the configuration; alike for replay and live.
+pub(super) fn stage_settings(
+    config: &Config,
+    workers: u16,
+    hosts: bool,
+) -> (DecodeSettings, WorkerSettings) {
+    let workers = u32::from(workers.max(1));
     let decode = DecodeSettings {
         checksums: if config.ignore_checksums {
             ChecksumMode::None
@@ -200,17 +215,13 @@ fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
         eve: config.eve,
         inline: config.inline,
         hosts,
+        failed_closed: Vec::new(),
     };
-    ReplayOptions {
-        files,
-        workers: config.workers,
-        decode,
-        worker,
-    }
+    (decode, worker)
 }
 
 /// The syslog output, when there is one.
-fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
+pub(super) fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
     let settings = &config.syslog;
     if settings.target.is_empty() {
         return Ok(None);
@@ -234,7 +245,7 @@ fn syslog(config: &Config) -> Result<Option<Box<dyn Sink>>> {
 }
 
 /// The most memory that tables and buffers may take, at start.
-fn print_bounds(bounds: &[MemoryBound]) {
+pub(super) fn print_bounds(bounds: &[MemoryBound]) {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     let sum = bounds.iter().map(|b| b.bytes).sum();
     let parts: Vec<String> = bounds

@@ -47,6 +47,12 @@ pub static KEYS: &[Key] = &[
         workers,
         workers
     ),
+    key!(
+        "live.worker-stuck-ms",
+        "milliseconds on one batch after which a worker counts as stuck and is replaced",
+        worker_stuck_ms,
+        size
+    ),
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
         "cache-dir",
@@ -732,7 +738,7 @@ fn boolean(value: &Value) -> Result<bool, String> {
 }
 
 /// A whole number with an optional unit (b, kb, mb, gb, kib, mib, gib; all powers of 1024, as in Suricata).
-fn size(value: &Value) -> Result<u64, String> {
+pub(super) fn size(value: &Value) -> Result<u64, String> {
     let text = match value {
         Value::Integer(n) => {
             return u64::try_from(*n).map_err(|_| format!("wants a number of at least 0, not {n}"));

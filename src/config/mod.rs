@@ -5,6 +5,7 @@
 //! where each value came from. A key that does not exist is an error that names the nearest one.
 //! Segments and assets are lists of tables and are read by [`segments`].
 
+mod interfaces;
 mod keys;
 mod segments;
 
@@ -19,6 +20,7 @@ use crate::rules::Variables;
 use crate::sink::eve::EveSettings;
 use crate::sink::syslog::SyslogSettings;
 
+pub use interfaces::{Inline, InlineMethod, Listen, ListenMethod};
 pub use keys::{KEYS, Key};
 
 /// All settings in force.
@@ -66,6 +68,12 @@ pub struct Config {
     pub anomaly: AnomalySettings,
     /// Grading and segments.
     pub grade: GradeSettings,
+    /// Interfaces listened to (live).
+    pub listen: Vec<Listen>,
+    /// Pairs of ports, or queues of the kernel, that traffic passes through the sensor (live).
+    pub bridges: Vec<Inline>,
+    /// Milliseconds on one batch after which a worker counts as stuck (live).
+    pub worker_stuck_ms: u64,
     /// Where each value came from, for those that are not defaults.
     pub origins: BTreeMap<String, String>,
 }
@@ -98,6 +106,9 @@ impl Default for Config {
             },
             anomaly: AnomalySettings::default(),
             grade: GradeSettings::default(),
+            listen: Vec::new(),
+            bridges: Vec::new(),
+            worker_stuck_ms: 1_000,
             origins: BTreeMap::new(),
         }
     }
@@ -197,6 +208,22 @@ impl Config {
                 };
                 for (at, item) in list.iter().enumerate() {
                     if let Err(messages) = read(&mut self.grade.segments, item) {
+                        let place = format!("{} ([[{key}]] number {})", place(), at + 1);
+                        errors.extend(messages.into_iter().map(|message| ConfigError {
+                            place: place.clone(),
+                            message,
+                        }));
+                    }
+                }
+            }
+            ("interface" | "inline", toml::Value::Array(list)) => {
+                for (at, item) in list.iter().enumerate() {
+                    let read = if key == "interface" {
+                        interfaces::listen(item).map(|l| self.listen.push(l))
+                    } else {
+                        interfaces::inline(item).map(|i| self.bridges.push(i))
+                    };
+                    if let Err(messages) = read {
                         let place = format!("{} ([[{key}]] number {})", place(), at + 1);
                         errors.extend(messages.into_iter().map(|message| ConfigError {
                             place: place.clone(),

@@ -37,6 +37,7 @@ pub(super) fn decode_with(
         number,
         interface: 0,
         original_len: bytes.len() as u32,
+        unfinished: false,
     };
     let mut out = Vec::new();
     decoder.decode(raw, extra, &mut out);

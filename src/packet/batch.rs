@@ -4,6 +4,12 @@ use std::sync::Arc;
 
 use super::{Layers, Packet, Timestamp};
 
+/// Memory of a live source (a block of a kernel ring, frames of a UMEM) that goes back to it when the last user is done.
+pub trait Lent: Send + Sync {
+    /// A range of its bytes; `None` when it does not lie inside.
+    fn slice(&self, start: usize, len: usize) -> Option<&[u8]>;
+}
+
 /// Where the bytes of a batch live. Shared, never copied on the way.
 #[derive(Clone)]
 pub enum FrameBytes {
@@ -11,24 +17,39 @@ pub enum FrameBytes {
     Mapped(Arc<memmap2::Mmap>),
     /// A buffer filled by a reader (standard input, a decompressor) or by a live source.
     Owned(Arc<Vec<u8>>),
+    /// Memory that the kernel filled, lent by a live source.
+    Lent(Arc<dyn Lent>),
     /// None (an empty batch that only carries the time).
     Empty,
 }
 
 impl std::fmt::Debug for FrameBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "FrameBytes({} bytes)", self.as_slice().len())
+        f.write_str(match self {
+            Self::Mapped(_) => "FrameBytes::Mapped",
+            Self::Owned(_) => "FrameBytes::Owned",
+            Self::Lent(_) => "FrameBytes::Lent",
+            Self::Empty => "FrameBytes::Empty",
+        })
     }
 }
 
 impl FrameBytes {
-    /// All bytes.
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
+    /// A range of the bytes; empty when it does not lie inside.
+    #[inline]
+    pub fn slice(&self, start: u64, len: u32) -> &[u8] {
+        let (Ok(start), len) = (usize::try_from(start), len as usize) else {
+            return &[];
+        };
+        let all: &[u8] = match self {
             Self::Mapped(map) => map,
             Self::Owned(buffer) => buffer,
-            Self::Empty => &[],
-        }
+            Self::Lent(lent) => return lent.slice(start, len).unwrap_or_default(),
+            Self::Empty => return &[],
+        };
+        all.get(start..)
+            .and_then(|b| b.get(..len))
+            .unwrap_or_default()
     }
 }
 
@@ -88,14 +109,12 @@ impl Batch {
     }
 
     fn resolve(&self, slice: Slice) -> &[u8] {
-        let all = if slice.extra {
-            self.extra.as_slice()
-        } else {
-            self.bytes.as_slice()
-        };
+        if !slice.extra {
+            return self.bytes.slice(slice.start, slice.len);
+        }
         usize::try_from(slice.start)
             .ok()
-            .and_then(|start| all.get(start..)?.get(..slice.len as usize))
+            .and_then(|start| self.extra.get(start..)?.get(..slice.len as usize))
             .unwrap_or_default()
     }
 }

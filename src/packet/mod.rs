@@ -10,7 +10,7 @@ mod key;
 mod layers;
 mod time;
 
-pub use batch::{Batch, FrameBytes, Slice};
+pub use batch::{Batch, FrameBytes, Lent, Slice};
 pub use event::{DecodeEvent, EventSet};
 pub use key::{FlowKey, Transport};
 pub use layers::{Embedded, Layers, LinkType, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};

@@ -1,5 +1,8 @@
 //! From a source to batches: takes frames, decodes them, and gives each worker its packets.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::capture::{CaptureError, FrameBatch, Source};
 use crate::decode::{DecodeSettings, Decoder, RawFrame};
 use crate::packet::{Batch, FrameBytes, Layers, Slice, Timestamp};
@@ -25,6 +28,8 @@ pub struct Feeder {
     extra: Vec<u8>,
     sequence: u64,
     number: u64,
+    /// Live with several capture threads: where numbers come from.
+    numbers: Option<Arc<AtomicU64>>,
     now: Timestamp,
     stats: FeederStats,
 }
@@ -39,8 +44,17 @@ impl Feeder {
             extra: Vec::new(),
             sequence: 0,
             number: 0,
+            numbers: None,
             now: Timestamp(0),
             stats: FeederStats::default(),
+        }
+    }
+
+    /// A feeder of one of several capture threads: their packets are numbered together.
+    pub fn numbered(settings: DecodeSettings, numbers: Arc<AtomicU64>) -> Self {
+        Self {
+            numbers: Some(numbers),
+            ..Self::new(settings)
         }
     }
 
@@ -54,6 +68,21 @@ impl Feeder {
         &self.decoder
     }
 
+    /// The number of the last frame taken.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The number of the next batch.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Says how late it is although no frame came (live): flows must time out on a silent wire too.
+    pub fn pass_time(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
     /// Takes the next frames of `source` and shares their packets out over `batches` (one a worker, recycled). Says
     /// whether more may follow; with an error, what came before it is in the batches.
     pub fn next(
@@ -61,55 +90,62 @@ impl Feeder {
         source: &mut dyn Source,
         batches: &mut [Batch],
     ) -> Result<bool, CaptureError> {
-        let result = source.fill(&mut self.frames, FRAMES);
+        let mut frames = std::mem::take(&mut self.frames);
+        let result = source.fill(&mut frames, FRAMES);
+        self.take(&frames, batches);
+        frames.frames.clear();
+        frames.bytes = FrameBytes::Empty;
+        self.frames = frames;
+        result
+    }
+
+    /// Decodes frames and shares their packets out over `batches`.
+    pub fn take(&mut self, frames: &FrameBatch, batches: &mut [Batch]) {
         self.packets.clear();
         self.extra.clear();
-        let bytes = self.frames.bytes.as_slice();
-        for frame in &self.frames.frames {
+        if let Some(numbers) = &self.numbers {
+            let count = frames.frames.len() as u64;
+            self.number = numbers.fetch_add(count, Ordering::Relaxed);
+        }
+        for frame in &frames.frames {
             self.number += 1;
             self.now = self.now.max(frame.ts);
-            let start = usize::try_from(frame.slice.start).unwrap_or(usize::MAX);
-            let frame_bytes = bytes
-                .get(start..)
-                .and_then(|b| b.get(..frame.slice.len as usize))
-                .unwrap_or_default();
+            let bytes = frames.bytes.slice(frame.slice.start, frame.slice.len);
             self.stats.frames += 1;
-            self.stats.bytes += frame_bytes.len() as u64;
+            self.stats.bytes += bytes.len() as u64;
             let raw = RawFrame {
                 slice: frame.slice,
-                bytes: frame_bytes,
+                bytes,
                 link: frame.link,
                 ts: frame.ts,
                 number: self.number,
                 interface: frame.interface,
                 original_len: frame.original_len,
+                unfinished: frame.unfinished,
             };
             self.decoder.decode(raw, &mut self.extra, &mut self.packets);
         }
-        self.share_out(batches);
-        self.frames.frames.clear();
-        result
+        self.share_out(&frames.bytes, batches);
     }
 
     /// An empty last batch for every worker: flows are to be flushed.
     pub fn finish(&mut self, batches: &mut [Batch]) {
         self.packets.clear();
         self.extra.clear();
-        self.frames.bytes = FrameBytes::Empty;
-        self.share_out(batches);
+        self.share_out(&FrameBytes::Empty, batches);
         for batch in batches {
             batch.last = true;
         }
     }
 
-    fn share_out(&mut self, batches: &mut [Batch]) {
+    fn share_out(&mut self, bytes: &FrameBytes, batches: &mut [Batch]) {
         let workers = batches.len().max(1) as u64;
         for batch in batches.iter_mut() {
             batch.sequence = self.sequence;
             batch.now = self.now;
             batch.last_number = self.number;
             batch.last = false;
-            batch.bytes = self.frames.bytes.clone();
+            batch.bytes = bytes.clone();
             batch.extra.clear();
             batch.packets.clear();
         }
@@ -124,7 +160,6 @@ impl Feeder {
             batch.packets.push(packet);
         }
         // With one worker the reassembled bytes were copied once more than needed; they are rare.
-        self.frames.bytes = FrameBytes::Empty;
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! fused      feeder → worker → anomaly → report                       one thread
+//! live       lane 0..n ─rings─▶ worker 0..m ─rings─▶ report               see `live`
 //! threaded   feeder ─ring─▶ worker 0..n ─ring─▶ report (merges by batch, anomaly in packet order)
 //! ```
 //!
@@ -10,6 +11,7 @@
 
 mod feeder;
 mod host_records;
+pub mod live;
 mod outlet;
 mod replay;
 mod report;

@@ -16,6 +16,12 @@ pub struct Said {
     pub outbox: Outbox,
     /// Records for the behavioural detectors.
     pub hosts: Vec<HostRecord>,
+    /// Inline: packets that are not to go on, by their place in the batch, and why.
+    pub stopped: Vec<(u32, Verdict)>,
+    /// Which capture thread made the batch (live).
+    pub lane: u16,
+    /// Workers that were given this batch (live): so many answers are to be expected.
+    pub expected: u16,
 }
 
 /// Behaviour, grading and sinks.
@@ -116,6 +122,13 @@ impl ReportStage {
                 sink.event(&event);
             }
         });
+    }
+
+    /// Everything until here is to leave the sinks' buffers.
+    pub fn flush(&mut self) {
+        for sink in &mut self.sinks {
+            sink.flush();
+        }
     }
 
     /// The end: every sink delivers what it has. Gives the sinks back, and what they could not do.

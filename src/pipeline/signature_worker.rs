@@ -40,6 +40,8 @@ pub struct WorkerSettings {
     pub inline: bool,
     /// Whether host records are wanted.
     pub hosts: bool,
+    /// By interface: whether a packet that made the analysis fail is stopped (inline). Missing: it goes on.
+    pub failed_closed: Vec<bool>,
 }
 
 /// Counters of a worker.
@@ -104,6 +106,7 @@ pub struct SignatureWorker {
     stages: Stages,
     packets: u64,
     panics: u64,
+    failed_closed: Vec<bool>,
 }
 
 impl SignatureWorker {
@@ -127,6 +130,7 @@ impl SignatureWorker {
             stages,
             packets: 0,
             panics: 0,
+            failed_closed: settings.failed_closed,
         }
     }
 
@@ -155,20 +159,30 @@ impl SignatureWorker {
     pub fn batch(&mut self, batch: &Batch, said: &mut Said) {
         said.outbox.clear();
         said.hosts.clear();
+        said.stopped.clear();
         said.outbox.sequence = batch.sequence;
         said.outbox.now = batch.now;
         said.outbox.last = batch.last;
-        let mut packets = batch.iter();
+        let inline = self.stages.inline;
+        let mut packets = (0u32..).zip(batch.iter());
+        let mut at = (0, 0);
         // A panic costs the packet that caused it, never the sensor: the loop goes on behind it.
         while catch_unwind(AssertUnwindSafe(|| {
-            for packet in packets.by_ref() {
+            for (place, packet) in packets.by_ref() {
                 self.packets += 1;
-                self.process(packet, said);
+                at = (place, packet.interface);
+                let verdict = self.process(packet, said);
+                if inline && verdict > Verdict::Accept {
+                    said.stopped.push((place, verdict));
+                }
             }
         }))
         .is_err()
         {
             self.panics += 1;
+            if inline && self.failed_closed.get(usize::from(at.1)) == Some(&true) {
+                said.stopped.push((at.0, Verdict::DropPacket));
+            }
         }
         self.flows.tick(batch.now);
         self.end_flows((batch.last_number, batch.now), said);

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::Thread;
 use std::time::Duration;
 
+use crate::sys::EventFd;
+
 /// How long a thread parks at most before it looks again: a lost wake-up costs this much, never more.
 const PARK: Duration = Duration::from_millis(5);
 /// Looks before a thread parks.
@@ -17,14 +19,19 @@ const SPINS: u32 = 64;
 struct Waiting {
     asleep: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
+    /// Rung instead of unparking the thread, when it waits for descriptors too.
+    event: Option<EventFd>,
 }
 
 impl Waiting {
     fn wake(&self) {
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed)
-            && let Some(thread) = self.thread.get()
-        {
+        if !self.asleep.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(event) = &self.event {
+            event.ring();
+        } else if let Some(thread) = self.thread.get() {
             thread.unpark();
         }
     }
@@ -43,8 +50,8 @@ impl Waiting {
 
 #[derive(Debug, Default)]
 struct Shared {
-    producer: Waiting,
-    consumer: Waiting,
+    producer: Arc<Waiting>,
+    consumer: Arc<Waiting>,
     /// Times the producer found the ring full.
     full: AtomicU64,
 }
@@ -63,10 +70,60 @@ pub struct Receiver<T> {
     shared: Arc<Shared>,
 }
 
+/// Wakes a thread that looks at several rings, and perhaps at descriptors. Belongs to one thread.
+#[derive(Clone, Debug, Default)]
+pub struct Bell(Arc<Waiting>);
+
+impl Bell {
+    /// For a thread that also polls descriptors: [`Bell::event`] is to be among them.
+    pub fn with_event() -> std::io::Result<Self> {
+        Ok(Self(Arc::new(Waiting {
+            event: Some(EventFd::new()?),
+            ..Waiting::default()
+        })))
+    }
+
+    /// The descriptor that becomes readable when the bell rings.
+    pub fn event(&self) -> Option<std::os::fd::RawFd> {
+        self.0.event.as_ref().map(EventFd::fd)
+    }
+
+    /// Parks the calling thread until the bell rings, unless `ready` says that there is something to do.
+    pub fn wait(&self, ready: impl Fn() -> bool) {
+        self.0.sleep(ready);
+    }
+
+    /// Calls `poll`, which waits for descriptors, unless `ready` says that there is something to do.
+    pub fn poll(&self, ready: impl Fn() -> bool, poll: impl FnOnce()) {
+        self.0.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !ready() {
+            poll();
+        }
+        self.0.asleep.store(false, Ordering::Relaxed);
+        if let Some(event) = &self.0.event {
+            event.clear();
+        }
+    }
+
+    /// Wakes the thread.
+    pub fn ring(&self) {
+        self.0.wake();
+    }
+}
+
 /// A ring with room for `capacity` messages.
 pub fn ring<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    ring_to(capacity, &Bell::default())
+}
+
+/// A ring whose consumer is woken by a bell of its own.
+pub fn ring_to<T>(capacity: usize, bell: &Bell) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = rtrb::RingBuffer::new(capacity.max(1));
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared {
+        consumer: Arc::clone(&bell.0),
+        ..Shared::default()
+    });
     (
         Sender {
             ring: producer,
@@ -122,6 +179,16 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Whether a message could be sent now.
+    pub fn has_room(&self) -> bool {
+        self.ring.slots() > 0
+    }
+
+    /// Whether the receiver is gone.
+    pub fn is_abandoned(&self) -> bool {
+        self.ring.is_abandoned()
+    }
+
     /// Times the ring was found full.
     pub fn times_full(&self) -> u64 {
         self.shared.full.load(Ordering::Relaxed)
@@ -149,6 +216,16 @@ impl<T> Receiver<T> {
                     .sleep(|| self.ring.slots() > 0 || self.ring.is_abandoned());
             }
         }
+    }
+
+    /// Whether a message waits.
+    pub fn is_ready(&self) -> bool {
+        self.ring.slots() > 0
+    }
+
+    /// Whether the sender is gone and nothing is left.
+    pub fn is_finished(&self) -> bool {
+        self.ring.is_abandoned() && self.ring.slots() == 0
     }
 
     /// A message, if there is one.

@@ -1,6 +1,6 @@
 //! `eve.json`: one line an event.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -26,9 +26,22 @@ pub struct EveFile {
 impl EveFile {
     /// Creates `eve.json` in a folder, which is made when missing.
     pub fn create(folder: &Path, settings: EveSettings) -> std::io::Result<Self> {
+        Self::open(folder, settings, OpenOptions::new().write(true).truncate(true))
+    }
+
+    /// Goes on with the `eve.json` of a folder, or creates it: a daemon that is restarted keeps what it said.
+    pub fn append(folder: &Path, settings: EveSettings) -> std::io::Result<Self> {
+        Self::open(folder, settings, OpenOptions::new().append(true))
+    }
+
+    fn open(
+        folder: &Path,
+        settings: EveSettings,
+        options: &mut OpenOptions,
+    ) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join("eve.json");
-        let file = File::create(&path)?;
+        let file = options.create(true).open(&path)?;
         Ok(Self {
             path,
             file,

@@ -4,10 +4,15 @@
     reason = "system calls and C libraries; each use names its invariants"
 )]
 
+pub mod af_packet;
 pub mod hs;
 mod memory;
 pub mod pcre;
 mod process;
+mod signal;
+mod socket;
 
 pub use memory::{map_file, release_mapped};
 pub use process::{Usage, usage};
+pub use signal::{Signal, Signals};
+pub use socket::{EventFd, interface_index, pin_thread, wait_readable};

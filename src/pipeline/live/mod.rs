@@ -1,0 +1,314 @@
+//! The wiring of live traffic: every thread and ring of `sekisho run` is made here, in [`Live::start`].
+//!
+//! ```text
+//!  lane 0 ─┐ ring each ┌─▶ worker 0 ─┐ ring each
+//!  lane 1 ─┼──────────▶┤             ├──────────▶ report ─▶ sinks
+//!  lane n ─┘◀──────────┴── worker m ─┘
+//!            batch back, with verdicts
+//! ```
+//!
+//! A *lane* is a capture thread: an interface, a queue of it, both halves of a tap, or an inline pair. Its packets go to
+//! the worker that their addresses choose, as in replay. [`Control`] is what the rest of the program holds: counters to
+//! read and mailboxes for orders. [`Live::watch`] restarts workers that died or have been on one batch for too long; the
+//! capture threads do not wait for that: they go by the exception policy at once.
+//! Limits: rings of [`lane::RING`] batches of at most 256 frames.
+
+mod control;
+mod lane;
+mod report;
+mod worker;
+
+pub use control::{
+    Control, Count, LaneCounts, LaneOrder, Mailbox, ReportCounts, ReportOrder, WorkerCounts,
+    WorkerOrder, WorkerState,
+};
+pub use lane::Link;
+pub use report::Inbox;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::capture::{CaptureError, Source};
+use crate::decode::DecodeSettings;
+use crate::detect::signature::Engine;
+use crate::ring::{Bell, ring, ring_to};
+use crate::stats::MemoryBound;
+use crate::sys;
+
+use super::feeder::Feeder;
+use super::report::{ReportStage, Said};
+use super::signature_worker::{SignatureWorker, WorkerSettings};
+use worker::{Rings, Work};
+
+/// A capture thread to be.
+pub struct Lane {
+    /// For people: its interfaces.
+    pub name: String,
+    /// What it does.
+    pub work: LaneWork,
+    /// Processor it stays on.
+    pub cpu: Option<usize>,
+}
+
+/// What a capture thread does.
+pub enum LaneWork {
+    /// Listens.
+    Listen(Box<dyn Source + Send>),
+}
+
+/// How a sensor is wired.
+pub struct LiveOptions {
+    /// Capture threads.
+    pub lanes: Vec<Lane>,
+    /// Signature workers, at least 1.
+    pub workers: u16,
+    /// Decoding.
+    pub decode: DecodeSettings,
+    /// Workers.
+    pub worker: WorkerSettings,
+    /// Milliseconds on one batch after which a worker counts as stuck and is replaced.
+    pub stuck_ms: u64,
+}
+
+impl std::fmt::Debug for LiveOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} lanes, {} workers", self.lanes.len(), self.workers)
+    }
+}
+
+/// A running sensor.
+pub struct Live {
+    control: Arc<Control>,
+    engine: Arc<Engine>,
+    settings: WorkerSettings,
+    stuck_ms: u64,
+    bells: Vec<Bell>,
+    lanes: Vec<JoinHandle<Result<(), CaptureError>>>,
+    workers: Vec<Option<JoinHandle<()>>>,
+    report: JoinHandle<ReportStage>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live({} lanes, {} workers)", self.lanes.len(), self.workers.len())
+    }
+}
+
+/// The most memory that the tables and buffers of a sensor take. Compiled rules and what is on the way in rings come on top.
+pub fn bounds(
+    engine: &Arc<Engine>,
+    options: &LiveOptions,
+    report: &ReportStage,
+) -> Vec<MemoryBound> {
+    let mut bounds = SignatureWorker::new(engine, options.worker.clone()).bounds();
+    for bound in &mut bounds {
+        bound.bytes = bound.bytes.saturating_mul(options.workers.max(1).into());
+    }
+    let mut defrag = Feeder::new(options.decode.clone()).decoder().memory_bound();
+    defrag.bytes = defrag.bytes.saturating_mul(options.lanes.len() as u64);
+    bounds.push(defrag);
+    bounds.extend(report.bounds());
+    bounds
+}
+
+/// How often [`Live::watch`] looks at the workers.
+const WATCH_EVERY: Duration = Duration::from_millis(20);
+
+/// The rings of one worker: to the worker, to each lane, to the report thread.
+fn connect(bells: &[Bell]) -> (Rings, Vec<Link>, Inbox) {
+    let bell = Bell::default();
+    let mut to_worker = Vec::new();
+    let mut links = Vec::new();
+    for lane_bell in bells {
+        let (out, taken) = ring_to::<Work>(lane::RING, &bell);
+        let (back, returned) = ring_to::<Work>(lane::RING * 2, lane_bell);
+        to_worker.push((taken, back));
+        links.push(Link {
+            out,
+            back: returned,
+            spare: Vec::new(),
+            stalled: false,
+        });
+    }
+    let (said_out, said) = ring::<Said>(lane::RING);
+    let (back, said_free) = ring::<Said>(lane::RING * 2);
+    let rings = Rings {
+        lanes: to_worker,
+        bell,
+        said: (said_out, said_free),
+    };
+    (rings, links, Inbox { said, back })
+}
+
+impl Live {
+    /// Starts all threads.
+    pub fn start(
+        options: LiveOptions,
+        engine: &Arc<Engine>,
+        report: ReportStage,
+    ) -> std::io::Result<Self> {
+        let count = usize::from(options.workers.max(1));
+        let bells: Vec<Bell> = options
+            .lanes
+            .iter()
+            .map(|_| Bell::with_event())
+            .collect::<std::io::Result<_>>()?;
+        let names = options.lanes.iter().map(|l| l.name.clone()).collect();
+        let control = Arc::new(Control::new(names, &bells, count));
+        let mut links: Vec<Vec<Link>> = bells.iter().map(|_| Vec::new()).collect();
+        let mut inboxes = Vec::new();
+        let mut workers = Vec::new();
+        for index in 0..count {
+            let (rings, to_lanes, inbox) = connect(&bells);
+            for (lane, link) in links.iter_mut().zip(to_lanes) {
+                lane.push(link);
+            }
+            inboxes.push(inbox);
+            workers.push(Some(spawn_worker(
+                index,
+                engine,
+                &options.worker,
+                rings,
+                &control,
+            )?));
+        }
+        let lanes_count = options.lanes.len();
+        let for_report = Arc::clone(&control);
+        let report = thread("report")
+            .spawn(move || report::report(report, inboxes, lanes_count, &for_report))?;
+        let numbers = Arc::new(AtomicU64::new(0));
+        let mut lanes = Vec::new();
+        for (index, (lane, links)) in options.lanes.into_iter().zip(links).enumerate() {
+            let feeder = Feeder::numbered(options.decode.clone(), Arc::clone(&numbers));
+            let control = Arc::clone(&control);
+            lanes.push(thread(&format!("lane {index}")).spawn(move || {
+                if let Some(cpu) = lane.cpu
+                    && let Err(error) = sys::pin_thread(cpu)
+                {
+                    eprintln!("sekisho: {}: processor {cpu}: {error}", lane.name);
+                }
+                match lane.work {
+                    LaneWork::Listen(mut source) => {
+                        lane::listen(index, source.as_mut(), feeder, links, &control)
+                    }
+                }
+            })?);
+        }
+        Ok(Self {
+            control,
+            engine: Arc::clone(engine),
+            settings: options.worker,
+            stuck_ms: options.stuck_ms.max(1),
+            bells,
+            lanes,
+            workers,
+            report,
+        })
+    }
+
+    /// Counters and orders.
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// Watches over the workers until the sensor is to end or every capture thread has ended. `pulse` is called each
+    /// time round, some fifty times a second.
+    pub fn watch(&mut self, pulse: &mut dyn FnMut(&Control)) {
+        while !self.control.stopping() && self.lanes.iter().any(|l| !l.is_finished()) {
+            std::thread::sleep(WATCH_EVERY);
+            self.look_after_workers();
+            pulse(&self.control);
+        }
+    }
+
+    /// Replaces workers that have ended, or have been on one batch for too long.
+    fn look_after_workers(&mut self) {
+        let now = self.control.uptime_ms();
+        for index in 0..self.workers.len() {
+            let Some(counts) = self.control.workers.get(index) else {
+                continue;
+            };
+            let ended = self
+                .workers
+                .get(index)
+                .is_some_and(|w| w.as_ref().is_none_or(JoinHandle::is_finished));
+            let since = counts.busy_since_ms.get();
+            let stuck = since > 0 && now.saturating_sub(since) > self.stuck_ms;
+            if !ended && !stuck {
+                continue;
+            }
+            counts.set_state(if ended {
+                WorkerState::Ended
+            } else {
+                WorkerState::Stuck
+            });
+            // The stuck one is left alone: it ends by itself when it finds its rings closed.
+            counts.busy_since_ms.set(0);
+            counts.restarts.add(1);
+            let what = if ended { "ended" } else { "is stuck" };
+            eprintln!("sekisho: signature worker {index} {what}; a new one takes over, without its flows");
+            self.replace(index);
+        }
+    }
+
+    fn replace(&mut self, index: usize) {
+        let (rings, links, inbox) = connect(&self.bells);
+        self.control
+            .report_orders
+            .give(ReportOrder::Worker(index, Box::new(inbox)));
+        let started = spawn_worker(index, &self.engine, &self.settings, rings, &self.control);
+        for (orders, link) in self.control.lane_orders.iter().zip(links) {
+            orders.give(LaneOrder::Worker(index, Box::new(link)));
+        }
+        match (started, self.workers.get_mut(index)) {
+            (Ok(handle), Some(slot)) => *slot = Some(handle),
+            (Err(error), _) => eprintln!("sekisho: signature worker {index}: {error}"),
+            _ => {}
+        }
+    }
+
+    /// Ends: what is on its way is analysed and reported. Gives the report stage back, and what failed.
+    pub fn stop(self) -> (Option<ReportStage>, Vec<CaptureError>) {
+        self.control.stop();
+        for bell in &self.bells {
+            bell.ring();
+        }
+        let errors = self
+            .lanes
+            .into_iter()
+            .filter_map(|lane| lane.join().ok()?.err())
+            .collect();
+        for (worker, counts) in self.workers.into_iter().zip(&self.control.workers) {
+            // A stuck worker would be waited for in vain.
+            if let Some(worker) = worker
+                && counts.state() == WorkerState::Running
+            {
+                let _ = worker.join();
+            }
+        }
+        (self.report.join().ok(), errors)
+    }
+}
+
+fn thread(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned())
+}
+
+fn spawn_worker(
+    index: usize,
+    engine: &Arc<Engine>,
+    settings: &WorkerSettings,
+    rings: Rings,
+    control: &Arc<Control>,
+) -> std::io::Result<JoinHandle<()>> {
+    let engine = Arc::clone(engine);
+    let settings = settings.clone();
+    let control = Arc::clone(control);
+    thread(&format!("worker {index}")).spawn(move || {
+        let inline = settings.inline;
+        let worker = SignatureWorker::new(&engine, settings);
+        worker::work(index, worker, rings, inline, &control);
+    })
+}

@@ -1,0 +1,175 @@
+//! A signature worker as a thread: batches from every capture thread, answers to the report thread, and the batch back to
+//! where it came from, with what is to be stopped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::control::{Control, WorkerOrder, WorkerState};
+use crate::alert::Verdict;
+use crate::packet::{Batch, FrameBytes};
+use crate::pipeline::report::Said;
+use crate::pipeline::signature_worker::SignatureWorker;
+use crate::ring::{Bell, Receiver, Sender};
+
+/// A batch on its way to a worker and back.
+#[derive(Debug)]
+pub struct Work {
+    /// The packets.
+    pub batch: Batch,
+    /// Which capture thread made it.
+    pub lane: u16,
+    /// Workers that were given a batch of this number.
+    pub expected: u16,
+    /// On the way back, inline: packets that are not to go on, by their place in the batch.
+    pub stopped: Vec<(u32, Verdict)>,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            batch: Batch::with_capacity(256),
+            lane: 0,
+            expected: 1,
+            stopped: Vec::new(),
+        }
+    }
+}
+
+impl Work {
+    /// Empties it, and gives its bytes up.
+    pub(super) fn clear(&mut self) {
+        self.batch.bytes = FrameBytes::Empty;
+        self.batch.packets.clear();
+        self.batch.extra.clear();
+        self.stopped.clear();
+    }
+}
+
+/// The rings of a worker.
+#[derive(Debug)]
+pub(super) struct Rings {
+    /// From and back to each capture thread.
+    pub lanes: Vec<(Receiver<Work>, Sender<Work>)>,
+    /// Rung by the capture threads.
+    pub bell: Bell,
+    /// To the report thread, and used answers back from it.
+    pub said: (Sender<Said>, Receiver<Said>),
+}
+
+/// Answers kept while the report thread has no room (inline).
+const BACKLOG: usize = 1024;
+
+/// Works until every capture thread is gone.
+pub(super) fn work(
+    index: usize,
+    mut worker: SignatureWorker,
+    mut rings: Rings,
+    inline: bool,
+    control: &Arc<Control>,
+) {
+    let (Some(counts), Some(orders)) = (
+        control.workers.get(index),
+        control.worker_orders.get(index),
+    ) else {
+        return;
+    };
+    let base = [counts.packets.get(), counts.panics.get(), counts.flows.get()];
+    let mut backlog: VecDeque<Said> = VecDeque::new();
+    loop {
+        if orders.is_full() {
+            for order in orders.take() {
+                match order {
+                    WorkerOrder::Stall(ms) => {
+                        counts.busy_since_ms.set(control.uptime_ms().max(1));
+                        std::thread::sleep(Duration::from_millis(ms));
+                        counts.busy_since_ms.set(0);
+                    }
+                    WorkerOrder::End => return,
+                }
+            }
+        }
+        let mut idle = true;
+        for (receiver, back) in &mut rings.lanes {
+            let Some(mut work) = receiver.try_receive() else {
+                continue;
+            };
+            idle = false;
+            let begun = Instant::now();
+            counts.busy_since_ms.set(control.uptime_ms().max(1));
+            counts.taken.add(1);
+            let mut said = rings.said.1.try_receive().unwrap_or_default();
+            worker.batch(&work.batch, &mut said);
+            said.lane = work.lane;
+            said.expected = work.expected;
+            // The verdicts first: somebody waits for them.
+            std::mem::swap(&mut work.stopped, &mut said.stopped);
+            work.batch.bytes = FrameBytes::Empty;
+            let last = work.batch.last;
+            let _ = back.try_send(work);
+            counts.done.add(1);
+            counts.busy_since_ms.set(0);
+            counts
+                .busy_ns
+                .add(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(0));
+            let stats = worker.stats();
+            counts.packets.set(base[0] + stats.packets);
+            counts.panics.set(base[1] + stats.panics);
+            counts
+                .flows
+                .set(base[2] + stats.flow.opened.iter().sum::<u64>());
+            if !report(&mut rings.said.0, &mut backlog, said, inline && !last) {
+                counts.unreported.add(1);
+            }
+        }
+        if !idle {
+            counts.set_state(WorkerState::Running);
+            continue;
+        }
+        if rings.lanes.iter().all(|(receiver, _)| receiver.is_finished()) {
+            break;
+        }
+        let lanes = &rings.lanes;
+        rings
+            .bell
+            .wait(|| orders.is_full() || lanes.iter().any(|(r, _)| r.is_ready() || r.is_finished()));
+    }
+    for said in backlog {
+        let _ = rings.said.0.send(said);
+    }
+}
+
+/// Hands an answer over. Passive: waits for room, so that the kernel's buffer fills and its loss is counted. Inline: a
+/// bounded number waits here instead of the packets; beyond it an answer is lost, and counted.
+fn report(
+    sender: &mut Sender<Said>,
+    backlog: &mut VecDeque<Said>,
+    said: Said,
+    inline: bool,
+) -> bool {
+    if !inline {
+        for said in backlog.drain(..) {
+            let _ = sender.send(said);
+        }
+        return sender.send(said).is_ok();
+    }
+    while let Some(oldest) = backlog.pop_front() {
+        if let Err(back) = sender.try_send(oldest) {
+            backlog.push_front(back);
+            break;
+        }
+    }
+    let said = if backlog.is_empty() {
+        match sender.try_send(said) {
+            Ok(()) => return true,
+            Err(back) => back,
+        }
+    } else {
+        said
+    };
+    if backlog.len() >= BACKLOG {
+        return false;
+    }
+    backlog.push_back(said);
+    true
+}

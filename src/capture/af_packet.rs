@@ -292,7 +292,9 @@ mod tests {
         assert_eq!((again.start, again.len), (frame - 4, 64));
         assert_eq!(
             bytes[again.start..again.start + 18],
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x81, 0, 0, 42, 13, 14]
+            [
+                1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x81, 0, 0, 42, 13, 14
+            ]
         );
     }
 }

@@ -404,8 +404,12 @@ mod tests {
         loop {
             let result = source.fill(&mut batch, 3);
             for frame in &batch.frames {
-                frames
-                    .push(batch.bytes.slice(frame.slice.start, frame.slice.len).to_vec());
+                frames.push(
+                    batch
+                        .bytes
+                        .slice(frame.slice.start, frame.slice.len)
+                        .to_vec(),
+                );
             }
             match result {
                 Ok(true) => {}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sekisho::capture::{AfPacket, Source};
 use sekisho::config::{Config, Listen, ListenMethod};
-use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
 use sekisho::pipeline::ReportStage;
+use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
 use sekisho::sink::{EveFile, Sink};
 use sekisho::sys::af_packet::PacketOptions;
 use sekisho::sys::{Signal, Signals};
@@ -49,7 +49,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else if config.rule_files.is_empty() {
         config.rule_files.extend(super::bundled_signatures());
     }
-    config.rule_files.extend(arguments.more_rules.iter().cloned());
+    config
+        .rule_files
+        .extend(arguments.more_rules.iter().cloned());
     if config.listen.is_empty() && config.bridges.is_empty() {
         eprintln!(
             "sekisho: {}: no [[interface]] to listen to and no [[inline]] pair",

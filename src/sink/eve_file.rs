@@ -26,7 +26,11 @@ pub struct EveFile {
 impl EveFile {
     /// Creates `eve.json` in a folder, which is made when missing.
     pub fn create(folder: &Path, settings: EveSettings) -> std::io::Result<Self> {
-        Self::open(folder, settings, OpenOptions::new().write(true).truncate(true))
+        Self::open(
+            folder,
+            settings,
+            OpenOptions::new().write(true).truncate(true),
+        )
     }
 
     /// Goes on with the `eve.json` of a folder, or creates it: a daemon that is restarted keeps what it said.

@@ -71,7 +71,11 @@ pub const VNET_HEADER: usize = 10;
 
 const ETH_P_ALL: u16 = 3;
 
-fn open(interface: u32, version: libc::tpacket_versions, options: &PacketOptions) -> io::Result<OwnedFd> {
+fn open(
+    interface: u32,
+    version: libc::tpacket_versions,
+    options: &PacketOptions,
+) -> io::Result<OwnedFd> {
     // Protocol 0: nothing is received before the ring stands.
     let fd = socket(libc::AF_PACKET, libc::SOCK_RAW, 0)?;
     let level = libc::SOL_PACKET;
@@ -113,11 +117,11 @@ fn start(fd: &OwnedFd, interface: u32, options: &PacketOptions) -> io::Result<()
 }
 
 fn counts(fd: &OwnedFd) -> PacketCounts {
-    let stats: libc::tpacket_stats_v3 =
-        match option(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS) {
-            Ok(stats) => stats,
-            Err(_) => return PacketCounts::default(),
-        };
+    let stats: libc::tpacket_stats_v3 = match option(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS)
+    {
+        Ok(stats) => stats,
+        Err(_) => return PacketCounts::default(),
+    };
     PacketCounts {
         packets: stats.tp_packets.into(),
         drops: stats.tp_drops.into(),
@@ -196,7 +200,9 @@ impl BlockReceiver {
         };
         // blk_len: bytes of the block that are in use (offset 20 of the block's descriptor).
         let used = block.bytes().get(20..24).and_then(|b| b.first_chunk());
-        block.len = used.map_or(0, |b| u32::from_ne_bytes(*b) as usize).min(block.len);
+        block.len = used
+            .map_or(0, |b| u32::from_ne_bytes(*b) as usize)
+            .min(block.len);
         self.next = (self.next + 1) % self.ring.lent.len().max(1);
         Some(block)
     }
@@ -232,7 +238,9 @@ fn attach_filter(fd: &OwnedFd, program: &[(u16, u8, u8, u32)]) -> io::Result<()>
 impl BlockRing {
     /// The status word of a block (offset 8 of its descriptor).
     fn status(&self, index: usize) -> Option<&AtomicU32> {
-        let at = self.map.at::<AtomicU32>(index.checked_mul(self.block_bytes)? + 8)?;
+        let at = self
+            .map
+            .at::<AtomicU32>(index.checked_mul(self.block_bytes)? + 8)?;
         // SAFETY: inside the map and aligned; the kernel and we touch this word only as a whole.
         Some(unsafe { at.as_ref() })
     }

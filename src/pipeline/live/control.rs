@@ -241,7 +241,10 @@ impl Control {
                 .collect(),
             workers: (0..workers).map(|_| WorkerCounts::default()).collect(),
             report: ReportCounts::default(),
-            lane_orders: bells.iter().map(|b| Mailbox::new(Some(b.clone()))).collect(),
+            lane_orders: bells
+                .iter()
+                .map(|b| Mailbox::new(Some(b.clone())))
+                .collect(),
             worker_orders: (0..workers).map(|_| Mailbox::new(None)).collect(),
             report_orders: Mailbox::new(None),
         }

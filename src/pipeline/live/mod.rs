@@ -92,7 +92,12 @@ pub struct Live {
 
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Live({} lanes, {} workers)", self.lanes.len(), self.workers.len())
+        write!(
+            f,
+            "Live({} lanes, {} workers)",
+            self.lanes.len(),
+            self.workers.len()
+        )
     }
 }
 
@@ -248,7 +253,9 @@ impl Live {
             counts.busy_since_ms.set(0);
             counts.restarts.add(1);
             let what = if ended { "ended" } else { "is stuck" };
-            eprintln!("sekisho: signature worker {index} {what}; a new one takes over, without its flows");
+            eprintln!(
+                "sekisho: signature worker {index} {what}; a new one takes over, without its flows"
+            );
             self.replace(index);
         }
     }

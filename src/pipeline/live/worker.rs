@@ -68,13 +68,16 @@ pub(super) fn work(
     inline: bool,
     control: &Arc<Control>,
 ) {
-    let (Some(counts), Some(orders)) = (
-        control.workers.get(index),
-        control.worker_orders.get(index),
-    ) else {
+    let (Some(counts), Some(orders)) =
+        (control.workers.get(index), control.worker_orders.get(index))
+    else {
         return;
     };
-    let base = [counts.packets.get(), counts.panics.get(), counts.flows.get()];
+    let base = [
+        counts.packets.get(),
+        counts.panics.get(),
+        counts.flows.get(),
+    ];
     let mut backlog: VecDeque<Said> = VecDeque::new();
     loop {
         if orders.is_full() {
@@ -126,13 +129,17 @@ pub(super) fn work(
             counts.set_state(WorkerState::Running);
             continue;
         }
-        if rings.lanes.iter().all(|(receiver, _)| receiver.is_finished()) {
+        if rings
+            .lanes
+            .iter()
+            .all(|(receiver, _)| receiver.is_finished())
+        {
             break;
         }
         let lanes = &rings.lanes;
-        rings
-            .bell
-            .wait(|| orders.is_full() || lanes.iter().any(|(r, _)| r.is_ready() || r.is_finished()));
+        rings.bell.wait(|| {
+            orders.is_full() || lanes.iter().any(|(r, _)| r.is_ready() || r.is_finished())
+        });
     }
     for said in backlog {
         let _ = rings.said.0.send(said);

@@ -101,6 +101,7 @@ fn main() {
             inline: false,
             hosts: true,
             failed_closed: Vec::new(),
+            segments: Arc::default(),
         };
         let settings = (
             GradeSettings::default(),

@@ -100,6 +100,10 @@ pub struct Finding {
     pub key: FlowKey,
     /// Input interface.
     pub interface: u16,
+    /// Segment of the flow, whose rules were in force: an index into the segments.
+    pub segment: u8,
+    /// Whether the packet came from the side that opened the flow.
+    pub from_client: bool,
     /// EVE's flow id, 0 for none.
     pub flow_id: u64,
     /// The transaction it was found in.

@@ -44,8 +44,10 @@ fn load_rules(config: &Config) -> anyhow::Result<RuleSet> {
 /// Loads and compiles the rules of a configuration. Refused rules are said on stderr; the others work.
 fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     let rules = load_rules(config)?;
+    let segments = config.segment_views(&rules).map_err(anyhow::Error::msg)?;
     let settings = EngineSettings {
         cache_dir: cache_dir(config),
+        segments,
         ..EngineSettings::default()
     };
     let engine = Arc::new(Engine::compile(Arc::new(rules), &settings)?);

@@ -216,6 +216,7 @@ pub(super) fn stage_settings(
         inline: config.inline,
         hosts,
         failed_closed: Vec::new(),
+        segments: Arc::new(config.grade.segments.clone()),
     };
     (decode, worker)
 }

@@ -8,6 +8,7 @@
 mod interfaces;
 mod keys;
 mod segments;
+mod views;
 
 use std::collections::BTreeMap;
 use std::fmt;

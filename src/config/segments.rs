@@ -11,6 +11,10 @@
 //! disable = [2100498]              # signatures that do not alert here
 //! [segment.level]
 //! 1900001 = "RED"                  # level whatever the arithmetic says
+//! [segment.vars]
+//! HOME_NET = "[192.0.2.0/24]"      # default: home, when it or subnets is given
+//! [segment.detectors.port-scan]    # thresholds of detectors that differ here
+//! targets-min = 30
 //! [segment.threshold.1900002]
 //! type = "limit"                   # limit, threshold, both
 //! track = "by_src"                 # by_src, by_dst, by_both, by_rule
@@ -23,7 +27,7 @@
 //! roles = ["scanner"]              # scanner, monitor, resolver, mail, proxy, backup, router, dhcp
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
@@ -52,6 +56,10 @@ struct SegmentText {
     level: HashMap<String, String>,
     #[serde(default)]
     threshold: HashMap<String, ThresholdText>,
+    #[serde(default)]
+    vars: BTreeMap<String, String>,
+    #[serde(default)]
+    detectors: toml::Table,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +107,15 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
         None if subnets.is_empty() => Segment::default().home,
         None => subnets.clone(),
     };
+    let mut variables = text.vars.clone();
+    if !variables.contains_key("HOME_NET") && (text.home.is_some() || !subnets.is_empty()) {
+        let list: Vec<String> = home.iter().map(ToString::to_string).collect();
+        if !list.is_empty() {
+            variables.insert("HOME_NET".to_owned(), format!("[{}]", list.join(",")));
+        }
+    }
+    let mut detectors = Vec::new();
+    leaves("detectors", &text.detectors, &mut detectors);
     let mut changes = RuleChanges {
         disabled: text.disable,
         ..RuleChanges::default()
@@ -132,9 +149,22 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
             subnets,
             home,
             changes,
+            variables,
+            detectors,
         },
     );
     Ok(())
+}
+
+/// The values of nested tables with their dotted keys.
+fn leaves(prefix: &str, table: &toml::Table, out: &mut Vec<(String, toml::Value, String)>) {
+    for (key, value) in table {
+        let key = format!("{prefix}.{key}");
+        match value {
+            toml::Value::Table(inner) => leaves(&key, inner, out),
+            value => out.push((key, value.clone(), String::new())),
+        }
+    }
 }
 
 fn nets(texts: &[String], errors: &mut Vec<String>) -> Vec<Subnet> {

@@ -7,20 +7,21 @@
 
 pub mod action;
 pub mod level;
+mod pending;
 mod profile;
 mod segment;
-pub mod threshold;
 pub mod xbit;
 
 pub use level::{Role, Severity};
+use pending::{Pending, Waiting};
 pub use profile::Profile;
 pub use segment::{Asset, RuleChanges, Segment, Segments, Subnet};
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::alert::{Alert, Efficacy, Finding, FindingSource, Level, Outbox, OutcomeNote};
+use crate::alert::{Alert, Efficacy, Finding, FindingSource, Level, Outbox};
 use crate::detect::anomaly::{DETECTORS, GID};
+use crate::detect::signature::threshold::Thresholds;
 use crate::packet::Timestamp;
 use crate::rules::{RuleSet, Target};
 
@@ -41,9 +42,6 @@ impl Default for GradeSettings {
         }
     }
 }
-
-/// Alerts that may wait for their outcome at a time.
-const PENDING_MAX: usize = 4_096;
 
 /// What grading gives out.
 #[derive(Debug)]
@@ -74,21 +72,14 @@ pub struct GradeCounts {
     pub hurried: u64,
 }
 
-struct Pending {
-    finding: Finding,
-    head: Vec<u8>,
-    tail: Vec<u8>,
-    code: u32,
-}
-
 /// The stage.
 pub struct Grader {
     rules: Arc<RuleSet>,
     settings: GradeSettings,
-    thresholds: threshold::Thresholds,
+    thresholds: Thresholds,
     xbits: xbit::Xbits,
     profiles: Vec<Option<Arc<Profile>>>,
-    pending: VecDeque<Pending>,
+    pending: Pending,
     order: Vec<(u64, u64, u32, u32)>,
     /// Counters.
     pub counts: GradeCounts,
@@ -107,10 +98,10 @@ impl Grader {
         Self {
             rules,
             settings,
-            thresholds: threshold::Thresholds::default(),
+            thresholds: Thresholds::default(),
             xbits: xbit::Xbits::default(),
             profiles,
-            pending: VecDeque::new(),
+            pending: Pending::default(),
             order: Vec::new(),
             counts: GradeCounts::default(),
         }
@@ -155,7 +146,7 @@ impl Grader {
         self.order = order;
         for outbox in outboxes {
             for note in &outbox.outcomes {
-                self.outcome(note);
+                self.pending.outcome(note);
             }
         }
         self.release(now, last, receive);
@@ -175,7 +166,10 @@ impl Grader {
             if finding.silent {
                 return;
             }
-            let changes = self.segment(finding).map(|s| &s.changes);
+            let segments = &self.settings.segments.list;
+            let changes = segments
+                .get(usize::from(finding.segment))
+                .map(|s| &s.changes);
             if changes.is_some_and(|c| c.disabled.contains(&signature.sid.0)) {
                 self.counts.disabled += 1;
                 return;
@@ -184,13 +178,16 @@ impl Grader {
                 .and_then(|c| c.thresholds.get(&signature.sid.0))
                 .or(signature.threshold.as_ref());
             if let Some(threshold) = threshold.copied()
-                && !self.thresholds.passes(
-                    index,
-                    &threshold,
-                    &finding.key,
-                    finding.flow_id,
-                    finding.ts,
-                )
+                && !self
+                    .thresholds
+                    .passes(
+                        index,
+                        &threshold,
+                        &finding.key,
+                        finding.flow_id,
+                        finding.ts,
+                    )
+                    .alerts
             {
                 self.counts.thresholded += 1;
                 return;
@@ -200,72 +197,33 @@ impl Grader {
             && finding.efficacy < Efficacy::Likely
             && self.settings.outcome_wait_ms > 0;
         if waits {
-            if self.pending.len() >= PENDING_MAX {
-                self.counts.hurried += 1;
-                if let Some(oldest) = self.pending.pop_front() {
-                    self.give(
-                        &oldest.finding,
-                        (&oldest.head, &oldest.tail),
-                        oldest.code,
-                        &[],
-                        receive,
-                    );
-                }
-            }
-            self.pending.push_back(Pending {
+            let waiting = Waiting {
                 finding: finding.clone(),
                 head: outbox.slice(finding.head).to_vec(),
                 tail: outbox.slice(finding.tail).to_vec(),
                 code: 0,
-            });
+            };
+            if let Some(oldest) = self.pending.add(waiting) {
+                self.counts.hurried += 1;
+                self.give_waiting(&oldest, receive);
+            }
         } else {
             let parts = (outbox.slice(finding.head), outbox.slice(finding.tail));
             self.give(finding, parts, 0, outbox.slice(finding.evidence), receive);
         }
     }
 
-    fn outcome(&mut self, note: &OutcomeNote) {
-        for pending in self
-            .pending
-            .iter_mut()
-            .filter(|p| p.finding.flow_id == note.flow_id)
-        {
-            let finding = &mut pending.finding;
-            let mine = note.tx.is_none() || note.tx == finding.tx;
-            if !mine || !finding.open {
-                continue;
-            }
-            finding.open = false;
-            if note.efficacy > finding.efficacy {
-                finding.efficacy = note.efficacy;
-                finding.efficacy_reason = note.reason;
-                pending.code = note.code;
-            }
-        }
-    }
-
     fn release(&mut self, now: Timestamp, all: bool, receive: &mut dyn FnMut(Event<'_>)) {
         let wait = self.settings.outcome_wait_ms.saturating_mul(1_000_000);
-        let mut at = 0;
-        while let Some(pending) = self.pending.get(at) {
-            if all || !pending.finding.open || now.since(pending.finding.ts) >= wait {
-                if let Some(p) = self.pending.remove(at) {
-                    self.give(&p.finding, (&p.head, &p.tail), p.code, &[], receive);
-                }
-            } else {
-                at += 1;
-            }
+        let until = (!all).then(|| Timestamp(now.0.saturating_sub(wait)));
+        for waiting in self.pending.due(until) {
+            self.give_waiting(&waiting, receive);
         }
     }
 
-    fn segment(&self, finding: &Finding) -> Option<&Segment> {
-        let segments = &self.settings.segments;
-        segments.of(
-            finding.interface,
-            finding.key.vlan[0],
-            finding.key.dst,
-            finding.key.src,
-        )
+    fn give_waiting(&mut self, waiting: &Waiting, receive: &mut dyn FnMut(Event<'_>)) {
+        let parts = (waiting.head.as_slice(), waiting.tail.as_slice());
+        self.give(&waiting.finding, parts, waiting.code, &[], receive);
     }
 
     fn give(
@@ -465,3 +423,41 @@ impl Grader {
 
 /// Marks a finding among the ordered items of a batch.
 const FINDING: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{TextRange, Verdict};
+    use crate::packet::FlowKey;
+
+    /// A finding for tests.
+    pub fn finding() -> Finding {
+        Finding {
+            number: 1,
+            order: 0,
+            ts: Timestamp::new(1, 0),
+            source: FindingSource::Signature(0),
+            key: FlowKey::default(),
+            interface: 0,
+            segment: 0,
+            from_client: true,
+            flow_id: 1,
+            tx: None,
+            open: false,
+            xbits: Vec::new(),
+            verdict: Verdict::Accept,
+            efficacy: Efficacy::Unknown,
+            efficacy_reason: "",
+            confidence: 0.9,
+            severity: Severity::Major,
+            silent: false,
+            head: TextRange::default(),
+            tail: TextRange::default(),
+            evidence: TextRange::default(),
+            state: "",
+            incident: 0,
+            source_verified: false,
+            attacker: None,
+        }
+    }
+}

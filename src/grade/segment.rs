@@ -3,7 +3,7 @@
 //! A segment is chosen by interface, VLAN and subnet; its role, variables, rule changes and assets apply to what happens
 //! in it. The first segment of the configuration that fits is taken; [`Segments::DEFAULT`] when none does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use super::level::Role;
@@ -60,6 +60,12 @@ impl Subnet {
     }
 }
 
+impl std::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
 /// What a segment changes about rules.
 #[derive(Clone, Debug, Default)]
 pub struct RuleChanges {
@@ -88,6 +94,10 @@ pub struct Segment {
     pub home: Vec<Subnet>,
     /// Rule changes.
     pub changes: RuleChanges,
+    /// Variables of rules that mean something else here (`HOME_NET` …), names without `$`.
+    pub variables: BTreeMap<String, String>,
+    /// Thresholds of detectors that differ here: key of the configuration, value, and where it was said.
+    pub detectors: Vec<(String, toml::Value, String)>,
 }
 
 impl Segment {
@@ -144,6 +154,8 @@ impl Default for Segment {
                 .filter_map(|net| Subnet::parse(net).ok())
                 .collect(),
             changes: RuleChanges::default(),
+            variables: BTreeMap::new(),
+            detectors: Vec::new(),
         }
     }
 }
@@ -157,22 +169,41 @@ impl Segments {
         victim: IpAddr,
         attacker: IpAddr,
     ) -> Option<&Segment> {
+        self.list.get(self.index(interface, vlan, victim, attacker))
+    }
+
+    /// Its index in [`Segments::list`]: the victim's segment, else the attacker's, else the first that takes any address.
+    pub fn index(&self, interface: u16, vlan: u16, victim: IpAddr, attacker: IpAddr) -> usize {
+        if self.list.len() <= 1 {
+            return 0;
+        }
         let name = self
             .interfaces
             .get(usize::from(interface))
             .map(String::as_str);
-        let placed = |s: &&Segment| {
+        let placed = |s: &Segment| {
             (s.interfaces.is_empty() || name.is_some_and(|n| s.interfaces.iter().any(|i| i == n)))
                 && (s.vlans.is_empty() || s.vlans.contains(&vlan))
         };
         let holds = |s: &Segment, a: IpAddr| s.subnets.iter().any(|net| net.contains(a));
-        let mut placed_segments = self.list.iter().filter(placed);
-        placed_segments
-            .clone()
-            .find(|s| holds(s, victim))
-            .or_else(|| placed_segments.clone().find(|s| holds(s, attacker)))
-            .or_else(|| placed_segments.find(|s| s.subnets.is_empty()))
-            .or_else(|| self.list.last())
+        let mut victims = None;
+        let mut attackers = None;
+        let mut any = None;
+        for (at, segment) in self.list.iter().enumerate().filter(|(_, s)| placed(s)) {
+            if victims.is_none() && holds(segment, victim) {
+                victims = Some(at);
+            }
+            if attackers.is_none() && holds(segment, attacker) {
+                attackers = Some(at);
+            }
+            if any.is_none() && segment.subnets.is_empty() {
+                any = Some(at);
+            }
+        }
+        victims
+            .or(attackers)
+            .or(any)
+            .unwrap_or(self.list.len().saturating_sub(1))
     }
 
     /// Whether an address is a critical asset.

@@ -158,6 +158,8 @@ fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
         source: FindingSource::Detector(report.detector),
         key: report.key,
         interface: report.interface,
+        segment: 0,
+        from_client: true,
         flow_id: 0,
         tx: None,
         open: false,

@@ -15,8 +15,9 @@ use crate::detect::signature::{
 use crate::flow::{
     EndReason, Flow, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot, TcpState,
 };
+use crate::grade::Segments;
 use crate::packet::{
-    Batch, Direction, Layers, Net, Packet, PacketOrigin, Slice, Timestamp, Transport,
+    Batch, Direction, FlowKey, Layers, Net, Packet, PacketOrigin, Slice, Timestamp, Transport,
 };
 use crate::sink::eve::alert::Matched;
 use crate::sink::eve::{self, EveSettings, FlowExtras, Subject};
@@ -42,6 +43,8 @@ pub struct WorkerSettings {
     pub hosts: bool,
     /// By interface: whether a packet that made the analysis fail is stopped (inline). Missing: it goes on.
     pub failed_closed: Vec<bool>,
+    /// Segments: each flow's rules are those of its segment.
+    pub segments: Arc<Segments>,
 }
 
 /// Counters of a worker.
@@ -88,6 +91,8 @@ struct Tracked {
     changed: [bool; 2],
     /// What the detectors have been told of its payloads.
     told: host_records::Told,
+    /// Its segment, once known.
+    segment: Option<u8>,
 }
 
 impl Recycle for Tracked {
@@ -96,6 +101,7 @@ impl Recycle for Tracked {
         self.rules = FlowRules::default();
         self.changed = [false; 2];
         self.told = host_records::Told::default();
+        self.segment = None;
     }
 }
 
@@ -123,6 +129,7 @@ impl SignatureWorker {
             eve: settings.eve,
             inline: settings.inline,
             hosts: settings.hosts,
+            segments: settings.segments,
             dropped: 0,
         };
         Self {
@@ -236,6 +243,7 @@ struct Stages {
     eve: EveSettings,
     inline: bool,
     hosts: bool,
+    segments: Arc<Segments>,
     dropped: u64,
 }
 
@@ -263,6 +271,7 @@ impl Stages {
         }
         // No flow, so none of the bits of the flow before.
         self.bits.clear();
+        let segment = self.segment(packet.interface, &packet.key());
         let verdict = self.inspector.inspect(
             Inspection {
                 packet,
@@ -274,13 +283,13 @@ impl Stages {
                 },
                 app: None,
                 rules: None,
-                segment: 0,
+                segment,
                 inline: self.inline,
             },
             &mut self.hits,
         );
         let subject = Subject { packet, flow: None };
-        self.say_hits(&subject, None, verdict, &mut said.outbox);
+        self.say_hits(&subject, None, (verdict, segment), &mut said.outbox);
         self.say_anomalies(&subject, None, &mut said.outbox);
         self.say_drop(&subject, verdict, "rules", &mut said.outbox);
         verdict
@@ -414,6 +423,12 @@ impl Stages {
             sizes: stream_sizes(flow),
             app_updated: ext.changed[direction.index()],
         };
+        let segment = match ext.segment {
+            Some(known) => known,
+            None => *ext
+                .segment
+                .insert(self.segment(flow.interface, &flow.key)),
+        };
         let verdict = self.inspector.inspect(
             Inspection {
                 packet,
@@ -422,7 +437,7 @@ impl Stages {
                 stream: view,
                 app: Some(&mut ext.app),
                 rules: Some(&mut ext.rules),
-                segment: 0,
+                segment,
                 inline: self.inline,
             },
             &mut self.hits,
@@ -442,7 +457,8 @@ impl Stages {
                 packet,
                 flow: Some((flow, direction)),
             };
-            self.say_hits(&subject, Some((&mut ext.app, bytes)), verdict, out);
+            let app = Some((&mut ext.app, bytes));
+            self.say_hits(&subject, app, (verdict, segment), out);
         }
         if packet.transport == Transport::Tcp {
             self.streams
@@ -568,12 +584,20 @@ impl Stages {
         }
     }
 
+    /// The segment of a flow or packet: where the server is, else the client.
+    fn segment(&self, interface: u16, key: &FlowKey) -> u8 {
+        let index = self
+            .segments
+            .index(interface, key.vlan[0], key.dst, key.src);
+        u8::try_from(index).unwrap_or(u8::MAX)
+    }
+
     /// Findings for the hits of the packet.
     fn say_hits(
         &mut self,
         subject: &Subject<'_>,
         app: Option<(&mut AppLayer, Option<&[u8]>)>,
-        verdict: Verdict,
+        (verdict, segment): (Verdict, u8),
         out: &mut Outbox,
     ) {
         let engine = Arc::clone(self.inspector.engine());
@@ -628,6 +652,8 @@ impl Stages {
                 source: FindingSource::Signature(hit.signature),
                 key: packet.key(),
                 interface: packet.interface,
+                segment,
+                from_client: subject.flow.is_none_or(|(_, d)| d == Direction::ToServer),
                 flow_id: subject.flow.map_or(0, |(f, _)| f.id),
                 tx: hit.tx,
                 open: open && !blocks && verdict == Verdict::Accept,

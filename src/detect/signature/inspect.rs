@@ -13,6 +13,7 @@ use super::sets::{Memo, SetId};
 use super::tx::{self, TxScratch};
 use super::values::Values;
 use super::verify::{Subject, Verifier};
+use super::threshold::Thresholds;
 use super::{Engine, transform, verdict};
 use crate::alert::Verdict;
 use crate::app::{AppLayer, AppProto};
@@ -144,6 +145,7 @@ pub(super) struct Work {
     /// Candidates that are decided by transactions, found by the payload.
     pub tx_candidates: Vec<u32>,
     pub tx: TxScratch,
+    thresholds: Thresholds,
     queue: Vec<Match>,
     src: Memo,
     dst: Memo,
@@ -197,6 +199,7 @@ impl Inspector {
             candidates: Vec::with_capacity(1024),
             tx_candidates: Vec::with_capacity(64),
             tx: TxScratch::default(),
+            thresholds: Thresholds::default(),
             queue: Vec::with_capacity(32),
             src: Memo::default(),
             dst: Memo::default(),
@@ -256,7 +259,8 @@ impl Inspector {
         work.collect(engine, &input, &facts);
         work.packet_signatures(engine, &mut input, &facts);
         tx::inspect(work, engine, &mut input, &facts);
-        verdict::settle(engine, &mut work.queue, &mut work.stats, &mut input, hits)
+        let counts = (&mut work.stats, &mut work.thresholds);
+        verdict::settle(engine, &mut work.queue, counts, &mut input, hits)
     }
 }
 

@@ -35,6 +35,7 @@ mod tests;
 mod transform;
 mod tx;
 mod values;
+pub mod threshold;
 mod verdict;
 mod verify;
 

@@ -2,15 +2,17 @@
 
 use super::flow_rules::FlowAction;
 use super::inspect::{Hit, HitPlace, Inspection, InspectorStats, Match};
+use super::threshold::Thresholds;
 use super::{ALERTS_MAX, Engine};
 use crate::alert::Verdict;
 use crate::rules::{Action, ActionScope, FlowStateOption, SignatureKind};
 
-/// Turns the matches of a packet into hits, notes decisions for the flow, and says what becomes of the packet.
+/// Turns the matches of a packet into hits, notes decisions for the flow, and says what becomes of the packet. A rule
+/// whose threshold is not reached does not act: `thresholds` are what this worker counted.
 pub(super) fn settle(
     engine: &Engine,
     queue: &mut [Match],
-    stats: &mut InspectorStats,
+    (stats, thresholds): (&mut InspectorStats, &mut Thresholds),
     input: &mut Inspection<'_>,
     hits: &mut Vec<Hit>,
 ) -> Verdict {
@@ -51,7 +53,18 @@ pub(super) fn settle(
             }
             break;
         }
-        let wanted = match rule.action {
+        let acts = match &rule.threshold {
+            Some(threshold) if input.inline && is_blocking(rule.action) => {
+                let flow = input.flow.as_deref().map_or(0, |f| f.id);
+                let (key, now) = (input.packet.key(), input.packet.ts);
+                thresholds
+                    .passes(ranked.index, threshold, &key, flow, now)
+                    .acts
+            }
+            _ => true,
+        };
+        let action = if acts { rule.action } else { Action::Alert };
+        let wanted = match action {
             Action::Drop if whole_flow => Verdict::DropFlow,
             Action::Drop => Verdict::DropPacket,
             Action::RejectSource => Verdict::RejectSource,
@@ -84,12 +97,19 @@ pub(super) fn settle(
             tx: found.tx,
             tx_guessed: false,
             place: found.place,
-            action: rule.action,
+            action,
             silent,
             xbits,
         });
     }
     verdict
+}
+
+fn is_blocking(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Drop | Action::RejectSource | Action::RejectDestination | Action::RejectBoth
+    )
 }
 
 /// Whether pass and drop of a signature of this kind mean the flow (Suricata's signature properties).

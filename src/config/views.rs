@@ -105,7 +105,10 @@ HTTP_PORTS = "[80,8080]"
             let found = view.addresses.iter().find(|(t, _)| &**t == "$HOME_NET");
             found.map(|(_, set)| set.contains("192.0.2.7".parse().expect("address")))
         };
-        assert_eq!((home(dmz), home(lan), home(rest)), (Some(true), Some(false), None));
+        assert_eq!(
+            (home(dmz), home(lan), home(rest)),
+            (Some(true), Some(false), None)
+        );
         assert_eq!((dmz.ports.len(), lan.ports.len()), (0, 1));
     }
 }

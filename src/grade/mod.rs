@@ -180,13 +180,7 @@ impl Grader {
             if let Some(threshold) = threshold.copied()
                 && !self
                     .thresholds
-                    .passes(
-                        index,
-                        &threshold,
-                        &finding.key,
-                        finding.flow_id,
-                        finding.ts,
-                    )
+                    .passes(index, &threshold, &finding.key, finding.flow_id, finding.ts)
                     .alerts
             {
                 self.counts.thresholded += 1;

@@ -425,9 +425,7 @@ impl Stages {
         };
         let segment = match ext.segment {
             Some(known) => known,
-            None => *ext
-                .segment
-                .insert(self.segment(flow.interface, &flow.key)),
+            None => *ext.segment.insert(self.segment(flow.interface, &flow.key)),
         };
         let verdict = self.inspector.inspect(
             Inspection {

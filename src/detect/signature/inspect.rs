@@ -10,10 +10,10 @@ use super::packet_test::{
 };
 use super::program::Program;
 use super::sets::{Memo, SetId};
+use super::threshold::Thresholds;
 use super::tx::{self, TxScratch};
 use super::values::Values;
 use super::verify::{Subject, Verifier};
-use super::threshold::Thresholds;
 use super::{Engine, transform, verdict};
 use crate::alert::Verdict;
 use crate::app::{AppLayer, AppProto};

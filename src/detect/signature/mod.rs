@@ -32,10 +32,10 @@ mod program;
 mod sets;
 #[cfg(test)]
 mod tests;
+pub mod threshold;
 mod transform;
 mod tx;
 mod values;
-pub mod threshold;
 mod verdict;
 mod verify;
 

@@ -5,7 +5,8 @@ started (by process id), closes the capture and deletes the namespaces, also whe
 Nothing here is connected to the machine's own interfaces: a namespace has only the veth ends made for it, and the
 router drops what has no route, so no packet can leave.
 
-Names inside: `sk-c` client or attacker outside, `sk-r` router, `sk-s` server (DMZ), `sk-i` inside host, `sk-h1`… further hosts.
+Names inside: `sk-c` client or attacker outside, `sk-r` router, `sk-s` server (DMZ), `sk-i` inside host,
+`sk-x` the sensor (tests/field), `sk-h1`… further hosts.
 Files below /etc/netns/<namespace>/ are mounted over /etc by `ip netns exec`: that is how the accounts of the
 servers (passwd, shadow) and the name server (resolv.conf) exist only in there.
 """
@@ -17,7 +18,7 @@ import signal
 import subprocess
 import time
 
-NAMESPACES = ("sk-c", "sk-r", "sk-s", "sk-i") + tuple(f"sk-h{i}" for i in range(1, 33))
+NAMESPACES = ("sk-c", "sk-r", "sk-s", "sk-i", "sk-x") + tuple(f"sk-h{i}" for i in range(1, 33))
 NETNS_ETC = pathlib.Path("/etc/netns")
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 

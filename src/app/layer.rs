@@ -7,7 +7,8 @@
 
 use super::expect::Expectations;
 use super::identify::{Hints, Identified, Identifier, Progress, pick, set};
-use super::{AppProto, FlowInfo, Input, Limits, Parsed, Protocol, Rides, Session, registry};
+use super::note::NOTES_MAX;
+use super::{AppProto, FlowInfo, Input, Limits, Note, Parsed, Protocol, Rides, Session, registry};
 use crate::flow::Flow;
 use crate::packet::{Direction, Timestamp};
 use crate::stats::MemoryBound;
@@ -127,6 +128,8 @@ pub struct AppLayer {
     pub session: Option<Box<dyn Session>>,
     /// Flow-wide `applayer_*` events not yet logged or inspected.
     pub events: Vec<&'static str>,
+    /// What parsers told the behavioural detectors, not yet passed on.
+    pub notes: Vec<Note>,
     /// Whether the parser gave up: nothing of what follows is parsed.
     pub error: bool,
     /// Per direction: nothing more will be parsed, so that transactions count as complete in it.
@@ -153,6 +156,7 @@ impl Default for AppLayer {
             expected: None,
             session: None,
             events: Vec::new(),
+            notes: Vec::new(),
             error: false,
             ended: [false; 2],
             identified_now: [false; 2],
@@ -190,8 +194,11 @@ impl AppLayer {
     pub fn recycle(&mut self) {
         let mut events = std::mem::take(&mut self.events);
         events.clear();
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.clear();
         *self = Self {
             events,
+            notes,
             ..Self::default()
         };
     }
@@ -673,6 +680,7 @@ impl AppLayer {
         };
         let before = snapshot(session.as_ref(), direction);
         let parsed = session.parse(direction, Input { bytes, gap, end }, &info);
+        take_notes(session.as_mut(), &mut self.notes);
         for _ in 0..EXPECTATIONS_MAX {
             let Some(expectation) = session.take_expectation() else {
                 break;
@@ -830,6 +838,15 @@ impl AppLayer {
 enum Transport {
     Tcp,
     Udp,
+}
+
+/// Passes on what the session has to tell, up to a bound.
+fn take_notes(session: &mut dyn Session, notes: &mut Vec<Note>) {
+    while notes.len() < NOTES_MAX
+        && let Some(note) = session.take_note()
+    {
+        notes.push(note);
+    }
 }
 
 /// How far the transactions of a direction have come: when this changes, raw stream inspection looks too.

@@ -10,6 +10,7 @@
 
 pub mod ber;
 pub mod dcerpc;
+pub mod dhcp;
 pub mod dns;
 mod expect;
 #[cfg(test)]
@@ -20,13 +21,19 @@ pub mod http1;
 pub mod http2;
 mod http_keyword;
 mod identify;
+pub mod imap;
 pub mod krb5;
 pub mod layer;
 pub mod ldap;
 pub(crate) mod line;
 pub mod mqtt;
+pub mod mysql;
+pub mod note;
 pub mod number;
+pub mod pgsql;
+pub mod pop3;
 pub mod quic;
+pub mod rdp;
 pub mod reader;
 pub mod registry;
 pub mod rfb;
@@ -35,6 +42,7 @@ pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
+pub mod telnet;
 pub mod tftp;
 pub mod tls;
 mod tx;
@@ -42,7 +50,8 @@ pub mod websocket;
 
 pub use file::{File, FileState, Files};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
-pub use tx::{Transaction, TxList, TxState, TxStore};
+pub use note::{Login, Note, Notes};
+pub use tx::{NoTransaction, Transaction, TxList, TxState, TxStore};
 
 use std::any::Any;
 
@@ -154,6 +163,11 @@ pub trait Session: Any + Send + std::fmt::Debug {
 
     /// For sessions opened by an expectation: what the expecting session knew.
     fn expected(&mut self, _context: &ExpectedContext) {}
+
+    /// What it tells the behavioural detectors; taken after each call of `parse` until there is none.
+    fn take_note(&mut self) -> Option<Note> {
+        None
+    }
 
     /// What the control session tells a data session about to open (see [`Expectation`]).
     fn expectation_context(&self, _tag: u64) -> Option<ExpectedContext> {
@@ -316,6 +330,42 @@ pub struct Field {
     pub doc: &'static str,
 }
 
+impl Field {
+    /// A field under one name.
+    pub const fn new(
+        name: &'static str,
+        direction: FieldDirection,
+        access: Access,
+        doc: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            aliases: &[],
+            modifier: None,
+            direction,
+            progress: 0,
+            access,
+            doc,
+        }
+    }
+
+    /// A field that holds a number of at most `max`.
+    pub const fn number(
+        name: &'static str,
+        direction: FieldDirection,
+        value: fn(&dyn Transaction, Direction, usize) -> Option<u64>,
+        max: u64,
+        doc: &'static str,
+    ) -> Self {
+        let access = Access::Integer {
+            value,
+            names: &[],
+            max,
+        };
+        Self::new(name, direction, access, doc)
+    }
+}
+
 /// What a log line is about and how its header reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogHead {
@@ -435,6 +485,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
         json: &mut Json<'_>,
     ) {
         self.log(session, tx, json);
+    }
+
+    /// Whether its sessions tell of logins ([`Session::take_note`]), so that nobody has to guess from first bytes.
+    fn tells_logins(&self) -> bool {
+        false
     }
 
     /// What the transaction shows of the outcome of an attack carried by the client: see [`Outcome`].

@@ -25,6 +25,13 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::tftp::TFTP,
     &super::sip::SIP,
     &super::rfb::RFB,
+    &super::dhcp::DHCP,
+    &super::pop3::POP3,
+    &super::imap::IMAP,
+    &super::telnet::TELNET,
+    &super::mysql::MYSQL,
+    &super::pgsql::PGSQL,
+    &super::rdp::RDP,
 ];
 
 /// The protocol of a number.

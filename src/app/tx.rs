@@ -41,6 +41,14 @@ impl TxState {
         }
     }
 
+    /// For messages that only one side sends: detection has nothing to look for in the other direction.
+    pub fn only(direction: Direction) -> Self {
+        let mut state = Self::default();
+        state.inspected[direction.reverse().index()] = true;
+        state.updated[direction.index()] = true;
+        state
+    }
+
     /// Says that something changed in a direction.
     pub fn touch(&mut self, direction: Direction) {
         self.updated[direction.index()] = true;
@@ -76,6 +84,57 @@ pub trait Transaction: Any + Send + std::fmt::Debug {
     /// For fields, which need the protocol's own type.
     fn as_any(&self) -> &dyn Any;
 }
+
+/// A transaction that never is, for protocols that are followed but give rules nothing to look at beyond the stream.
+#[derive(Debug)]
+pub enum NoTransaction {}
+
+impl Transaction for NoTransaction {
+    fn state(&self) -> &TxState {
+        match *self {}
+    }
+    fn state_mut(&mut self) -> &mut TxState {
+        match *self {}
+    }
+    fn progress(&self, _direction: Direction) -> u8 {
+        match *self {}
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The members of [`Transaction`] that most protocols write alike: the field `state`, and itself.
+macro_rules! transaction_members {
+    () => {
+        fn state(&self) -> &$crate::app::TxState {
+            &self.state
+        }
+        fn state_mut(&mut self) -> &mut $crate::app::TxState {
+            &mut self.state
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    };
+}
+pub(super) use transaction_members;
+
+/// The members of [`super::Session`] that most protocols write alike: the field `txs`, and itself.
+macro_rules! session_members {
+    () => {
+        fn transactions(&self) -> &dyn $crate::app::TxList {
+            &self.txs
+        }
+        fn transactions_mut(&mut self) -> &mut dyn $crate::app::TxList {
+            &mut self.txs
+        }
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    };
+}
+pub(super) use session_members;
 
 /// The live transactions of a session, oldest first, as detection and logging see them.
 pub trait TxList {

@@ -95,12 +95,64 @@ const PAYLOADS: u16 = 512;
 /// Names of a flow that are read.
 const NAMES: u16 = 4_096;
 
+/// Appends what parsers told since the last packet.
+pub fn of_notes(
+    flow: &Flow,
+    packet: &Packet<'_>,
+    app: &mut crate::app::AppLayer,
+    out: &mut Vec<HostRecord>,
+) {
+    use crate::app::{Login, Note};
+    let proto = u32::from(app.proto.0);
+    for note in app.notes.drain(..) {
+        let (kind, detail, value) = match note {
+            Note::Login(login) => {
+                let outcome = match login {
+                    Login::Failed => first_bytes::Login::Failed,
+                    Login::Succeeded => first_bytes::Login::Succeeded,
+                    Login::Tried => first_bytes::Login::Tried,
+                };
+                (RecordKind::Login, outcome as u32, 0)
+            }
+            Note::Asked => (RecordKind::Asked, proto, 0),
+            Note::Replied { micros, failed } => {
+                (RecordKind::Replied, proto | u32::from(failed) << 8, micros)
+            }
+            Note::Dhcp {
+                kind,
+                server,
+                router,
+            } => {
+                let value = u64::from(server) << 32 | u64::from(router);
+                (RecordKind::Dhcp, u32::from(kind), value)
+            }
+        };
+        let key = if kind == RecordKind::Dhcp {
+            packet.key()
+        } else {
+            flow.key
+        };
+        out.push(HostRecord {
+            number: packet.number,
+            order: u32::from(packet.depth),
+            ts: packet.ts,
+            key,
+            interface: packet.interface,
+            kind,
+            detail,
+            value,
+            flow_id: flow.id,
+        });
+    }
+}
+
 /// Appends what a packet of a flow shows of its payload: small verdicts of its first bytes, counts, names.
+/// `parsed`: the flow's parser tells of logins itself.
 pub fn of_packet(
     flow: &Flow,
     packet: &Packet<'_>,
     direction: Direction,
-    told: &mut Told,
+    (told, parsed): (&mut Told, bool),
     out: &mut Vec<HostRecord>,
 ) {
     let at = direction.index();
@@ -188,7 +240,7 @@ pub fn of_packet(
         told.asked = false;
         push(RecordKind::Answered, 0, 0);
     }
-    if let Some(outcome) = first_bytes::login(payload, flow.key.dport) {
+    if !parsed && let Some(outcome) = first_bytes::login(payload, flow.key.dport) {
         push(RecordKind::Login, outcome as u32, 0);
     }
 }

@@ -136,36 +136,66 @@ fn config(head: &str, what: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Classes that rule sets assume. Names, texts and priorities are the ones consumers of alerts know.
+/// Classes that rule sets assume, from the documentation of the rule language: names, texts and priorities of the table
+/// "Snort Default Classifications" of the Snort 2 users manual (section on `classtype`; high = 1 … very low = 4), in its
+/// order; then the classes that newer public rules name, as Suricata's project publishes them. Names, texts and
+/// priorities are facts of the language: alerts carry the text as EVE's `alert.category`, by which consumers know them.
 const BUILT_IN: &[(&str, &str, u8)] = &[
-    ("not-suspicious", "Not Suspicious Traffic", 3),
-    ("unknown", "Unknown Traffic", 3),
-    ("bad-unknown", "Potentially Bad Traffic", 2),
-    ("attempted-recon", "Attempted Information Leak", 2),
-    ("successful-recon-limited", "Information Leak", 2),
-    (
-        "successful-recon-largescale",
-        "Large Scale Information Leak",
-        2,
-    ),
-    ("attempted-dos", "Attempted Denial of Service", 2),
-    ("successful-dos", "Denial of Service", 2),
-    ("attempted-user", "Attempted User Privilege Gain", 1),
-    ("unsuccessful-user", "Unsuccessful User Privilege Gain", 1),
-    ("successful-user", "Successful User Privilege Gain", 1),
+    // Snort 2 users manual, table of default classifications: high
     (
         "attempted-admin",
         "Attempted Administrator Privilege Gain",
         1,
     ),
+    ("attempted-user", "Attempted User Privilege Gain", 1),
+    (
+        "inappropriate-content",
+        "Inappropriate Content was Detected",
+        1,
+    ),
+    (
+        "policy-violation",
+        "Potential Corporate Privacy Violation",
+        1,
+    ),
+    ("shellcode-detect", "Executable code was detected", 1),
     (
         "successful-admin",
         "Successful Administrator Privilege Gain",
         1,
     ),
+    ("successful-user", "Successful User Privilege Gain", 1),
+    ("trojan-activity", "A Network Trojan was detected", 1),
+    ("unsuccessful-user", "Unsuccessful User Privilege Gain", 1),
+    ("web-application-attack", "Web Application Attack", 1),
+    // medium
+    ("attempted-dos", "Attempted Denial of Service", 2),
+    ("attempted-recon", "Attempted Information Leak", 2),
+    ("bad-unknown", "Potentially Bad Traffic", 2),
+    (
+        "default-login-attempt",
+        "Attempt to login by a default username and password",
+        2,
+    ),
+    (
+        "denial-of-service",
+        "Detection of a Denial of Service Attack",
+        2,
+    ),
+    ("misc-attack", "Misc Attack", 2),
+    (
+        "non-standard-protocol",
+        "Detection of a non-standard protocol or event",
+        2,
+    ),
     ("rpc-portmap-decode", "Decode of an RPC Query", 2),
-    ("shellcode-detect", "Executable code was detected", 1),
-    ("string-detect", "A suspicious string was detected", 3),
+    ("successful-dos", "Denial of Service", 2),
+    (
+        "successful-recon-largescale",
+        "Large Scale Information Leak",
+        2,
+    ),
+    ("successful-recon-limited", "Information Leak", 2),
     (
         "suspicious-filename-detect",
         "A suspicious filename was detected",
@@ -177,81 +207,59 @@ const BUILT_IN: &[(&str, &str, u8)] = &[
         2,
     ),
     ("system-call-detect", "A system call was detected", 2),
-    ("tcp-connection", "A TCP connection was detected", 4),
-    ("trojan-activity", "A Network Trojan was detected", 1),
     (
         "unusual-client-port-connection",
         "A client was using an unusual port",
         2,
     ),
+    (
+        "web-application-activity",
+        "Access to a potentially vulnerable web application",
+        2,
+    ),
+    // low
+    ("icmp-event", "Generic ICMP event", 3),
+    ("misc-activity", "Misc activity", 3),
     ("network-scan", "Detection of a Network Scan", 3),
-    (
-        "denial-of-service",
-        "Detection of a Denial of Service Attack",
-        2,
-    ),
-    (
-        "non-standard-protocol",
-        "Detection of a non-standard protocol or event",
-        2,
-    ),
+    ("not-suspicious", "Not Suspicious Traffic", 3),
     (
         "protocol-command-decode",
         "Generic Protocol Command Decode",
         3,
     ),
+    ("string-detect", "A suspicious string was detected", 3),
+    ("unknown", "Unknown Traffic", 3),
+    // very low
+    ("tcp-connection", "A TCP connection was detected", 4),
+    // later classes
     (
-        "web-application-activity",
-        "access to a potentially vulnerable web application",
-        2,
-    ),
-    ("web-application-attack", "Web Application Attack", 1),
-    ("misc-activity", "Misc activity", 3),
-    ("misc-attack", "Misc Attack", 2),
-    ("icmp-event", "Generic ICMP event", 3),
-    (
-        "inappropriate-content",
-        "Inappropriate Content was Detected",
+        "command-and-control",
+        "Malware Command and Control Activity Detected",
         1,
     ),
-    (
-        "policy-violation",
-        "Potential Corporate Privacy Violation",
-        1,
-    ),
-    (
-        "default-login-attempt",
-        "Attempt to login by a default username and password",
-        2,
-    ),
-    (
-        "targeted-activity",
-        "Targeted Malicious Activity was Detected",
-        1,
-    ),
-    ("exploit-kit", "Exploit Kit Activity Detected", 1),
-    (
-        "external-ip-check",
-        "Device Retrieving External IP Address Detected",
-        2,
-    ),
-    ("domain-c2", "Domain Observed Used for C2 Detected", 1),
-    ("pup-activity", "Possibly Unwanted Program Detected", 2),
     (
         "credential-theft",
         "Successful Credential Theft Detected",
         1,
     ),
+    ("domain-c2", "Domain Observed Used for C2 Detected", 1),
+    ("exploit-kit", "Exploit Kit Activity Detected", 1),
+    (
+        "targeted-activity",
+        "Targeted Malicious Activity was Detected",
+        1,
+    ),
+    ("coin-mining", "Crypto Currency Mining Activity Detected", 2),
+    (
+        "external-ip-check",
+        "Device Retrieving External IP Address Detected",
+        2,
+    ),
+    ("pup-activity", "Possibly Unwanted Program Detected", 2),
     (
         "social-engineering",
         "Possible Social Engineering Attempted",
         2,
-    ),
-    ("coin-mining", "Crypto Currency Mining Activity Detected", 2),
-    (
-        "command-and-control",
-        "Malware Command and Control Activity Detected",
-        1,
     ),
 ];
 

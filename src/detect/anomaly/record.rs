@@ -48,6 +48,14 @@ pub enum RecordKind {
     Request,
     /// The server began to answer.
     Answered,
+    /// A request that a parser read (HTTP, MySQL, PostgreSQL): `detail` = number of the protocol.
+    Asked,
+    /// The answer to the oldest open request: `detail` = number of the protocol | failed << 8, `value` = microseconds
+    /// that the request waited (from its last byte to the answer's first, as far as acknowledgements show).
+    Replied,
+    /// DHCP, from sender to receiver: `detail` = type of message (RFC 2132 §9.6), `value` = server address (option 54)
+    /// << 32 | first router handed out (option 3).
+    Dhcp,
 }
 
 impl RecordKind {

@@ -17,6 +17,7 @@ use pending::{Pending, Waiting};
 pub use profile::Profile;
 pub use segment::{Asset, RuleChanges, Segment, Segments, Subnet};
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::alert::{Alert, Efficacy, Finding, FindingSource, Level, Outbox};
@@ -72,13 +73,42 @@ pub struct GradeCounts {
     pub hurried: u64,
 }
 
+/// Rules with what they are graded by.
+struct InForce {
+    /// Number of its first signature in findings.
+    first: u32,
+    rules: Arc<RuleSet>,
+    settings: Arc<GradeSettings>,
+    profiles: Vec<Option<Arc<Profile>>>,
+}
+
+impl InForce {
+    fn new(first: u32, rules: Arc<RuleSet>, settings: GradeSettings) -> Self {
+        let profiles = rules.signatures.iter().map(|_| None).collect();
+        Self {
+            first,
+            rules,
+            settings: Arc::new(settings),
+            profiles,
+        }
+    }
+
+    /// Place of a signature that findings know by `number`.
+    fn index(&self, number: u32) -> Option<usize> {
+        let index = number.checked_sub(self.first)? as usize;
+        (index < self.rules.signatures.len()).then_some(index)
+    }
+}
+
+/// Rule sets kept after reloads: the one in force, and those whose findings may still be on their way.
+const SETS_MAX: usize = 3;
+
 /// The stage.
 pub struct Grader {
-    rules: Arc<RuleSet>,
-    settings: GradeSettings,
+    /// Rules and settings in force, the latest last: findings of the one before may still come after a reload.
+    sets: VecDeque<InForce>,
     thresholds: Thresholds,
     xbits: xbit::Xbits,
-    profiles: Vec<Option<Arc<Profile>>>,
     pending: Pending,
     order: Vec<(u64, u64, u32, u32)>,
     /// Counters.
@@ -94,17 +124,53 @@ impl std::fmt::Debug for Grader {
 impl Grader {
     /// For a rule set.
     pub fn new(rules: Arc<RuleSet>, settings: GradeSettings) -> Self {
-        let profiles = rules.signatures.iter().map(|_| None).collect();
         Self {
-            rules,
-            settings,
+            sets: VecDeque::from([InForce::new(0, rules, settings)]),
             thresholds: Thresholds::default(),
             xbits: xbit::Xbits::default(),
-            profiles,
             pending: Pending::default(),
             order: Vec::new(),
             counts: GradeCounts::default(),
         }
+    }
+
+    /// From now on findings with numbers from `first` on speak of `rules`. Earlier ones are still understood for two
+    /// more changes; alerts of rules older than that which wait for their outcome are given out as they are.
+    pub fn adopt(
+        &mut self,
+        first: u32,
+        rules: Arc<RuleSet>,
+        settings: GradeSettings,
+        receive: &mut dyn FnMut(Event<'_>),
+    ) {
+        while self.sets.len() >= SETS_MAX {
+            let Some(oldest) = self.sets.front() else {
+                break;
+            };
+            for waiting in self.pending.take_if(|finding| match finding.source {
+                FindingSource::Signature(number) => oldest.index(number).is_some(),
+                FindingSource::Detector(_) => false,
+            }) {
+                self.give_waiting(&waiting, receive);
+            }
+            self.sets.pop_front();
+        }
+        self.sets.push_back(InForce::new(first, rules, settings));
+    }
+
+    /// The rules and settings that a finding was made with: place among the sets, and of the signature.
+    fn set_of(&self, number: u32) -> Option<(usize, usize)> {
+        (0..self.sets.len())
+            .rev()
+            .find_map(|at| Some((at, self.sets.get(at)?.index(number)?)))
+    }
+
+    /// The settings in force now.
+    fn settings(&self) -> Arc<GradeSettings> {
+        self.sets
+            .back()
+            .map(|s| Arc::clone(&s.settings))
+            .unwrap_or_default()
     }
 
     /// Takes what every worker said about one batch, and gives out what is ready.
@@ -160,13 +226,17 @@ impl Grader {
                 self.counts.unsettled += 1;
                 return;
             }
-            let Some(signature) = self.rules.signatures.get(index as usize) else {
+            let Some((set, signature)) = self
+                .set_of(index)
+                .and_then(|(set, at)| Some((self.sets.get(set)?, at)))
+                .and_then(|(set, at)| Some((set, set.rules.signatures.get(at)?)))
+            else {
                 return;
             };
             if finding.silent {
                 return;
             }
-            let segments = &self.settings.segments.list;
+            let segments = &set.settings.segments.list;
             let changes = segments
                 .get(usize::from(finding.segment))
                 .map(|s| &s.changes);
@@ -180,7 +250,13 @@ impl Grader {
             if let Some(threshold) = threshold.copied()
                 && !self
                     .thresholds
-                    .passes(index, &threshold, &finding.key, finding.flow_id, finding.ts)
+                    .passes(
+                        (signature.gid, signature.sid.0),
+                        &threshold,
+                        &finding.key,
+                        finding.flow_id,
+                        finding.ts,
+                    )
                     .alerts
             {
                 self.counts.thresholded += 1;
@@ -189,7 +265,7 @@ impl Grader {
         }
         let waits = finding.open
             && finding.efficacy < Efficacy::Likely
-            && self.settings.outcome_wait_ms > 0;
+            && self.settings().outcome_wait_ms > 0;
         if waits {
             let waiting = Waiting {
                 finding: finding.clone(),
@@ -208,7 +284,7 @@ impl Grader {
     }
 
     fn release(&mut self, now: Timestamp, all: bool, receive: &mut dyn FnMut(Event<'_>)) {
-        let wait = self.settings.outcome_wait_ms.saturating_mul(1_000_000);
+        let wait = self.settings().outcome_wait_ms.saturating_mul(1_000_000);
         let until = (!all).then(|| Timestamp(now.0.saturating_sub(wait)));
         for waiting in self.pending.due(until) {
             self.give_waiting(&waiting, receive);
@@ -228,16 +304,25 @@ impl Grader {
         evidence: &[u8],
         receive: &mut dyn FnMut(Event<'_>),
     ) {
-        let rules = Arc::clone(&self.rules);
+        let rules;
+        let mut settings = self.settings();
         let mut alert = match finding.source {
             FindingSource::Signature(index) => {
-                let Some(signature) = rules.signatures.get(index as usize) else {
+                let Some((set, at)) = self.set_of(index) else {
+                    return;
+                };
+                let Some(set) = self.sets.get_mut(set) else {
+                    return;
+                };
+                settings = Arc::clone(&set.settings);
+                rules = Arc::clone(&set.rules);
+                let Some(signature) = rules.signatures.get(at) else {
                     return;
                 };
                 let class = signature
                     .class
                     .and_then(|c| rules.classes.get(usize::from(c)));
-                let Some(slot) = self.profiles.get_mut(index as usize) else {
+                let Some(slot) = set.profiles.get_mut(at) else {
                     return;
                 };
                 let profile = slot.get_or_insert_with(|| {
@@ -312,7 +397,7 @@ impl Grader {
                 }
             }
         };
-        self.level(finding, code, &mut alert);
+        Self::level(&settings, finding, code, &mut alert);
         if alert.gid == GID {
             // What consumers colour by follows the level: RED 1 … GREEN 4.
             alert.severity = 4 - alert.level as u8;
@@ -364,8 +449,8 @@ impl Grader {
         }
     }
 
-    fn level(&self, finding: &Finding, code: u32, alert: &mut Alert<'_>) {
-        let segments = &self.settings.segments;
+    fn level(settings: &GradeSettings, finding: &Finding, code: u32, alert: &mut Alert<'_>) {
+        let segments = &settings.segments;
         let segment = segments.of(
             finding.interface,
             finding.key.vlan[0],

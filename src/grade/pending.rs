@@ -88,6 +88,17 @@ impl Pending {
         due.into_iter().filter_map(|at| self.take(at)).collect()
     }
 
+    /// Takes out those that `wanted` picks, in the order of their coming.
+    pub fn take_if(&mut self, wanted: impl Fn(&Finding) -> bool) -> Vec<Waiting> {
+        let picked: Vec<u64> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| wanted(&w.finding))
+            .map(|(at, _)| *at)
+            .collect();
+        picked.into_iter().filter_map(|at| self.take(at)).collect()
+    }
+
     fn take(&mut self, at: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&at)?;
         let flow = waiting.finding.flow_id;

@@ -124,6 +124,19 @@ impl ReportStage {
         });
     }
 
+    /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`.
+    pub fn adopt(&mut self, first: u32, rules: Arc<RuleSet>, grade: GradeSettings) {
+        if let Some(anomaly) = &mut self.anomaly {
+            anomaly.adopt(Box::new(grade.segments.clone()));
+        }
+        let sinks = &mut self.sinks;
+        self.grader.adopt(first, rules, grade, &mut |event| {
+            for sink in sinks.iter_mut() {
+                sink.event(&event);
+            }
+        });
+    }
+
     /// Everything until here is to leave the sinks' buffers.
     pub fn flush(&mut self) {
         for sink in &mut self.sinks {

@@ -91,8 +91,8 @@ struct Tracked {
     changed: [bool; 2],
     /// What the detectors have been told of its payloads.
     told: host_records::Told,
-    /// Its segment, once known.
-    segment: Option<u8>,
+    /// Its segment, once known, by which state of the segments.
+    segment: Option<(u32, u8)>,
 }
 
 impl Recycle for Tracked {
@@ -130,6 +130,7 @@ impl SignatureWorker {
             inline: settings.inline,
             hosts: settings.hosts,
             segments: settings.segments,
+            segments_state: 0,
             dropped: 0,
         };
         Self {
@@ -139,6 +140,15 @@ impl SignatureWorker {
             panics: 0,
             failed_closed: settings.failed_closed,
         }
+    }
+
+    /// Goes on with other rules and segments; flows, streams and transactions stay as they are. To be called between
+    /// batches. What it worked with before comes back, to be freed where nobody waits for it.
+    pub fn adopt(&mut self, mut inspector: Inspector, segments: Arc<Segments>) -> Inspector {
+        inspector.take_over(&mut self.stages.inspector);
+        self.stages.segments = segments;
+        self.stages.segments_state = self.stages.segments_state.wrapping_add(1);
+        std::mem::replace(&mut self.stages.inspector, inspector)
     }
 
     /// Bounds of its tables.
@@ -244,6 +254,8 @@ struct Stages {
     inline: bool,
     hosts: bool,
     segments: Arc<Segments>,
+    /// Changes when the segments do.
+    segments_state: u32,
     dropped: u64,
 }
 
@@ -428,9 +440,14 @@ impl Stages {
             sizes: stream_sizes(flow),
             app_updated: ext.changed[direction.index()],
         };
-        let segment = match ext.segment {
-            Some(known) => known,
-            None => *ext.segment.insert(self.segment(flow.interface, &flow.key)),
+        let state = self.segments_state;
+        let segment = match ext.segment.filter(|(known_by, _)| *known_by == state) {
+            Some((_, known)) => known,
+            None => {
+                let found = self.segment(flow.interface, &flow.key);
+                ext.segment = Some((state, found));
+                found
+            }
         };
         let verdict = self.inspector.inspect(
             Inspection {
@@ -652,7 +669,7 @@ impl Stages {
                 number,
                 order,
                 ts: packet.ts,
-                source: FindingSource::Signature(hit.signature),
+                source: FindingSource::Signature(engine.first().saturating_add(hit.signature)),
                 key: packet.key(),
                 interface: packet.interface,
                 segment,

@@ -141,6 +141,11 @@ pub struct AnomalyEngine {
 }
 
 impl AnomalyEngine {
+    /// Goes on with other segments and assets; what the detectors know stays.
+    pub fn adopt(&mut self, places: Box<dyn Places>) {
+        self.places = places;
+    }
+
     /// Takes all the memory it will ever use.
     pub fn new(settings: &AnomalySettings, places: Box<dyn Places>) -> Self {
         let s = settings.clone();

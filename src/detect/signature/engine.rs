@@ -9,6 +9,7 @@ use super::cache::{self, KeyBuilder};
 use super::compiled::{Compiled, Draft};
 use super::inspect::Inspector;
 use super::prefilter::MatcherBuilder;
+use super::succession::Succession;
 use super::values::Transforms;
 use crate::alert::XbitCondition;
 use crate::rules::{AddressSet, PortSet, RuleError, RuleSet, Test};
@@ -108,6 +109,10 @@ pub struct Engine {
     pub(super) settings: EngineSettings,
     /// Tells the memory that flows keep of this engine from that of another.
     pub(super) generation: u32,
+    /// What the memory of older engines means here.
+    pub(super) succession: Succession,
+    /// Number of its first signature in findings.
+    first: u32,
 }
 
 impl Engine {
@@ -202,7 +207,28 @@ impl Engine {
             transforms,
             settings: settings.clone(),
             generation,
+            succession: Succession::default(),
+            first: 0,
         })
+    }
+
+    /// This engine as the one that replaces `before` while traffic goes on: flows and transactions keep what they know, and
+    /// the numbers of its signatures in findings are different from those of `before`.
+    #[must_use]
+    pub fn following(mut self, before: &Self) -> Self {
+        let count = |engine: &Self| u32::try_from(engine.rules.signatures.len()).unwrap_or(u32::MAX);
+        let next = before.first.checked_add(count(before));
+        // Only the latest few engines are in use at a time, so the numbers may begin anew.
+        self.first = next
+            .filter(|first| first.checked_add(count(&self)).is_some())
+            .unwrap_or(0);
+        self.succession = Succession::of(&self, before);
+        self
+    }
+
+    /// Number of its first signature in findings (`FindingSource::Signature`); 0 when nothing was reloaded.
+    pub fn first(&self) -> u32 {
+        self.first
     }
 
     /// An inspector for one worker.

@@ -3,6 +3,7 @@
 //! Attached to each flow by the pipeline. Costs no heap until a rule writes to it. Bounded: [`FlowRules::BITS_MAX`] bits
 //! and [`FlowRules::INTS_MAX`] integers; beyond them a change is refused and counted.
 
+use super::succession::Succession;
 use crate::packet::Direction;
 
 /// What a rule decided for the whole flow.
@@ -28,7 +29,7 @@ pub struct FlowRules {
     pub(super) addresses_done: [bool; 2],
     /// Per direction: whether signatures on the protocol alone were tested since it became known.
     pub(super) protocol_done: [bool; 2],
-    /// Generation of the engine that wrote this; another generation starts afresh.
+    /// Generation of the engine that wrote this.
     pub(super) generation: u32,
     /// Client's port and address, when the first packet was inspected.
     client: Option<(std::net::IpAddr, u16)>,
@@ -107,15 +108,27 @@ impl FlowRules {
         self.protocol_done = [false; 2];
     }
 
-    /// Forgets what another engine's rules wrote (their ids mean other names), except the decision for the flow.
-    pub(super) fn adopt(&mut self, generation: u32) {
-        if self.generation != generation {
+    /// Puts what an older engine's rules wrote into the words of this one; what has no name here, or is too old, is
+    /// forgotten, except the decision for the flow. Signatures on addresses or protocol alone are due again when the rules
+    /// are not the same ones.
+    pub(super) fn adopt(&mut self, generation: u32, succession: &Succession) {
+        if self.generation == generation {
+            return;
+        }
+        let known = succession.from(self.generation);
+        if let Some(known) = known {
+            self.bits.retain_mut(|bit| replace(bit, known.bit(*bit)));
+            self.ints
+                .retain_mut(|(variable, _)| replace(variable, known.int(*variable)));
+        } else {
             self.bits.clear();
             self.ints.clear();
+        }
+        if known.is_none_or(|known| !known.unchanged) {
             self.addresses_done = [false; 2];
             self.protocol_done = [false; 2];
-            self.generation = generation;
         }
+        self.generation = generation;
     }
 
     /// Exchanges what is kept by direction when client and server changed places.
@@ -145,6 +158,12 @@ impl FlowRules {
             .copied()
             .unwrap_or(true)
     }
+}
+
+/// Writes what a number became; false when it is nothing any more.
+fn replace(number: &mut u32, new: Option<u32>) -> bool {
+    *number = new.unwrap_or(*number);
+    new.is_some()
 }
 
 #[cfg(test)]

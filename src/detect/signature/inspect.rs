@@ -215,6 +215,14 @@ impl Inspector {
         &self.engine
     }
 
+    /// Goes on where `before` stops, which worked with the engine that this one's replaces: its counts.
+    pub fn take_over(&mut self, before: &mut Self) {
+        self.work.thresholds = std::mem::take(&mut before.work.thresholds);
+        self.work.stats = before.work.stats;
+        self.work.verifier.step_limits = before.work.verifier.step_limits;
+        self.work.verifier.pcre_limits = before.work.verifier.pcre_limits;
+    }
+
     /// Counters.
     pub fn stats(&self) -> InspectorStats {
         let verifier = &self.work.verifier;
@@ -233,7 +241,7 @@ impl Inspector {
         let work = &mut self.work;
         work.stats.packets += 1;
         if let Some(rules) = input.rules.as_deref_mut() {
-            rules.adopt(engine.generation);
+            rules.adopt(engine.generation, &engine.succession);
             if let Some(flow) = input.flow.as_deref() {
                 rules.orient(&flow.key);
             }

@@ -30,6 +30,7 @@ mod packet_test;
 mod prefilter;
 mod program;
 mod sets;
+mod succession;
 #[cfg(test)]
 mod tests;
 pub mod threshold;

@@ -49,7 +49,7 @@ pub struct Passes {
 /// Counts of all thresholds.
 #[derive(Debug, Default)]
 pub struct Thresholds {
-    entries: HashMap<(u32, Whom), Entry, foldhash::quality::RandomState>,
+    entries: HashMap<((u32, u32), Whom), Entry, foldhash::quality::RandomState>,
     /// Values in all entries.
     values: usize,
     /// Entries that had to go before their time.
@@ -57,10 +57,10 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// Counts a match of signature `index` and says what it means.
+    /// Counts a match of a signature (gid and sid, which outlive a reload) and says what it means.
     pub fn passes(
         &mut self,
-        index: u32,
+        signature: (u32, u32),
         threshold: &Threshold,
         key: &FlowKey,
         flow_id: u64,
@@ -74,7 +74,7 @@ impl Thresholds {
             ThresholdTrack::Flow => Whom::Flow(flow_id),
         };
         if (self.entries.len() >= ENTRIES_MAX || self.values >= VALUES_MAX)
-            && !self.entries.contains_key(&(index, whom))
+            && !self.entries.contains_key(&(signature, whom))
         {
             self.make_room(now);
         }
@@ -85,7 +85,7 @@ impl Thresholds {
             seconds: threshold.seconds,
             values: Vec::new(),
         };
-        let entry = self.entries.entry((index, whom)).or_insert_with(fresh);
+        let entry = self.entries.entry((signature, whom)).or_insert_with(fresh);
         let window = u64::from(threshold.seconds) * 1_000_000_000;
         if threshold.kind != ThresholdKind::Backoff && now.since(entry.start) > window {
             self.values -= entry.values.len().min(self.values);
@@ -169,7 +169,7 @@ mod tests {
             .map(|t| {
                 let now = Timestamp::new(*t, 0);
                 table
-                    .passes(1, &threshold, &FlowKey::default(), 0, now)
+                    .passes((1, 1), &threshold, &FlowKey::default(), 0, now)
                     .alerts
             })
             .collect()
@@ -215,7 +215,7 @@ mod tests {
                 src: IpAddr::from(i.to_be_bytes()),
                 ..FlowKey::default()
             };
-            table.passes(1, &threshold, &key, 0, Timestamp(u64::from(i)));
+            table.passes((1, 1), &threshold, &key, 0, Timestamp(u64::from(i)));
         }
         assert!(table.entries.len() <= ENTRIES_MAX);
     }
@@ -235,7 +235,7 @@ mod tests {
             [0, 1, 2, 3].map(|t| {
                 let now = Timestamp::new(t, 0);
                 table
-                    .passes(1, &threshold, &FlowKey::default(), 0, now)
+                    .passes((1, 1), &threshold, &FlowKey::default(), 0, now)
                     .acts
             })
         };
@@ -264,7 +264,7 @@ mod tests {
                 ..FlowKey::default()
             };
             table
-                .passes(1, &threshold, &key, 0, Timestamp::new(1, 0))
+                .passes((1, 1), &threshold, &key, 0, Timestamp::new(1, 0))
                 .alerts
         };
         // A, B, A, B is two, however often.

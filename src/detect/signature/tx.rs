@@ -25,8 +25,33 @@ const DONE: u32 = 1 << 31;
 /// What detection remembers of one direction of a transaction.
 #[derive(Debug, Default)]
 struct TxMemory {
+    /// The engine whose ranks these are.
+    generation: u32,
     /// Signatures begun or done, with the steps that matched.
     waiting: Vec<Waiting>,
+}
+
+impl TxMemory {
+    fn of(engine: &Engine) -> Self {
+        Self {
+            generation: engine.generation,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Puts an older engine's ranks into the words of this one.
+    fn adopt(&mut self, engine: &Engine) {
+        if self.generation == engine.generation {
+            return;
+        }
+        let known = engine.succession.from(self.generation);
+        self.waiting.retain_mut(|waiting| {
+            let rank = known.and_then(|known| known.rank(waiting.rank));
+            waiting.rank = rank.unwrap_or(waiting.rank);
+            rank.is_some()
+        });
+        self.generation = engine.generation;
+    }
 }
 
 /// A signature that waits.
@@ -186,6 +211,9 @@ fn inspect_one(
         .get_mut(direction.index())
         .and_then(Option::take)
         .and_then(|memory| memory.downcast::<TxMemory>().ok());
+    if let Some(memory) = &mut memory {
+        memory.adopt(engine);
+    }
     let id = state.id;
     let mut scanned_to = state
         .detect_progress
@@ -217,7 +245,7 @@ fn inspect_one(
         if let Some(progress) = state.detect_progress.get_mut(direction.index()) {
             *progress = scanned_to;
         }
-        hand_over(&mut work.tx.handed_over, &mut state.detect);
+        hand_over(engine, &mut work.tx.handed_over, &mut state.detect);
         if here >= complete_at {
             set(&mut state.inspected, direction, true);
         } else if let Some(memory) = memory
@@ -229,15 +257,20 @@ fn inspect_one(
 }
 
 /// Gives what the request of a transactional signature showed to the response's memory.
-fn hand_over(waiting: &mut Vec<Waiting>, detect: &mut [Option<Box<dyn Any + Send>>; 2]) {
+fn hand_over(
+    engine: &Engine,
+    waiting: &mut Vec<Waiting>,
+    detect: &mut [Option<Box<dyn Any + Send>>; 2],
+) {
     if waiting.is_empty() {
         return;
     }
     let [_, response] = detect;
     let mut memory = match response.take().map(|memory| memory.downcast::<TxMemory>()) {
         Some(Ok(memory)) => memory,
-        _ => Box::default(),
+        _ => Box::new(TxMemory::of(engine)),
     };
+    memory.adopt(engine);
     for given in waiting.drain(..) {
         let full = memory.waiting.len() >= WAITING_MAX;
         match memory.waiting.iter_mut().find(|w| w.rank == given.rank) {
@@ -308,7 +341,7 @@ fn inspect_in_hand(
             continue;
         }
         if let Some(bits) = outcome.bits {
-            note(work, memory, *candidate, bits);
+            note(work, engine, memory, *candidate, bits);
         }
         if outcome.matched {
             matched(rule, input);
@@ -322,8 +355,14 @@ fn inspect_in_hand(
     work.tx = scratch;
 }
 
-fn note(work: &mut Work, memory: &mut Option<Box<TxMemory>>, candidate: Candidate, bits: u32) {
-    let memory = memory.get_or_insert_default();
+fn note(
+    work: &mut Work,
+    engine: &Engine,
+    memory: &mut Option<Box<TxMemory>>,
+    candidate: Candidate,
+    bits: u32,
+) {
+    let memory = memory.get_or_insert_with(|| Box::new(TxMemory::of(engine)));
     if !candidate.is_new {
         if let Some(waiting) = memory.waiting.iter_mut().find(|w| w.rank == candidate.rank) {
             waiting.bits = bits;

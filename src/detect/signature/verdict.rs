@@ -58,7 +58,7 @@ pub(super) fn settle(
                 let flow = input.flow.as_deref().map_or(0, |f| f.id);
                 let (key, now) = (input.packet.key(), input.packet.ts);
                 thresholds
-                    .passes(ranked.index, threshold, &key, flow, now)
+                    .passes((rule.gid, rule.sid.0), threshold, &key, flow, now)
                     .acts
             }
             _ => true,

@@ -216,7 +216,8 @@ impl Engine {
     /// the numbers of its signatures in findings are different from those of `before`.
     #[must_use]
     pub fn following(mut self, before: &Self) -> Self {
-        let count = |engine: &Self| u32::try_from(engine.rules.signatures.len()).unwrap_or(u32::MAX);
+        let count =
+            |engine: &Self| u32::try_from(engine.rules.signatures.len()).unwrap_or(u32::MAX);
         let next = before.first.checked_add(count(before));
         // Only the latest few engines are in use at a time, so the numbers may begin anew.
         self.first = next

@@ -109,8 +109,11 @@ fn between(old: &Engine, new: &Engine) -> Translation {
         .map(|name| by_name.get(name).copied().unwrap_or(GONE))
         .collect();
     let names = |of: fn(&RuleSet) -> &[String]| -> Vec<u32> {
-        let known: HashMap<&str, u32, foldhash::fast::FixedState> =
-            of(new.rules()).iter().map(String::as_str).zip(0u32..).collect();
+        let known: HashMap<&str, u32, foldhash::fast::FixedState> = of(new.rules())
+            .iter()
+            .map(String::as_str)
+            .zip(0u32..)
+            .collect();
         of(old.rules())
             .iter()
             .map(|name| known.get(name.as_str()).copied().unwrap_or(GONE))
@@ -136,7 +139,8 @@ mod tests {
     fn engine(text: &str, before: Option<&Engine>) -> Engine {
         let rules = load_text("x.rules", text, &Variables::default());
         assert!(rules.errors.is_empty(), "{:?}", rules.errors);
-        let engine = Engine::compile(Arc::new(rules), &EngineSettings::default()).expect("compiles");
+        let engine =
+            Engine::compile(Arc::new(rules), &EngineSettings::default()).expect("compiles");
         match before {
             Some(before) => engine.following(before),
             None => engine,
@@ -178,6 +182,10 @@ mod tests {
         let two = engine(A, Some(&one));
         assert_eq!((one.first(), two.first()), (0, 2));
         let same = engine(A, Some(&two));
-        assert!(same.succession.from(two.generation).is_some_and(|s| s.unchanged));
+        assert!(
+            same.succession
+                .from(two.generation)
+                .is_some_and(|s| s.unchanged)
+        );
     }
 }

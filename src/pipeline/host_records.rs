@@ -1,7 +1,8 @@
 //! What a flow made known, as records for the behavioural detectors.
 
 use crate::detect::anomaly::first_bytes::{self, FirstBytes};
-use crate::detect::anomaly::{HostRecord, RecordKind, dns_names};
+use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
+use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
 use crate::flow::{Flow, FlowEvents};
 use std::net::IpAddr;
 
@@ -86,8 +87,16 @@ pub struct Told {
     asked: bool,
     /// Packets per direction.
     packets: [u64; 2],
+    /// What the first datagram said that the answer must repeat.
+    mark: u32,
+    /// Where a login over SSH stands.
+    ssh: SshLogin,
 }
 
+/// Payloads of a direction among which a tunnel or a transfer may begin later than with the first.
+const LATER: u16 = 12;
+/// Payloads of a server that may carry its certificate.
+const CERTIFICATE: u16 = 4;
 /// Packets of a direction that make one record.
 const PACKETS: u64 = 64;
 /// Payloads of a direction that are looked at.
@@ -177,6 +186,17 @@ pub fn of_packet(
         if count.is_multiple_of(PACKETS) {
             push(RecordKind::Packets, at as u32, PACKETS);
         }
+        // One packet may be chance; ESP's flows are of one direction.
+        if *count == 2 && flow.key.proto == 50 {
+            push(RecordKind::FirstBytes, FirstBytes::Esp as u32, 0);
+        }
+    }
+    let ssh = told.first == [Some(FirstBytes::Ssh); 2];
+    if ssh
+        && packet.tcp.flags.0 & (TcpFlags::FIN | TcpFlags::RST) != 0
+        && let Shown::Outcome(outcome) = told.ssh.end()
+    {
+        push(RecordKind::Login, outcome as u32, 0);
     }
     let payload = packet.payload();
     let tcp = packet.transport == Transport::Tcp;
@@ -200,15 +220,18 @@ pub fn of_packet(
     }
     *seen = seen.saturating_add(1);
     let seen = *seen;
-    let first = |at: usize| told.first.get(at).copied().flatten();
+    let firsts = told.first;
+    let first = |at: usize| firsts.get(at).copied().flatten();
     if first(at).is_none() {
         let other = first(1 - at).unwrap_or_default();
         let ports = (flow.key.sport, flow.key.dport);
-        let verdict = first_bytes::classify(payload, (tcp, to_server), ports, other);
+        let verdict =
+            first_bytes::classify(payload, (tcp, to_server), ports, (other, told.mark));
+        told.mark = first_bytes::mark(payload);
         if let Some(slot) = told.first.get_mut(at) {
             *slot = Some(verdict);
         }
-        if verdict != FirstBytes::Nothing {
+        if verdict.is_told() {
             push(RecordKind::FirstBytes, verdict as u32, 0);
         }
     }
@@ -224,6 +247,31 @@ pub fn of_packet(
     }
     if seen > PAYLOADS {
         return;
+    }
+    if ssh {
+        match told.ssh.payload(payload, to_server) {
+            Shown::Outcome(outcome) => push(RecordKind::Login, outcome as u32, 0),
+            Shown::Reversed => push(RecordKind::FirstBytes, FirstBytes::SshReversed as u32, 0),
+            Shown::Nothing => {}
+        }
+        return;
+    }
+    if (2..=LATER).contains(&seen) {
+        let client = first(0).unwrap_or_default();
+        let mine = first(at).unwrap_or_default();
+        let verdict = first_bytes::later(payload, mine, client);
+        if verdict != FirstBytes::Nothing && verdict != mine {
+            told.first = [Some(verdict); 2];
+            push(RecordKind::FirstBytes, verdict as u32, 0);
+        }
+    }
+    if !to_server
+        && seen <= CERTIFICATE
+        && first(0) == Some(FirstBytes::Tls)
+        && let Some(verdict) = service_names::of_certificate(payload, flow.key.dport)
+    {
+        told.first = [Some(verdict); 2];
+        push(RecordKind::FirstBytes, verdict as u32, 0);
     }
     if to_server {
         if first_bytes::is_http_request(payload) {

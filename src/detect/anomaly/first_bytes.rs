@@ -7,6 +7,8 @@
 //! Sources: BEP 3, 5, 15, 29 (BitTorrent); Gnutella 0.6; the eMule protocol (Kulbak and Bickson 2005); devp2p discovery
 //! v4; OpenVPN's wire protocol; the WireGuard paper §5.4; RFC 2637, 2661, 7296 §3.1, 2408 §3.1; RFC 1928; RFC 4253 §4.2.
 
+use super::service_names;
+
 /// Bytes looked at.
 pub const LOOK: usize = 2_048;
 
@@ -67,6 +69,8 @@ first_bytes! {
     OpenVpn => "OpenVPN",
     /// WireGuard handshake.
     WireGuard => "WireGuard",
+    /// What may be a WireGuard handshake with bytes of its own in the reserved field; half a verdict.
+    WireGuardLike => "WireGuard-like request",
     /// IKE.
     Ike => "IKE",
     /// L2TP control connection.
@@ -89,6 +93,22 @@ first_bytes! {
     Connect => "HTTP CONNECT",
     /// SSH banner.
     Ssh => "SSH",
+    /// SSH banner in a datagram.
+    SshInUdp => "SSH in UDP",
+    /// SSH in a WebSocket or behind an HTTP request.
+    SshInHttp => "SSH in HTTP",
+    /// HTTP request to a server that greets with an SSH banner.
+    HttpToSsh => "HTTP to an SSH server",
+    /// SSH whose parts are swapped: the end that connected plays the server.
+    SshReversed => "SSH with parts swapped",
+    /// Encapsulating Security Payload.
+    Esp => "IPsec ESP",
+    /// TLS ClientHello.
+    Tls => "TLS",
+    /// TLS to a VPN service, by name.
+    VpnService => "VPN service by name",
+    /// TLS to a P2P service, by name.
+    P2pService => "P2P service by name",
     /// HTTP request.
     Http => "HTTP",
     /// HTTP answer.
@@ -97,26 +117,102 @@ first_bytes! {
     MySql => "MySQL",
 }
 
+impl FirstBytes {
+    /// Whether the detectors are told: not of what is everywhere, nor of half a verdict that is weak.
+    pub fn is_told(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Tls | Self::WireGuardLike)
+    }
+}
+
 /// Classifies the first payload of a direction. `other` is what the other direction began with.
 pub fn classify(
     payload: &[u8],
     (tcp, to_server): (bool, bool),
     (sport, dport): (u16, u16),
-    other: FirstBytes,
+    (other, mark): (FirstBytes, u32),
 ) -> FirstBytes {
     let bytes = payload.get(..LOOK.min(payload.len())).unwrap_or(payload);
-    if bytes.starts_with(b"SSH-2.0-") || bytes.starts_with(b"SSH-1.") {
-        return FirstBytes::Ssh;
+    if is_ssh(bytes) {
+        return match (tcp, other) {
+            (false, _) => FirstBytes::SshInUdp,
+            (true, FirstBytes::Http) if !to_server => FirstBytes::HttpToSsh,
+            _ => FirstBytes::Ssh,
+        };
     }
     if tcp {
-        classify_tcp(bytes, to_server, dport, other)
+        match classify_tcp(bytes, to_server, dport, other) {
+            FirstBytes::Http if other == FirstBytes::Ssh => FirstBytes::HttpToSsh,
+            verdict => verdict,
+        }
     } else {
-        classify_udp(bytes, sport, dport, other)
+        classify_udp(bytes, (sport, dport), other, mark)
+    }
+}
+
+fn is_ssh(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"SSH-2.0-") || bytes.starts_with(b"SSH-1.")
+}
+
+/// What a first datagram says that the answer must repeat (WireGuard: the sender's index).
+pub fn mark(payload: &[u8]) -> u32 {
+    word(payload, 4)
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes
+        .get(at..)
+        .and_then(|b| b.first_chunk::<4>())
+        .map_or(0, |b| u32::from_be_bytes(*b))
+}
+
+/// What a later payload of a TCP direction shows, when its first said `mine`: tunnels that begin after a request, and
+/// transfers whose beginning is not in the capture.
+pub fn later(payload: &[u8], mine: FirstBytes, client: FirstBytes) -> FirstBytes {
+    if matches!(client, FirstBytes::Http | FirstBytes::Connect) {
+        // RFC 6455 §5.2: final text or binary frame, its length, the mask of a client, the data.
+        let carried = match payload {
+            [0x81 | 0x82, len @ 0..=125, data @ ..] if data.len() == usize::from(*len) => data,
+            [0x82, 126, _, _, data @ ..] => data,
+            _ => payload,
+        };
+        if is_ssh(carried) || is_masked_ssh(payload) {
+            return FirstBytes::SshInHttp;
+        }
+    }
+    if mine == FirstBytes::Nothing && is_bittorrent_message(payload) {
+        return FirstBytes::BitTorrent;
+    }
+    FirstBytes::Nothing
+}
+
+fn is_masked_ssh(payload: &[u8]) -> bool {
+    let [0x81 | 0x82, len, a, b, c, d, data @ ..] = payload else {
+        return false;
+    };
+    *len & 0x80 != 0
+        && data
+            .iter()
+            .zip([*a, *b, *c, *d].iter().cycle())
+            .map(|(byte, mask)| byte ^ mask)
+            .take(8)
+            .eq(*b"SSH-2.0-")
+}
+
+/// BEP 3: a request for a block of 16 KiB, or the beginning of one.
+fn is_bittorrent_message(bytes: &[u8]) -> bool {
+    match bytes {
+        [0, 0, 0, 13, 6, rest @ ..] => {
+            rest.len() >= 12 && rest.get(8..12) == Some(&[0, 0, 0x40, 0])
+        }
+        [0, 0, 0x40, 9, 7, _, _, _, _, begin @ ..] => begin
+            .first_chunk::<4>()
+            .is_some_and(|b| u32::from_be_bytes(*b) & 0x3fff == 0),
+        _ => false,
     }
 }
 
 fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) -> FirstBytes {
-    if bytes.starts_with(b"\x13BitTorrent protocol") {
+    if bytes.starts_with(b"\x13BitTorrent protocol") || is_bittorrent_message(bytes) {
         return FirstBytes::BitTorrent;
     }
     if bytes.starts_with(b"GNUTELLA CONNECT/") || bytes.starts_with(b"GNUTELLA/0.") {
@@ -156,6 +252,7 @@ fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) ->
                 FirstBytes::OpenVpnReset
             }
             [0x16, 3, ..] if server_name(bytes).is_some_and(is_tor_name) => FirstBytes::TorName,
+            [0x16, 3, ..] => service_names::of_hello(bytes).unwrap_or(FirstBytes::Tls),
             _ => classify_http(bytes, dport),
         };
     }
@@ -170,7 +267,7 @@ fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) ->
     }
 }
 
-fn classify_http(bytes: &[u8], _dport: u16) -> FirstBytes {
+fn classify_http(bytes: &[u8], dport: u16) -> FirstBytes {
     if bytes.starts_with(b"CONNECT ") {
         return FirstBytes::Connect;
     }
@@ -181,19 +278,33 @@ fn classify_http(bytes: &[u8], _dport: u16) -> FirstBytes {
     let asks = contains(line, b"info_hash=");
     if asks && (contains(line, b"/announce") || contains(line, b"/scrape")) {
         FirstBytes::Tracker
+    } else if is_gnutella_download(line, dport) {
+        FirstBytes::Gnutella
     } else {
         FirstBytes::Http
     }
 }
 
-fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> FirstBytes {
-    let on = |port| sport == port || dport == port;
-    let word = |at: usize| {
-        bytes
-            .get(at..)
-            .and_then(|b| b.first_chunk::<4>())
-            .map_or(0, |b| u32::from_be_bytes(*b))
+/// Gnutella 0.4 and HUGE: a file by its index, or by its hash; on the network's port.
+fn is_gnutella_download(line: &[u8], dport: u16) -> bool {
+    if contains(line, b"/uri-res/N2R?urn:sha1:") {
+        return true;
+    }
+    let Some(rest) = line.strip_prefix(b"GET /get/") else {
+        return false;
     };
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    matches!(dport, 6346..=6349) && digits > 0 && rest.get(digits) == Some(&b'/')
+}
+
+fn classify_udp(
+    bytes: &[u8],
+    (sport, dport): (u16, u16),
+    other: FirstBytes,
+    mark: u32,
+) -> FirstBytes {
+    let on = |port| sport == port || dport == port;
+    let word = |at: usize| word(bytes, at);
     let dht = bytes.starts_with(b"d1:ad2:id20:") || bytes.starts_with(b"d1:rd2:id20:");
     if dht
         || (bytes.starts_with(b"d1:") && contains(bytes, b"2:id20:") && contains(bytes, b"1:y1:"))
@@ -226,8 +337,20 @@ fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> Firs
     }
     match bytes {
         [1, 0, 0, 0, ..] if bytes.len() == 148 => return FirstBytes::WireGuard,
-        [0x38 | 0x50, rest @ ..]
-            if (13..=200).contains(&rest.len()) && rest.get(..8).is_some_and(|id| id != [0; 8]) =>
+        // The answer of WireGuard repeats the index of the request; its reserved bytes and bits are some services' own.
+        [kind, ..]
+            if other == FirstBytes::WireGuardLike
+                && *kind & 0x3f == 2
+                && bytes.len() >= 92
+                && mark != 0
+                && word(8) == mark =>
+        {
+            return FirstBytes::WireGuard;
+        }
+        // With a wrapped client key (tls-crypt-v2) the reset of a client is as long as a datagram may be.
+        [kind @ (0x38 | 0x50), rest @ ..]
+            if (13..=if *kind == 0x50 { 1_300 } else { 200 }).contains(&rest.len())
+                && rest.get(..8).is_some_and(|id| id != [0; 8]) =>
         {
             return FirstBytes::OpenVpnReset;
         }
@@ -277,6 +400,9 @@ fn classify_udp(bytes: &[u8], sport: u16, dport: u16, other: FirstBytes) -> Firs
         && usize::from(u16::from_be_bytes([*a, *b])) == bytes.len()
     {
         return FirstBytes::L2tp;
+    }
+    if bytes.len() >= 148 && bytes.first().is_some_and(|kind| *kind & 0x3f == 1) && word(4) != 0 {
+        return FirstBytes::WireGuardLike;
     }
     FirstBytes::Nothing
 }
@@ -414,11 +540,11 @@ mod tests {
     use super::*;
 
     fn udp(payload: &[u8], ports: (u16, u16)) -> FirstBytes {
-        classify(payload, (false, true), ports, FirstBytes::Nothing)
+        classify(payload, (false, true), ports, (FirstBytes::Nothing, 0))
     }
 
     fn tcp(payload: &[u8], to_server: bool, other: FirstBytes) -> FirstBytes {
-        classify(payload, (true, to_server), (40_000, 1_080), other)
+        classify(payload, (true, to_server), (40_000, 1_080), (other, 0))
     }
 
     #[test]
@@ -430,7 +556,7 @@ mod tests {
             &[0x40, 1, 2],
             (false, false),
             (1, 1194),
-            FirstBytes::OpenVpnReset,
+            (FirstBytes::OpenVpnReset, 0),
         );
         assert_eq!(answer, FirstBytes::OpenVpn);
         assert_eq!(
@@ -448,12 +574,61 @@ mod tests {
     }
 
     #[test]
+    fn wireguard_is_known_by_its_index_whatever_its_reserved_bytes() {
+        let mut request = vec![0xc1, 9, 9, 9, 1, 2, 3, 4];
+        request.extend([5; 196]);
+        assert_eq!(udp(&request, (1, 2408)), FirstBytes::WireGuardLike);
+        let mut answer = vec![0xc2, 9, 9, 9, 7, 7, 7, 7, 1, 2, 3, 4];
+        answer.extend([5; 88]);
+        let verdict = |mark| {
+            classify(
+                &answer,
+                (false, false),
+                (1, 2408),
+                (FirstBytes::WireGuardLike, mark),
+            )
+        };
+        assert_eq!(verdict(mark(&request)), FirstBytes::WireGuard);
+        assert_eq!(verdict(0x0102_0305), FirstBytes::Nothing);
+    }
+
+    #[test]
+    fn ssh_is_found_where_it_does_not_belong() {
+        let banner = b"SSH-2.0-x\r\n";
+        assert_eq!(udp(banner, (1, 1234)), FirstBytes::SshInUdp);
+        assert_eq!(
+            tcp(banner, false, FirstBytes::Http),
+            FirstBytes::HttpToSsh
+        );
+        assert_eq!(
+            tcp(b"GET / HTTP/1.1\r\n\r\n", true, FirstBytes::Ssh),
+            FirstBytes::HttpToSsh
+        );
+        let mut frame = vec![0x82, banner.len() as u8];
+        frame.extend(banner);
+        let in_http = |bytes: &[u8]| later(bytes, FirstBytes::HttpAnswer, FirstBytes::Http);
+        assert_eq!(in_http(&frame), FirstBytes::SshInHttp);
+        let mut masked = vec![0x82, 0x80 | banner.len() as u8, 1, 2, 3, 4];
+        masked.extend(banner.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(b, m)| b ^ m));
+        assert_eq!(in_http(&masked), FirstBytes::SshInHttp);
+        assert_eq!(in_http(b"<p>SSH-2.0-x is a banner"), FirstBytes::Nothing);
+    }
+
+    #[test]
+    fn a_download_is_known_from_its_middle() {
+        let request = [0, 0, 0, 13, 6, 0, 0, 1, 14, 0, 1, 192, 0, 0, 0, 0x40, 0];
+        let mine = FirstBytes::Nothing;
+        assert_eq!(later(&request, mine, mine), FirstBytes::BitTorrent);
+        assert_eq!(later(&[0; 17], mine, mine), FirstBytes::Nothing);
+    }
+
+    #[test]
     fn ordinary_first_bytes_are_nothing() {
         assert_eq!(udp(&[0x38; 400], (1, 443)), FirstBytes::Nothing);
         assert_eq!(udp(&[], (1, 500)), FirstBytes::Nothing);
         assert_eq!(
             tcp(&[0x16, 3, 1, 2, 0, 1], true, FirstBytes::Nothing),
-            FirstBytes::Nothing
+            FirstBytes::Tls
         );
     }
 

@@ -20,7 +20,9 @@ mod live;
 pub mod place;
 mod port_scan;
 pub mod record;
+pub mod service_names;
 mod sightings;
+pub mod ssh_login;
 mod syn_flood;
 mod table;
 

@@ -147,8 +147,10 @@ fn detector_of(verdict: FirstBytes, port: u16) -> Option<u16> {
     use FirstBytes as F;
     match verdict {
         F::BitTorrent | F::BitTorrentDht | F::Utp | F::Tracker | F::BitTorrentLocal => Some(P2P),
-        F::Edonkey | F::Gnutella | F::Ethereum | F::Syncthing => Some(P2P),
+        F::Edonkey | F::Gnutella | F::Ethereum | F::Syncthing | F::P2pService => Some(P2P),
         F::OpenVpn | F::WireGuard | F::Ike | F::L2tp | F::Pptp | F::Tinc | F::Tor => Some(VPN_TOR),
+        F::Esp | F::VpnService => Some(VPN_TOR),
+        F::SshInUdp | F::SshInHttp | F::HttpToSsh | F::SshReversed => Some(WRONG_PORT),
         F::Socks4 | F::Socks5 | F::Connect => Some(PROXY_TUNNEL),
         F::Ssh if port != 22 && OWNED.contains(&port) => Some(WRONG_PORT),
         F::HttpAnswer if port != 80 && port != 443 && OWNED.contains(&port) => Some(WRONG_PORT),

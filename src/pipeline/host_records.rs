@@ -225,8 +225,7 @@ pub fn of_packet(
     if first(at).is_none() {
         let other = first(1 - at).unwrap_or_default();
         let ports = (flow.key.sport, flow.key.dport);
-        let verdict =
-            first_bytes::classify(payload, (tcp, to_server), ports, (other, told.mark));
+        let verdict = first_bytes::classify(payload, (tcp, to_server), ports, (other, told.mark));
         told.mark = first_bytes::mark(payload);
         if let Some(slot) = told.first.get_mut(at) {
             *slot = Some(verdict);

@@ -596,10 +596,7 @@ mod tests {
     fn ssh_is_found_where_it_does_not_belong() {
         let banner = b"SSH-2.0-x\r\n";
         assert_eq!(udp(banner, (1, 1234)), FirstBytes::SshInUdp);
-        assert_eq!(
-            tcp(banner, false, FirstBytes::Http),
-            FirstBytes::HttpToSsh
-        );
+        assert_eq!(tcp(banner, false, FirstBytes::Http), FirstBytes::HttpToSsh);
         assert_eq!(
             tcp(b"GET / HTTP/1.1\r\n\r\n", true, FirstBytes::Ssh),
             FirstBytes::HttpToSsh
@@ -609,7 +606,12 @@ mod tests {
         let in_http = |bytes: &[u8]| later(bytes, FirstBytes::HttpAnswer, FirstBytes::Http);
         assert_eq!(in_http(&frame), FirstBytes::SshInHttp);
         let mut masked = vec![0x82, 0x80 | banner.len() as u8, 1, 2, 3, 4];
-        masked.extend(banner.iter().zip([1, 2, 3, 4].iter().cycle()).map(|(b, m)| b ^ m));
+        masked.extend(
+            banner
+                .iter()
+                .zip([1, 2, 3, 4].iter().cycle())
+                .map(|(b, m)| b ^ m),
+        );
         assert_eq!(in_http(&masked), FirstBytes::SshInHttp);
         assert_eq!(in_http(b"<p>SSH-2.0-x is a banner"), FirstBytes::Nothing);
     }

@@ -102,6 +102,7 @@ fn main() {
             hosts: true,
             failed_closed: Vec::new(),
             segments: Arc::default(),
+            blocks: None,
         };
         let settings = (
             GradeSettings::default(),

@@ -5,13 +5,19 @@
 //! Limits: a frame is at most [`FRAME_BYTES_MAX`] bytes; a capture file has at most [`INTERFACES_MAX`] interfaces.
 
 mod af_packet;
+mod af_xdp;
+mod bridge;
 mod file;
 mod format;
+mod nfqueue;
 mod pcap;
 mod pcapng;
 
 pub use af_packet::AfPacket;
+pub use af_xdp::{AfXdp, XdpBridge};
+pub use bridge::{Bridge, Fate, PacketBridge, Sent};
 pub use file::{CaptureFile, expand_paths};
+pub use nfqueue::{Nfqueue, Pass, QueueOptions};
 
 use std::fmt;
 use std::path::PathBuf;

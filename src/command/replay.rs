@@ -217,6 +217,7 @@ pub(super) fn stage_settings(
         hosts,
         failed_closed: Vec::new(),
         segments: Arc::new(config.grade.segments.clone()),
+        blocks: None,
     };
     (decode, worker)
 }

@@ -5,12 +5,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sekisho::capture::{AfPacket, Source};
-use sekisho::config::{Config, Listen, ListenMethod};
+use sekisho::capture::{
+    AfPacket, AfXdp, Bridge, Nfqueue, PacketBridge, Pass, QueueOptions, Source, XdpBridge,
+};
+use sekisho::config::{Config, Inline, InlineMethod, Listen, ListenMethod};
+use sekisho::grade::Exceptions;
 use sekisho::pipeline::ReportStage;
 use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
 use sekisho::sink::{EveFile, Sink};
-use sekisho::sys::af_packet::PacketOptions;
+use sekisho::sys::af_packet::{Fanout, PacketOptions};
+use sekisho::sys::bpf::{XdpMode, XdpProgram};
 use sekisho::sys::{Signal, Signals};
 
 /// Watches interfaces, or stands between them.
@@ -59,12 +63,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(2));
     }
-    let mut lanes = Vec::new();
-    let mut names = Vec::new();
+    let mut opened = Opened::default();
     for listen in &config.listen {
-        open_listen(listen, &mut names, &mut lanes)?;
+        open_listen(listen, &mut opened)?;
     }
-    config.grade.segments.interfaces = names;
+    for bridge in &config.bridges {
+        open_bridge(bridge, &mut opened)?;
+    }
+    config.inline = !config.bridges.is_empty();
+    config.grade.segments.interfaces.append(&mut opened.names);
     let engine = super::load_engine(&config)?;
     super::print_refused(&engine);
     let eve = EveFile::append(&config.log_dir, config.eve)
@@ -76,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         (config.grade.clone(), &config.anomaly, config.eve),
         sinks,
     );
-    let options = options(&config, lanes, report.watches_hosts());
+    let options = options(&config, opened, report.watches_hosts());
     super::replay::print_bounds(&sekisho::pipeline::live::bounds(&engine, &options, &report));
     let mut live = Live::start(options, &engine, report)?;
     eprintln!("sekisho: running");
@@ -107,21 +114,179 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-fn options(config: &Config, lanes: Vec<Lane>, hosts: bool) -> LiveOptions {
+/// What is open.
+#[derive(Default)]
+struct Opened {
+    /// Interfaces, by the number that their frames carry.
+    names: Vec<String>,
+    lanes: Vec<Lane>,
+    kernel_blocks: Vec<Arc<XdpProgram>>,
+}
+
+fn options(config: &Config, opened: Opened, hosts: bool) -> LiveOptions {
     let workers = config.workers.max(1);
     let (decode, worker) = super::replay::stage_settings(config, workers, hosts);
     LiveOptions {
-        lanes,
+        lanes: opened.lanes,
         workers,
         decode,
         worker,
         stuck_ms: config.worker_stuck_ms,
+        verdict_timeout_ms: config.verdict_timeout_ms,
+        exceptions: exceptions(config),
+        kernel_blocks: opened.kernel_blocks,
     }
 }
 
-/// Opens an interface: one capture thread for each of its `threads`.
-fn open_listen(listen: &Listen, names: &mut Vec<String>, lanes: &mut Vec<Lane>) -> Result<()> {
+/// The exception policies of each interface: those of the first segment that names it, else of the last one (the default).
+fn exceptions(config: &Config) -> Vec<Exceptions> {
+    let segments = &config.grade.segments;
+    let of = |name: &String| {
+        segments
+            .list
+            .iter()
+            .find(|s| s.interfaces.contains(name))
+            .or(segments.list.last())
+            .map_or(Exceptions::default(), |s| s.exceptions)
+    };
+    segments.interfaces.iter().map(of).collect()
+}
+
+/// Slots of an inline port: at 2 KiB each, 8 MiB.
+const SLOTS: u32 = 4096;
+
+/// Opens an inline pair: one capture thread for each of its `threads`.
+fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
+    let Opened {
+        names,
+        lanes,
+        kernel_blocks,
+    } = opened;
     let first = names.len();
+    let programs: Vec<Arc<XdpProgram>> =
+        if inline.method == InlineMethod::AfXdp || inline.kernel_block_list {
+            inline
+                .ports
+                .iter()
+                .map(|p| {
+                    XdpProgram::attach(p)
+                        .map(Arc::new)
+                        .with_context(|| format!("{p}: XDP"))
+                })
+                .collect::<Result<_>>()?
+        } else {
+            Vec::new()
+        };
+    if inline.kernel_block_list {
+        kernel_blocks.extend(programs.iter().map(Arc::clone));
+    }
+    let number = |at: usize| u16::try_from(first + at).unwrap_or(u16::MAX);
+    names.extend(inline.ports.iter().cloned());
+    if inline.method == InlineMethod::Nfqueue {
+        names.push("nfqueue".to_owned());
+    }
+    for thread in 0..inline.threads {
+        let bridge: Box<dyn Bridge> = match (inline.method, inline.ports.as_slice()) {
+            (InlineMethod::AfPacket, [one, other]) => {
+                let options = PacketOptions {
+                    fanout: (inline.threads > 1).then_some((fanout_group(first), Fanout::Hash)),
+                    promiscuous: true,
+                    ignore_outgoing: true,
+                    unit_bytes: slot_bytes(one).max(slot_bytes(other)),
+                    units: SLOTS,
+                    timeout_ms: 1,
+                };
+                Box::new(
+                    PacketBridge::open([one, other], [number(0), number(1)], &options)
+                        .context("af-packet")?,
+                )
+            }
+            (InlineMethod::AfXdp, [one, other]) => {
+                let [program, program_other] = &programs[..] else {
+                    anyhow::bail!("{}: no XDP program", inline.ports.join("<->"));
+                };
+                let bridge = XdpBridge::open(
+                    [one, other],
+                    thread.into(),
+                    [number(0), number(1)],
+                    [program, program_other],
+                )
+                .context("af-xdp")?;
+                say_xdp(&inline.ports.join("<->"), bridge.is_zero_copy(), &programs);
+                Box::new(bridge)
+            }
+            (InlineMethod::Nfqueue, _) => {
+                let queue = inline.queue.saturating_add(thread);
+                let options = QueueOptions {
+                    pass: inline
+                        .repeat
+                        .map_or(Pass::Accept, |(mark, mask)| Pass::Repeat(mark, mask)),
+                    fail_open: inline.fail_open,
+                };
+                let opened = Nfqueue::open(queue, number(0), options);
+                Box::new(opened.with_context(|| format!("nfqueue {queue}"))?)
+            }
+            _ => anyhow::bail!("{}: wants two ports", inline.ports.join("<->")),
+        };
+        let name = match (inline.method, inline.threads) {
+            (InlineMethod::Nfqueue, _) => format!("nfqueue {}", inline.queue + thread),
+            (_, 1) => inline.ports.join("<->"),
+            _ => format!("{} thread {thread}", inline.ports.join("<->")),
+        };
+        lanes.push(Lane {
+            name,
+            work: LaneWork::Bridge(bridge),
+            cpu: inline.cpus.get(usize::from(thread)).copied(),
+        });
+    }
+    Ok(())
+}
+
+/// Bytes of a slot that holds a frame of the interface's MTU, with its headers and the kernel's.
+fn slot_bytes(interface: &str) -> u32 {
+    let mtu = std::fs::read_to_string(format!("/sys/class/net/{interface}/mtu"))
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok())
+        .unwrap_or(1500);
+    mtu.saturating_add(200)
+        .next_power_of_two()
+        .clamp(2048, 16384)
+}
+
+/// Says how AF_XDP works here: it may be slower than hoped for.
+fn say_xdp(name: &str, zero_copy: bool, programs: &[Arc<XdpProgram>]) {
+    let driver = programs.iter().all(|p| p.mode() == XdpMode::Driver);
+    eprintln!(
+        "sekisho: {name}: af-xdp {}, program {}",
+        if zero_copy {
+            "without copies"
+        } else {
+            "with one copy"
+        },
+        if driver {
+            "in the driver"
+        } else {
+            "in the network stack"
+        },
+    );
+}
+
+/// Opens an interface: one capture thread for each of its `threads`.
+fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
+    let Opened { names, lanes, .. } = opened;
+    let first = names.len();
+    let program = match (listen.method, listen.names.as_slice()) {
+        (ListenMethod::AfXdp, [name]) => Some(Arc::new(
+            XdpProgram::attach(name).with_context(|| format!("{name}: XDP"))?,
+        )),
+        (ListenMethod::AfXdp, _) => {
+            anyhow::bail!(
+                "{}: af-xdp listens to one interface",
+                listen.names.join("+")
+            )
+        }
+        _ => None,
+    };
     names.extend(listen.names.iter().cloned());
     let numbered: Vec<(String, u16)> = listen
         .names
@@ -143,7 +308,16 @@ fn open_listen(listen: &Listen, names: &mut Vec<String>, lanes: &mut Vec<Lane>) 
                 };
                 Box::new(AfPacket::open(&numbered, &options).context("af-packet")?)
             }
-            ListenMethod::AfXdp | ListenMethod::Pcap => {
+            ListenMethod::AfXdp => {
+                let (Some(program), [(name, number)]) = (&program, numbered.as_slice()) else {
+                    anyhow::bail!("af-xdp listens to one interface");
+                };
+                let source =
+                    AfXdp::open(name, thread.into(), *number, program).context("af-xdp")?;
+                say_xdp(name, source.is_zero_copy(), std::slice::from_ref(program));
+                Box::new(source)
+            }
+            ListenMethod::Pcap => {
                 anyhow::bail!("{}: only af-packet", listen.names.join("+"))
             }
         };
@@ -178,6 +352,18 @@ fn print_totals(control: &Control) {
             lane.ring_full.get(),
             lane.worker_lost.get(),
         );
+        if lane.forwarded.get() > 0 || lane.dropped.get() > 0 {
+            eprintln!(
+                "sekisho: {}: {} forwarded ({} of them not inspected), {} dropped by rules, {} by exception policy, {} refusals sent, {} could not be sent",
+                lane.name,
+                lane.forwarded.get(),
+                lane.uninspected.get(),
+                lane.dropped.get(),
+                lane.dropped_by_policy.get(),
+                lane.rejects.get(),
+                lane.send_errors.get(),
+            );
+        }
     }
     let [green, yellow, orange, red] = &control.report.levels;
     eprintln!(

@@ -18,7 +18,11 @@
 //! method = "af-packet"             # af-packet, af-xdp or nfqueue
 //! threads = 1                      # af-xdp: one a queue
 //! queue = 0                        # nfqueue: number of the first queue (threads: so many in a row)
+//! fail-open = true                 # nfqueue: the kernel lets packets through while the queue is full
+//! repeat-mark = 1                  # nfqueue: packets that may pass go through the chain again with this mark
+//! repeat-mask = 1
 //! cpus = [2]
+//! kernel-block-list = true         # blocked sources are dropped by the kernel (XDP); default: with af-xdp
 //! ```
 
 use serde::Deserialize;
@@ -87,6 +91,12 @@ pub struct Inline {
     pub queue: u16,
     /// Processor of each thread.
     pub cpus: Vec<usize>,
+    /// Whether the kernel lets packets through while the queue is full (nfqueue).
+    pub fail_open: bool,
+    /// Mark and mask with which packets that may pass go through the firewall's chain again (nfqueue).
+    pub repeat: Option<(u32, u32)>,
+    /// Whether blocked sources are dropped by a program in the kernel.
+    pub kernel_block_list: bool,
 }
 
 #[derive(Deserialize)]
@@ -123,6 +133,10 @@ struct InlineText {
     queue: Option<u16>,
     #[serde(default)]
     cpus: Vec<usize>,
+    fail_open: Option<bool>,
+    repeat_mark: Option<u32>,
+    repeat_mask: Option<u32>,
+    kernel_block_list: Option<bool>,
 }
 
 /// Capture threads of an interface at most.
@@ -239,6 +253,13 @@ pub fn inline(value: &toml::Value) -> Result<Inline, Vec<String>> {
         threads: threads(text.threads, &mut errors),
         queue: text.queue.unwrap_or(0),
         cpus: text.cpus,
+        fail_open: text.fail_open.unwrap_or(true),
+        repeat: text
+            .repeat_mark
+            .map(|mark| (mark, text.repeat_mask.unwrap_or(u32::MAX))),
+        kernel_block_list: text
+            .kernel_block_list
+            .unwrap_or(method == InlineMethod::AfXdp),
     };
     if errors.is_empty() {
         Ok(inline)

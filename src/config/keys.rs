@@ -53,6 +53,12 @@ pub static KEYS: &[Key] = &[
         worker_stuck_ms,
         size
     ),
+    key!(
+        "live.verdict-timeout-ms",
+        "inline: milliseconds that frames wait for a verdict before the exception policy decides",
+        verdict_timeout_ms,
+        size
+    ),
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
         "cache-dir",

@@ -75,6 +75,8 @@ pub struct Config {
     pub bridges: Vec<Inline>,
     /// Milliseconds on one batch after which a worker counts as stuck (live).
     pub worker_stuck_ms: u64,
+    /// Milliseconds that frames wait for a verdict before the exception policy decides (inline).
+    pub verdict_timeout_ms: u64,
     /// Where each value came from, for those that are not defaults.
     pub origins: BTreeMap<String, String>,
 }
@@ -110,6 +112,7 @@ impl Default for Config {
             listen: Vec::new(),
             bridges: Vec::new(),
             worker_stuck_ms: 1_000,
+            verdict_timeout_ms: 250,
             origins: BTreeMap::new(),
         }
     }

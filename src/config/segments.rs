@@ -9,6 +9,8 @@
 //! subnets = ["192.0.2.0/24"]       # whose victims (or attackers) belong here
 //! home = ["192.0.2.0/24"]          # whose hosts are ours; default: subnets
 //! disable = [2100498]              # signatures that do not alert here
+//! [segment.exception]              # inline: what becomes of traffic that cannot be inspected: pass or drop
+//! worker-lost = "pass"             # also ring-full, parser-error, process-lost
 //! [segment.level]
 //! 1900001 = "RED"                  # level whatever the arithmetic says
 //! [segment.vars]
@@ -33,7 +35,7 @@ use serde::Deserialize;
 
 use crate::alert::Level;
 use crate::detect::anomaly::place::HostRole;
-use crate::grade::{Asset, Role, RuleChanges, Segment, Segments, Subnet};
+use crate::grade::{Asset, Exceptions, OnException, Role, RuleChanges, Segment, Segments, Subnet};
 use crate::rules::{Threshold, ThresholdKind, ThresholdTrack};
 
 #[derive(Deserialize)]
@@ -60,6 +62,8 @@ struct SegmentText {
     vars: BTreeMap<String, String>,
     #[serde(default)]
     detectors: toml::Table,
+    #[serde(default)]
+    exception: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +139,27 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
             (_, Err(message)) => errors.push(format!("threshold.{sid}: {message}")),
         }
     }
+    let mut exceptions = Exceptions::default();
+    for (name, wanted) in &text.exception {
+        let slot = match name.replace('_', "-").as_str() {
+            "ring-full" => &mut exceptions.ring_full,
+            "worker-lost" => &mut exceptions.worker_lost,
+            "parser-error" => &mut exceptions.parser_error,
+            "process-lost" => &mut exceptions.process_lost,
+            other => {
+                errors.push(format!(
+                    "exception.{other}: no such exception (ring-full, worker-lost, parser-error, process-lost)"
+                ));
+                continue;
+            }
+        };
+        match OnException::from_name(wanted) {
+            Some(policy) => *slot = policy,
+            None => errors.push(format!(
+                "exception.{name}: wants pass or drop, not '{wanted}'"
+            )),
+        }
+    }
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -151,6 +176,7 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
             changes,
             variables,
             detectors,
+            exceptions,
         },
     );
     Ok(())

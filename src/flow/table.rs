@@ -349,6 +349,14 @@ impl<X: Recycle> FlowTable<X> {
         self.touch(index, packet, true)
     }
 
+    /// Whether the packet's flow is known; changes nothing.
+    pub fn knows(&self, packet: &Packet<'_>) -> bool {
+        let (Belongs::Opens(key) | Belongs::Joins(key)) = Belongs::of(packet) else {
+            return false;
+        };
+        self.find(&key, self.hasher.hash_one(key)).is_some()
+    }
+
     /// Files the flow anew after its packet was processed: its state may have changed. Cheap when it has not.
     pub fn settle(&mut self, handle: FlowHandle) {
         let Some(entry) = self.slab.0.get_mut(handle.0 as usize) else {

@@ -6,12 +6,14 @@
 //! packet time, because a refused attack and one that worked are not the same alert.
 
 pub mod action;
+mod exceptions;
 pub mod level;
 mod pending;
 mod profile;
 mod segment;
 pub mod xbit;
 
+pub use exceptions::{Exceptions, OnException};
 pub use level::{Role, Severity};
 use pending::{Pending, Waiting};
 pub use profile::Profile;

@@ -98,6 +98,8 @@ pub struct Segment {
     pub variables: BTreeMap<String, String>,
     /// Thresholds of detectors that differ here: key of the configuration, value, and where it was said.
     pub detectors: Vec<(String, toml::Value, String)>,
+    /// What becomes of traffic that cannot be inspected (inline).
+    pub exceptions: super::Exceptions,
 }
 
 impl Segment {
@@ -156,6 +158,7 @@ impl Default for Segment {
             changes: RuleChanges::default(),
             variables: BTreeMap::new(),
             detectors: Vec::new(),
+            exceptions: super::Exceptions::default(),
         }
     }
 }

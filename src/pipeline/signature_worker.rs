@@ -13,11 +13,14 @@ use crate::detect::signature::{
     Engine, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView,
 };
 use crate::flow::{
-    EndReason, Flow, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot, TcpState,
+    EndReason, Flow, FlowEvents, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot,
+    TcpState,
 };
 use crate::grade::Segments;
+use crate::grade::action::{BlockList, Contact, Passage};
 use crate::packet::{
-    Batch, Direction, FlowKey, Layers, Net, Packet, PacketOrigin, Slice, Timestamp, Transport,
+    Batch, Direction, FlowKey, Layers, Net, Packet, PacketOrigin, Slice, TcpFlags, Timestamp,
+    Transport,
 };
 use crate::sink::eve::alert::Matched;
 use crate::sink::eve::{self, EveSettings, FlowExtras, Subject};
@@ -45,6 +48,8 @@ pub struct WorkerSettings {
     pub failed_closed: Vec<bool>,
     /// Segments: each flow's rules are those of its segment.
     pub segments: Arc<Segments>,
+    /// Who may not pass (inline, live).
+    pub blocks: Option<Arc<BlockList>>,
 }
 
 /// Counters of a worker.
@@ -56,6 +61,8 @@ pub struct WorkerStats {
     pub panics: u64,
     /// Packets dropped (inline).
     pub dropped: u64,
+    /// Packets stopped by the block list (inline).
+    pub blocked: u64,
     /// Flow table.
     pub flow: FlowStats,
     /// Streams.
@@ -70,6 +77,7 @@ impl WorkerStats {
         self.packets += other.packets;
         self.panics += other.panics;
         self.dropped += other.dropped;
+        self.blocked += other.blocked;
         self.stream.sessions += other.stream.sessions;
         self.stream.gaps += other.stream.gaps;
         self.inspector.scanned_bytes += other.inspector.scanned_bytes;
@@ -113,6 +121,8 @@ pub struct SignatureWorker {
     packets: u64,
     panics: u64,
     failed_closed: Vec<bool>,
+    blocks: Option<Arc<BlockList>>,
+    blocked: u64,
 }
 
 impl SignatureWorker {
@@ -139,6 +149,8 @@ impl SignatureWorker {
             packets: 0,
             panics: 0,
             failed_closed: settings.failed_closed,
+            blocks: settings.blocks,
+            blocked: 0,
         }
     }
 
@@ -166,6 +178,7 @@ impl SignatureWorker {
             packets: self.packets,
             panics: self.panics,
             dropped: self.stages.dropped,
+            blocked: self.blocked,
             flow: *self.flows.stats(),
             stream: *self.stages.streams.stats(),
             inspector: self.stages.inspector.stats(),
@@ -211,6 +224,10 @@ impl SignatureWorker {
 
     /// The life of a packet: its flow, and then the stages.
     fn process(&mut self, packet: Packet<'_>, said: &mut Said) -> Verdict {
+        if !self.may_pass(&packet) {
+            self.blocked += 1;
+            return Verdict::DropPacket;
+        }
         said.outbox
             .begin(packet.number, u64::from(u8::MAX - packet.depth));
         let found = self.flows.lookup(&packet);
@@ -226,8 +243,33 @@ impl SignatureWorker {
         let verdict = self
             .stages
             .process(packet, (found.direction, found.established), slot, said);
+        if let Some(blocks) = &self.blocks
+            && slot.flow.happened.has(FlowEvents::ESTABLISHED)
+        {
+            blocks.learn(slot.flow.key.src, slot.flow.key.dst);
+        }
         self.flows.settle(found.handle);
         verdict
+    }
+
+    /// Whether the block list lets a packet through (inline). It is asked before anything is kept of the packet.
+    fn may_pass(&self, packet: &Packet<'_>) -> bool {
+        let Some(blocks) = &self.blocks else {
+            return true;
+        };
+        let opens = match packet.transport {
+            Transport::Tcp => packet.tcp.flags.0 & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN,
+            _ => !self.flows.knows(packet),
+        };
+        let contact = Contact {
+            src: packet.src,
+            dst: packet.dst,
+            proto: packet.ip_proto,
+            dport: packet.dport,
+            opens,
+            now: packet.ts,
+        };
+        !packet.is_ip() || blocks.passes(&contact) == Passage::Pass
     }
 
     /// What is left of flows that ended: their last bytes, transactions and records.

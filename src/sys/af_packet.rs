@@ -32,7 +32,7 @@ pub struct PacketOptions {
     pub fanout: Option<(u16, Fanout)>,
     /// See frames for other hosts too.
     pub promiscuous: bool,
-    /// Do not see what this machine sends.
+    /// Do not see what this machine sends (inline: what is sent on).
     pub ignore_outgoing: bool,
     /// Bytes of a block, a power of two of at least a page (V3), or of a slot (V2).
     pub unit_bytes: u32,
@@ -106,6 +106,8 @@ fn start(fd: &OwnedFd, interface: u32, options: &PacketOptions) -> io::Result<()
     bind(fd, &address)?;
     if let Some((group, how)) = options.fanout {
         let kind = match how {
+            // Inline, fragments are to leave as they came.
+            Fanout::Hash if options.ignore_outgoing => libc::PACKET_FANOUT_HASH,
             Fanout::Hash => libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_DEFRAG,
             Fanout::Queue => libc::PACKET_FANOUT_QM,
             Fanout::Cpu => libc::PACKET_FANOUT_CPU,
@@ -280,6 +282,205 @@ impl Drop for Block {
         if let Some(lent) = self.ring.lent.get(self.index) {
             lent.store(false, Ordering::Release);
         }
+    }
+}
+
+/// A frame in a slot, while it is looked at.
+#[derive(Debug)]
+pub struct Arrived<'a> {
+    /// Its bytes, without a VLAN tag that the kernel took out.
+    pub bytes: &'a [u8],
+    /// The kernel's note on checksum and segmentation (virtio_net_hdr).
+    pub offload: &'a [u8],
+    /// The tag that was taken out: ethertype and tag control information.
+    pub vlan: Option<[u8; 4]>,
+    /// When it came: seconds and nanoseconds since the epoch.
+    pub time: (u32, u32),
+    /// Its length on the wire; more than `bytes` when there was no room for all of it.
+    pub original_len: u32,
+    /// Whether its sender left the checksum to a card.
+    pub unfinished: bool,
+}
+
+/// Receives frames one by one, as they come, and sends.
+#[derive(Debug)]
+pub struct SlotReceiver {
+    fd: OwnedFd,
+    map: Map,
+    slot_bytes: usize,
+    slots: usize,
+    next: usize,
+    /// For frames larger than a slot (segments that a card has joined).
+    large: Vec<u8>,
+}
+
+/// Largest frame: an IPv4 or IPv6 packet of 64 KiB, its link header, and the kernel's note.
+const LARGE: usize = (1 << 16) + 256;
+/// Bytes of frames larger than a slot that may wait in the kernel.
+const LARGE_WAITING: i32 = 8 << 20;
+
+impl SlotReceiver {
+    /// Opens an interface. `options.unit_bytes` is a power of two.
+    pub fn open(interface: &str, options: &PacketOptions) -> io::Result<Self> {
+        let index = interface_index(interface)?;
+        let fd = open(index, libc::tpacket_versions::TPACKET_V2, options)?;
+        let level = libc::SOL_PACKET;
+        set_option(&fd, level, libc::PACKET_VNET_HDR, &1i32)?;
+        set_option(&fd, level, libc::PACKET_COPY_THRESH, &1i32)?;
+        // FORCE needs CAP_NET_ADMIN; without it the kernel's limit applies, and large frames are dropped sooner.
+        if set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &LARGE_WAITING).is_err() {
+            set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &LARGE_WAITING)?;
+        }
+        if set_option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &LARGE_WAITING).is_err() {
+            set_option(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &LARGE_WAITING)?;
+        }
+        let slot = options.unit_bytes.max(2048);
+        let block = slot.max(1 << 16);
+        let blocks = (slot.saturating_mul(options.units) / block).max(1);
+        let slots = block / slot * blocks;
+        let request = libc::tpacket_req {
+            tp_block_size: block,
+            tp_block_nr: blocks,
+            tp_frame_size: slot,
+            tp_frame_nr: slots,
+        };
+        set_option(&fd, level, libc::PACKET_RX_RING, &request)?;
+        let map = Map::new(Some(&fd), block as usize * blocks as usize, 0)?;
+        start(&fd, index, options)?;
+        Ok(Self {
+            fd,
+            map,
+            slot_bytes: slot as usize,
+            slots: slots as usize,
+            next: 0,
+            large: vec![0; LARGE],
+        })
+    }
+
+    fn status(&self) -> Option<&AtomicU32> {
+        let at = self.map.at::<AtomicU32>(self.next * self.slot_bytes)?;
+        // SAFETY: inside the map and aligned; the kernel and we touch this word only as a whole.
+        Some(unsafe { at.as_ref() })
+    }
+
+    /// Whether a frame waits.
+    pub fn is_ready(&self) -> bool {
+        self.status()
+            .is_some_and(|s| s.load(Ordering::Acquire) & libc::TP_STATUS_USER != 0)
+    }
+
+    /// Lets `look` see the next frame, if there is one, and gives its slot back.
+    pub fn take<R>(&mut self, look: impl FnOnce(Arrived<'_>) -> R) -> Option<R> {
+        let status = self.status()?.load(Ordering::Acquire);
+        if status & libc::TP_STATUS_USER == 0 {
+            return None;
+        }
+        let start = self.map.at::<u8>(self.next * self.slot_bytes)?;
+        // SAFETY: the slot is ours until its status says KERNEL again, which happens below, after the last use.
+        let slot = unsafe { std::slice::from_raw_parts(start.as_ptr(), self.slot_bytes) };
+        let word = |i: usize| {
+            slot.get(i..)
+                .and_then(|b| b.first_chunk())
+                .map_or(0, |b| u32::from_ne_bytes(*b))
+        };
+        let half = |i: usize| {
+            slot.get(i..)
+                .and_then(|b| b.first_chunk())
+                .map_or(0, |b| u16::from_ne_bytes(*b))
+        };
+        // tpacket2_hdr: 4 len | 8 snaplen | 12 mac | 14 net | 16 sec | 20 nsec | 24 vlan tci | 26 vlan tpid
+        let (len, caught, mac) = (word(4), word(8) as usize, usize::from(half(12)));
+        let tpid = if status & libc::TP_STATUS_VLAN_TPID_VALID == 0 {
+            0x8100
+        } else {
+            half(26)
+        };
+        let ([t0, t1], [c0, c1]) = (tpid.to_be_bytes(), half(24).to_be_bytes());
+        let mut bytes = slot
+            .get(mac..)
+            .map_or(&[][..], |b| b.get(..caught).unwrap_or(b));
+        let mut offload = mac
+            .checked_sub(VNET_HEADER)
+            .and_then(|at| slot.get(at..mac))
+            .unwrap_or(&[0; VNET_HEADER]);
+        if status & libc::TP_STATUS_COPY != 0 {
+            // SAFETY: the buffer is as long as said; the kernel writes at most that much.
+            let got = unsafe {
+                libc::recv(
+                    self.fd.as_raw_fd(),
+                    self.large.as_mut_ptr().cast(),
+                    self.large.len(),
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            let got = usize::try_from(got).unwrap_or(0);
+            if let Some((note, frame)) = self
+                .large
+                .get(..got)
+                .and_then(|b| b.split_at_checked(VNET_HEADER))
+            {
+                (offload, bytes) = (note, frame);
+            }
+        }
+        let result = look(Arrived {
+            bytes,
+            offload,
+            vlan: (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([t0, t1, c0, c1]),
+            time: (word(16), word(20)),
+            original_len: len,
+            unfinished: status & libc::TP_STATUS_CSUMNOTREADY != 0,
+        });
+        self.status()?
+            .store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        self.next = (self.next + 1) % self.slots.max(1);
+        Some(result)
+    }
+
+    /// Sends frames out of the interface, each with the kernel's note in front. Gives how many were taken.
+    pub fn send(&self, frames: &[&[u8]]) -> usize {
+        let mut parts: Vec<libc::iovec> = frames
+            .iter()
+            .map(|frame| libc::iovec {
+                iov_base: frame.as_ptr().cast_mut().cast(),
+                iov_len: frame.len(),
+            })
+            .collect();
+        let mut messages: Vec<libc::mmsghdr> = parts
+            .iter_mut()
+            .map(|part| {
+                // SAFETY: msghdr is integers and pointers, for which all-zero is valid (no address, no control data).
+                let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+                header.msg_hdr.msg_iov = part;
+                header.msg_hdr.msg_iovlen = 1;
+                header
+            })
+            .collect();
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        // SAFETY: each message points to one part, each part to a frame; all outlive the call, which only reads them.
+        let sent = unsafe {
+            libc::sendmmsg(
+                self.fd.as_raw_fd(),
+                messages.as_mut_ptr(),
+                count,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(sent).unwrap_or(0)
+    }
+
+    /// What the kernel counted since the last call.
+    pub fn counts(&self) -> PacketCounts {
+        counts(&self.fd)
+    }
+
+    /// For polling.
+    pub fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// Restricts what is received to a program of classic BPF instructions (code, jt, jf, k).
+    pub fn filter(&self, program: &[(u16, u8, u8, u32)]) -> io::Result<()> {
+        attach_filter(&self.fd, program)
     }
 }
 

@@ -5,8 +5,11 @@
 )]
 
 pub mod af_packet;
+pub mod af_xdp;
+pub mod bpf;
 pub mod hs;
 mod memory;
+pub mod netlink;
 pub mod pcre;
 mod process;
 mod signal;

@@ -3,13 +3,13 @@
 //! Counters have one writer each (a capture thread, a worker, the report thread) and any number of readers.
 //! A mailbox is looked at once a batch: one relaxed load when it is empty.
 
-use std::net::IpAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::lane::Link;
 use super::report::Inbox;
+use crate::grade::action::BlockList;
 use crate::ring::Bell;
 
 /// A counter that one thread writes and others read.
@@ -58,8 +58,6 @@ pub struct LaneCounts {
     pub dropped: Count,
     /// Inline: frames stopped by an exception policy.
     pub dropped_by_policy: Count,
-    /// Inline: frames stopped because their source is on the block list.
-    pub blocked: Count,
     /// Inline: packets made to refuse a connection.
     pub rejects: Count,
     /// Inline: frames that could not be sent.
@@ -101,6 +99,8 @@ pub struct WorkerCounts {
     pub flows: Count,
     /// Times it was restarted.
     pub restarts: Count,
+    /// Packets stopped by the block list (inline).
+    pub blocked: Count,
     /// Nanoseconds spent on batches.
     pub busy_ns: Count,
     /// Answers the report thread had no room for (inline: packets are not kept waiting for it).
@@ -141,10 +141,6 @@ pub struct ReportCounts {
 pub enum LaneOrder {
     /// A worker was restarted: this leads to it from now on.
     Worker(usize, Box<Link>),
-    /// Frames from this source are stopped until then (the packets' time, nanoseconds); inline only.
-    Block(IpAddr, u64),
-    /// They are not any more.
-    Unblock(IpAddr),
 }
 
 /// An order to a worker: for tests of what happens when one fails.
@@ -213,6 +209,8 @@ impl<T> Mailbox<T> {
 pub struct Control {
     started: Instant,
     stop: AtomicBool,
+    /// Who may not pass (inline). Written by grading and by orders, read by every worker.
+    pub blocks: Arc<BlockList>,
     /// By capture thread.
     pub lanes: Vec<LaneCounts>,
     /// By worker.
@@ -228,8 +226,14 @@ pub struct Control {
 }
 
 impl Control {
-    pub(super) fn new(lanes: Vec<String>, bells: &[Bell], workers: usize) -> Self {
+    pub(super) fn new(
+        lanes: Vec<String>,
+        bells: &[Bell],
+        workers: usize,
+        blocks: Arc<BlockList>,
+    ) -> Self {
         Self {
+            blocks,
             started: Instant::now(),
             stop: AtomicBool::new(false),
             lanes: lanes
@@ -263,19 +267,5 @@ impl Control {
     /// Whether it is to end.
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
-    }
-
-    /// Stops frames from a source until `until_ns` (nanoseconds since the epoch) on every inline pair.
-    pub fn block(&self, source: IpAddr, until_ns: u64) {
-        for lane in &self.lane_orders {
-            lane.give(LaneOrder::Block(source, until_ns));
-        }
-    }
-
-    /// Lets a source through again.
-    pub fn unblock(&self, source: IpAddr) {
-        for lane in &self.lane_orders {
-            lane.give(LaneOrder::Unblock(source));
-        }
     }
 }

@@ -31,11 +31,24 @@ pub struct Link {
 impl Link {
     /// An empty batch for it.
     pub(super) fn fresh(&mut self) -> Work {
-        if let Some(work) = self.back.try_receive() {
-            self.stalled = false;
-            return work;
-        }
         self.spare.pop().unwrap_or_default()
+    }
+
+    /// Whether an answer waits.
+    pub(super) fn has_answer(&self) -> bool {
+        self.back.is_ready()
+    }
+
+    /// An answer.
+    pub(super) fn answer(&mut self) -> Option<Work> {
+        let work = self.back.try_receive()?;
+        self.stalled = false;
+        Some(work)
+    }
+
+    /// Whether a batch can be sent now (inline: nothing is waited for).
+    pub(super) fn takes(&mut self) -> bool {
+        !self.stalled && !self.out.is_abandoned() && self.out.has_room()
     }
 
     /// Whether a batch can be sent; waits a moment when there is no room.
@@ -88,11 +101,14 @@ pub(super) fn listen(
     let mut result = Ok(());
     let mut counted = Instant::now();
     loop {
-        for order in orders.take() {
-            if let LaneOrder::Worker(at, link) = order
-                && let Some(slot) = links.get_mut(at)
-            {
+        for LaneOrder::Worker(at, link) in orders.take() {
+            if let Some(slot) = links.get_mut(at) {
                 *slot = *link;
+            }
+        }
+        for link in &mut links {
+            while let Some(work) = link.answer() {
+                link.spare.push(work);
             }
         }
         let mut works: Vec<Work> = links.iter_mut().map(Link::fresh).collect();

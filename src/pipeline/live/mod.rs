@@ -14,7 +14,10 @@
 //! Limits: rings of [`lane::RING`] batches of at most 256 frames.
 
 mod control;
+mod inline;
+mod kernel_blocks;
 mod lane;
+mod refuse;
 mod report;
 mod worker;
 
@@ -30,16 +33,22 @@ use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::capture::{CaptureError, Source};
+use crate::capture::{Bridge, CaptureError, Source};
 use crate::decode::DecodeSettings;
 use crate::detect::signature::Engine;
+use crate::grade::action::BlockList;
+use crate::grade::{Exceptions, OnException};
+use crate::packet::Timestamp;
 use crate::ring::{Bell, ring, ring_to};
 use crate::stats::MemoryBound;
 use crate::sys;
+use crate::sys::bpf::XdpProgram;
 
 use super::feeder::Feeder;
 use super::report::{ReportStage, Said};
 use super::signature_worker::{SignatureWorker, WorkerSettings};
+use inline::InlineSettings;
+use kernel_blocks::KernelBlocks;
 use worker::{Rings, Work};
 
 /// A capture thread to be.
@@ -56,6 +65,8 @@ pub struct Lane {
 pub enum LaneWork {
     /// Listens.
     Listen(Box<dyn Source + Send>),
+    /// Stands between two ports.
+    Bridge(Box<dyn Bridge>),
 }
 
 /// How a sensor is wired.
@@ -70,6 +81,12 @@ pub struct LiveOptions {
     pub worker: WorkerSettings,
     /// Milliseconds on one batch after which a worker counts as stuck and is replaced.
     pub stuck_ms: u64,
+    /// Milliseconds that frames wait for the verdict of a worker before the exception policy decides (inline).
+    pub verdict_timeout_ms: u64,
+    /// Exception policies by interface number (inline).
+    pub exceptions: Vec<Exceptions>,
+    /// Programs in the kernel that drop what blocked sources send before it reaches us (inline).
+    pub kernel_blocks: Vec<Arc<XdpProgram>>,
 }
 
 impl std::fmt::Debug for LiveOptions {
@@ -88,6 +105,7 @@ pub struct Live {
     lanes: Vec<JoinHandle<Result<(), CaptureError>>>,
     workers: Vec<Option<JoinHandle<()>>>,
     report: JoinHandle<ReportStage>,
+    kernel_blocks: KernelBlocks,
 }
 
 impl std::fmt::Debug for Live {
@@ -120,6 +138,8 @@ pub fn bounds(
 
 /// How often [`Live::watch`] looks at the workers.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
+/// Looks between two sweeps of the block list: a second.
+const SWEEP_ROUNDS: u32 = 50;
 
 /// The rings of one worker: to the worker, to each lane, to the report thread.
 fn connect(bells: &[Bell]) -> (Rings, Vec<Link>, Inbox) {
@@ -150,7 +170,7 @@ fn connect(bells: &[Bell]) -> (Rings, Vec<Link>, Inbox) {
 impl Live {
     /// Starts all threads.
     pub fn start(
-        options: LiveOptions,
+        mut options: LiveOptions,
         engine: &Arc<Engine>,
         report: ReportStage,
     ) -> std::io::Result<Self> {
@@ -161,7 +181,21 @@ impl Live {
             .map(|_| Bell::with_event())
             .collect::<std::io::Result<_>>()?;
         let names = options.lanes.iter().map(|l| l.name.clone()).collect();
-        let control = Arc::new(Control::new(names, &bells, count));
+        let blocks = Arc::new(BlockList::default());
+        let inline = options
+            .lanes
+            .iter()
+            .any(|l| matches!(l.work, LaneWork::Bridge(_)));
+        if inline {
+            options.worker.blocks = Some(Arc::clone(&blocks));
+            let closed = |e: &Exceptions| e.parser_error == OnException::Drop;
+            options.worker.failed_closed = options.exceptions.iter().map(closed).collect();
+        }
+        let control = Arc::new(Control::new(names, &bells, count, blocks));
+        let inline = Arc::new(InlineSettings {
+            exceptions: options.exceptions,
+            verdict_timeout: Duration::from_millis(options.verdict_timeout_ms.max(1)),
+        });
         let mut links: Vec<Vec<Link>> = bells.iter().map(|_| Vec::new()).collect();
         let mut inboxes = Vec::new();
         let mut workers = Vec::new();
@@ -188,6 +222,8 @@ impl Live {
         for (index, (lane, links)) in options.lanes.into_iter().zip(links).enumerate() {
             let feeder = Feeder::numbered(options.decode.clone(), Arc::clone(&numbers));
             let control = Arc::clone(&control);
+            let inline = Arc::clone(&inline);
+            let bell = bells.get(index).cloned().unwrap_or_default();
             lanes.push(thread(&format!("lane {index}")).spawn(move || {
                 if let Some(cpu) = lane.cpu
                     && let Err(error) = sys::pin_thread(cpu)
@@ -198,6 +234,14 @@ impl Live {
                     LaneWork::Listen(mut source) => {
                         lane::listen(index, source.as_mut(), feeder, links, &control)
                     }
+                    LaneWork::Bridge(mut bridge) => inline::stand_between(
+                        index,
+                        bridge.as_mut(),
+                        feeder,
+                        links,
+                        (&inline, &bell),
+                        &control,
+                    ),
                 }
             })?);
         }
@@ -210,6 +254,7 @@ impl Live {
             lanes,
             workers,
             report,
+            kernel_blocks: KernelBlocks::new(options.kernel_blocks),
         })
     }
 
@@ -221,9 +266,17 @@ impl Live {
     /// Watches over the workers until the sensor is to end or every capture thread has ended. `pulse` is called each
     /// time round, some fifty times a second.
     pub fn watch(&mut self, pulse: &mut dyn FnMut(&Control)) {
+        let mut rounds = 0u32;
         while !self.control.stopping() && self.lanes.iter().any(|l| !l.is_finished()) {
             std::thread::sleep(WATCH_EVERY);
             self.look_after_workers();
+            rounds = rounds.wrapping_add(1);
+            if rounds.is_multiple_of(SWEEP_ROUNDS) {
+                let now = self.control.report.now_ns.get();
+                self.control.blocks.sweep(Timestamp(now));
+                self.kernel_blocks
+                    .follow(&self.control.blocks, Timestamp(now));
+            }
             pulse(&self.control);
         }
     }

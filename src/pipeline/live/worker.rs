@@ -77,6 +77,7 @@ pub(super) fn work(
         counts.packets.get(),
         counts.panics.get(),
         counts.flows.get(),
+        counts.blocked.get(),
     ];
     let mut backlog: VecDeque<Said> = VecDeque::new();
     loop {
@@ -118,6 +119,7 @@ pub(super) fn work(
             let stats = worker.stats();
             counts.packets.set(base[0] + stats.packets);
             counts.panics.set(base[1] + stats.panics);
+            counts.blocked.set(base[3] + stats.blocked);
             counts
                 .flows
                 .set(base[2] + stats.flow.opened.iter().sum::<u64>());

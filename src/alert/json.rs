@@ -188,6 +188,14 @@ impl<'a> Json<'a> {
         self
     }
 
+    /// Members that are already JSON; nothing when there are none.
+    pub fn members(&mut self, members: &[u8]) -> &mut Self {
+        if members.is_empty() {
+            return self;
+        }
+        self.raw(members)
+    }
+
     /// A string member in lower-case hexadecimal.
     pub fn hex(&mut self, name: &str, value: &[u8], separator: Option<u8>) -> &mut Self {
         self.key(name);

@@ -8,7 +8,10 @@
 use super::expect::Expectations;
 use super::identify::{Hints, Identified, Identifier, Progress, pick, set};
 use super::note::NOTES_MAX;
-use super::{AppProto, FlowInfo, Input, Limits, Note, Parsed, Protocol, Rides, Session, registry};
+use super::{
+    AppProto, FlowInfo, FrameNotes, Frames, Input, Limits, Note, Parsed, Protocol, Rides, Session,
+    registry,
+};
 use crate::flow::Flow;
 use crate::packet::{Direction, Timestamp};
 use crate::stats::MemoryBound;
@@ -130,6 +133,10 @@ pub struct AppLayer {
     pub events: Vec<&'static str>,
     /// What parsers told the behavioural detectors, not yet passed on.
     pub notes: Vec<Note>,
+    /// Frames that wait for inspection.
+    pub frames: Frames,
+    /// Offset in the stream of the bytes in hand.
+    at: u64,
     /// Whether the parser gave up: nothing of what follows is parsed.
     pub error: bool,
     /// Per direction: nothing more will be parsed, so that transactions count as complete in it.
@@ -157,6 +164,8 @@ impl Default for AppLayer {
             session: None,
             events: Vec::new(),
             notes: Vec::new(),
+            frames: Frames::default(),
+            at: 0,
             error: false,
             ended: [false; 2],
             identified_now: [false; 2],
@@ -221,6 +230,7 @@ impl AppLayer {
         self.completed.swap(0, 1);
         self.waiting.swap(0, 1);
         self.progress.swap();
+        self.frames.swap();
     }
 
     fn raise(&mut self, event: &'static str) {
@@ -258,6 +268,7 @@ impl AppLayer {
             };
         }
         let direction = offer.direction;
+        self.at = offer.offset;
         if offer.gap > 0 {
             return self.receive_gap(context, flow, offer);
         }
@@ -665,6 +676,11 @@ impl AppLayer {
         let session = self
             .session
             .get_or_insert_with(|| protocol.session(&context.limits));
+        if context.limits.frames
+            && let Some(notes) = session.frame_notes()
+        {
+            notes.wanted = true;
+        }
         if bytes.is_empty() && gap == 0 && !end {
             return Taken {
                 parsed: true,
@@ -681,6 +697,11 @@ impl AppLayer {
         let before = snapshot(session.as_ref(), direction);
         let parsed = session.parse(direction, Input { bytes, gap, end }, &info);
         take_notes(session.as_mut(), &mut self.notes);
+        if context.limits.frames {
+            let mut none = FrameNotes::default();
+            let noted = session.frame_notes().unwrap_or(&mut none);
+            self.frames.take(noted, direction, self.at, bytes);
+        }
         for _ in 0..EXPECTATIONS_MAX {
             let Some(expectation) = session.take_expectation() else {
                 break;
@@ -821,6 +842,10 @@ impl AppLayer {
         }
         if !self.proto.is_known() {
             return (false, direction);
+        }
+        if context.limits.frames {
+            self.at = 0;
+            self.frames.datagram(direction);
         }
         let taken = self.parse(context, flow, direction, bytes, 0, false, ts);
         if matches!(

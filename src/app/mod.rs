@@ -16,6 +16,7 @@ mod expect;
 #[cfg(test)]
 pub mod feed;
 pub mod file;
+pub mod frame;
 pub mod ftp;
 pub mod http1;
 pub mod http2;
@@ -49,6 +50,7 @@ mod tx;
 pub mod websocket;
 
 pub use file::{File, FileState, Files};
+pub use frame::{Frame, FrameNotes, Frames};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
 pub use note::{Login, Note, Notes};
 pub use tx::{NoTransaction, Transaction, TxList, TxState, TxStore};
@@ -163,6 +165,11 @@ pub trait Session: Any + Send + std::fmt::Debug {
 
     /// For sessions opened by an expectation: what the expecting session knew.
     fn expected(&mut self, _context: &ExpectedContext) {}
+
+    /// Where it notes frames, when its protocol has some; taken after each call of `parse`.
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        None
+    }
 
     /// What it tells the behavioural detectors; taken after each call of `parse` until there is none.
     fn take_note(&mut self) -> Option<Note> {
@@ -529,6 +536,8 @@ pub struct Limits {
     pub file_window_bytes: u32,
     /// Whether hashes of files are computed.
     pub file_hashes: bool,
+    /// Whether rules ask for frames.
+    pub frames: bool,
 }
 
 impl Default for Limits {
@@ -541,6 +550,7 @@ impl Default for Limits {
             decompress_bytes: 1024 * 1024,
             file_window_bytes: 100 * 1024,
             file_hashes: false,
+            frames: false,
         }
     }
 }

@@ -9,8 +9,8 @@ use std::any::Any;
 use flate2::{Decompress, FlushDecompress};
 
 use super::{
-    Access, AppProto, Field, FieldDirection, FieldTest, FlowInfo, Input, Limits, LogHead, Parsed,
-    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Access, AppProto, Field, FieldDirection, FieldTest, FlowInfo, FrameNotes, Input, Limits,
+    LogHead, Parsed, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::Direction;
@@ -89,6 +89,8 @@ struct Side {
 struct WebSocketSession {
     txs: TxStore<Message>,
     sides: [Side; 2],
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl std::fmt::Debug for WebSocketSession {
@@ -273,9 +275,21 @@ impl Session for WebSocketSession {
             if self.txs.len() >= TX_MAX {
                 return Parsed::Error;
             }
+            let (tx, whole) = (
+                Some(self.txs.total()),
+                usize::try_from(head.len).unwrap_or(usize::MAX),
+            );
+            self.frames.note(0, at, head.head_len, tx);
+            let total = head.head_len.saturating_add(whole);
+            self.frames.note(1, at, total, tx);
+            self.frames.note(2, at + head.head_len, whole, tx);
             at += head.head_len + kept;
             self.frame(direction, &head, payload);
         }
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {
@@ -413,6 +427,10 @@ impl Protocol for WebSocketProtocol {
 
     fn fields(&self) -> &'static [Field] {
         FIELDS
+    }
+
+    fn frames(&self) -> &'static [&'static str] {
+        &["header", "pdu", "data"]
     }
 
     fn events(&self) -> &'static [&'static str] {

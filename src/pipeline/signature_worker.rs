@@ -10,7 +10,7 @@ use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRa
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
 use crate::detect::signature::{
-    Engine, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView,
+    Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView,
 };
 use crate::flow::{
     EndReason, Flow, FlowEvents, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot,
@@ -23,7 +23,7 @@ use crate::packet::{
     Transport,
 };
 use crate::sink::eve::alert::Matched;
-use crate::sink::eve::{self, EveSettings, FlowExtras, Subject};
+use crate::sink::eve::{self, EveSettings, FlowExtras, Subject, metadata};
 use crate::stats::MemoryBound;
 use crate::stream::{StreamEngine, StreamPair, StreamSettings, StreamStats};
 
@@ -101,6 +101,17 @@ struct Tracked {
     told: host_records::Told,
     /// Its segment, once known, by which state of the segments.
     segment: Option<(u32, u8)>,
+    /// What rules noted of it, as members of records.
+    noted: Vec<u8>,
+    /// Rules switched off the records of its transactions, or its own.
+    silenced: Silenced,
+}
+
+/// Records that rules (`config`) switched off for a whole flow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Silenced {
+    transactions: bool,
+    flow: bool,
 }
 
 impl Recycle for Tracked {
@@ -110,6 +121,8 @@ impl Recycle for Tracked {
         self.changed = [false; 2];
         self.told = host_records::Told::default();
         self.segment = None;
+        self.noted.clear();
+        self.silenced = Silenced::default();
     }
 }
 
@@ -128,14 +141,17 @@ pub struct SignatureWorker {
 impl SignatureWorker {
     /// A worker for an engine.
     pub fn new(engine: &Arc<Engine>, settings: WorkerSettings) -> Self {
-        let mut app = AppContext::new(settings.limits, settings.inline, settings.stream.midstream);
+        let limits = Limits {
+            frames: engine.wants_frames(),
+            ..settings.limits
+        };
+        let mut app = AppContext::new(limits, settings.inline, settings.stream.midstream);
         app.tls_encryption = settings.tls_encryption;
         let stages = Stages {
             streams: StreamEngine::new(settings.stream),
             app,
             inspector: engine.worker(),
             hits: Vec::new(),
-            bits: Vec::new(),
             eve: settings.eve,
             inline: settings.inline,
             hosts: settings.hosts,
@@ -157,6 +173,7 @@ impl SignatureWorker {
     /// Goes on with other rules and segments; flows, streams and transactions stay as they are. To be called between
     /// batches. What it worked with before comes back, to be freed where nobody waits for it.
     pub fn adopt(&mut self, mut inspector: Inspector, segments: Arc<Segments>) -> Inspector {
+        self.stages.app.limits.frames = inspector.engine().wants_frames();
         inspector.take_over(&mut self.stages.inspector);
         self.stages.segments = segments;
         self.stages.segments_state = self.stages.segments_state.wrapping_add(1);
@@ -291,7 +308,6 @@ struct Stages {
     app: AppContext,
     inspector: Inspector,
     hits: Vec<Hit>,
-    bits: Vec<u32>,
     eve: EveSettings,
     inline: bool,
     hosts: bool,
@@ -323,8 +339,6 @@ impl Stages {
         if self.hosts {
             host_records::of_stray(&packet, &mut said.hosts);
         }
-        // No flow, so none of the bits of the flow before.
-        self.bits.clear();
         let segment = self.segment(packet.interface, &packet.key());
         let verdict = self.inspector.inspect(
             Inspection {
@@ -342,8 +356,19 @@ impl Stages {
             },
             &mut self.hits,
         );
-        let subject = Subject { packet, flow: None };
-        self.say_hits(&subject, None, (verdict, segment), &mut said.outbox);
+        let subject = Subject {
+            packet,
+            flow: None,
+            noted: &[],
+        };
+        let mut silenced = Silenced::default();
+        self.say_hits(
+            &subject,
+            None,
+            (verdict, segment),
+            &mut silenced,
+            &mut said.outbox,
+        );
         self.say_anomalies(&subject, None, &mut said.outbox);
         self.say_drop(&subject, verdict, "rules", &mut said.outbox);
         verdict
@@ -429,10 +454,11 @@ impl Stages {
         let subject = Subject {
             packet,
             flow: Some((flow, standing.direction)),
+            noted: &ext.noted,
         };
         self.say_anomalies(&subject, Some(&mut ext.app), out);
         self.say_drop(&subject, verdict, drop_reason.unwrap_or("rules"), out);
-        self.log(&subject, &mut ext.app, false, out);
+        self.log(&subject, (&mut ext.app, ext.silenced), false, out);
         if self.hosts {
             let at = (packet.number, u32::from(packet.depth), packet.ts);
             host_records::of_flow(flow, Some(&packet), at, &mut said.hosts);
@@ -505,6 +531,9 @@ impl Stages {
             &mut self.hits,
         );
         ext.changed[direction.index()] = false;
+        if ext.rules.take_changed() {
+            metadata::write(self.inspector.engine().rules(), &ext.rules, &mut ext.noted);
+        }
         if self.hits.iter().any(|h| !h.silent) {
             flow.alerted = true;
         }
@@ -513,14 +542,16 @@ impl Stages {
                 .streams
                 .window(direction, flow, &ext.streams, None)
                 .map(|w| w.bytes);
-            self.bits.clear();
-            self.bits.extend_from_slice(ext.rules.bits());
             let subject = Subject {
                 packet,
                 flow: Some((flow, direction)),
+                noted: &ext.noted,
             };
             let app = Some((&mut ext.app, bytes));
-            self.say_hits(&subject, app, (verdict, segment), out);
+            self.say_hits(&subject, app, (verdict, segment), &mut ext.silenced, out);
+        }
+        if self.app.limits.frames {
+            ext.app.frames.inspected(direction);
         }
         if packet.transport == Transport::Tcp {
             self.streams
@@ -572,9 +603,10 @@ impl Stages {
         let subject = Subject {
             packet,
             flow: Some((flow, direction)),
+            noted: &ext.noted,
         };
         self.say_anomalies(&subject, Some(&mut ext.app), out);
-        self.log(&subject, &mut ext.app, false, out);
+        self.log(&subject, (&mut ext.app, ext.silenced), false, out);
     }
 
     /// The end of a flow.
@@ -615,12 +647,13 @@ impl Stages {
         let subject = Subject {
             packet,
             flow: Some((flow, Direction::ToServer)),
+            noted: &ext.noted,
         };
-        self.log(&subject, &mut ext.app, true, out);
+        self.log(&subject, (&mut ext.app, ext.silenced), true, out);
         if flow.alerted {
             out.outcomes.push(flow_outcome(flow, number));
         }
-        if self.eve.flow {
+        if self.eve.flow && !ext.silenced.flow {
             let transactions = ext
                 .app
                 .session
@@ -636,7 +669,12 @@ impl Stages {
                 now,
                 flow,
                 &ext.app,
-                FlowExtras { gap, transactions },
+                FlowExtras {
+                    noted: &ext.noted,
+                    passed: ext.rules.action == FlowAction::Pass,
+                    gap,
+                    transactions,
+                },
             );
         }
         if self.hosts {
@@ -660,21 +698,15 @@ impl Stages {
         subject: &Subject<'_>,
         app: Option<(&mut AppLayer, Option<&[u8]>)>,
         (verdict, segment): (Verdict, u8),
+        silenced: &mut Silenced,
         out: &mut Outbox,
     ) {
         let engine = Arc::clone(self.inspector.engine());
         let (mut app, stream_bytes) = app.map_or((None, None), |(a, b)| (Some(a), b));
-        let names: Vec<&str> = if self.hits.iter().any(|h| !h.silent) {
-            let bits = &engine.rules().bit_names;
-            self.bits
-                .iter()
-                .filter_map(|bit| bits.get(*bit as usize))
-                .map(String::as_str)
-                .collect()
-        } else {
-            Vec::new()
-        };
         for hit in self.hits.drain(..) {
+            if hit.action == crate::rules::Action::Config {
+                configure(&engine, &hit, app.as_deref_mut(), silenced);
+            }
             let tx = hit
                 .tx
                 .and_then(|id| app.as_deref_mut().and_then(|a| tx_mut(a, id)));
@@ -688,11 +720,18 @@ impl Stages {
                     subject.flow.is_some_and(|(f, _)| f.key.proto == 6),
                 ),
             };
+            let frame = match hit.place {
+                HitPlace::Frame(id) => app.as_deref().and_then(|app| {
+                    let direction = subject.flow.map(|(_, direction)| direction)?;
+                    app.frames.of(direction).iter().find(|f| f.id == id)
+                }),
+                _ => None,
+            };
             let matched = Matched {
                 tx: hit.tx,
                 stream: hit.place != HitPlace::Packet,
                 stream_bytes,
-                flowbits: &names,
+                frame,
             };
             let (head, tail) = if hit.silent {
                 (TextRange::default(), TextRange::default())
@@ -783,7 +822,13 @@ impl Stages {
     }
 
     /// Records of transactions that are complete (or, at the end of the flow, of all), and their release.
-    fn log(&mut self, subject: &Subject<'_>, app: &mut AppLayer, ended: bool, out: &mut Outbox) {
+    fn log(
+        &mut self,
+        subject: &Subject<'_>,
+        (app, silenced): (&mut AppLayer, Silenced),
+        ended: bool,
+        out: &mut Outbox,
+    ) {
         let (Some(protocol), Some(session)) =
             (registry::protocol(app.proto), app.session.as_deref_mut())
         else {
@@ -795,6 +840,7 @@ impl Stages {
             self.log_events(subject, app.proto, protocol, tx, out);
             let ready = !tx.state().logged
                 && self.eve.app
+                && !silenced.transactions
                 && protocol.log_ready(tx, ended || app.ended == [true; 2]);
             if ready {
                 eve::transaction(out, &self.eve, subject, protocol, session, tx);
@@ -807,7 +853,7 @@ impl Stages {
             let outcome = (state.alerted && complete).then(|| outcome_of(protocol.outcome(tx)));
             let (id, logged, events) = (
                 state.id,
-                state.logged || ready || !self.eve.app,
+                state.logged || ready || !self.eve.app || silenced.transactions,
                 state.events.len(),
             );
             if let (Some((efficacy, reason, code)), Some((flow, _))) = (outcome, subject.flow)
@@ -929,6 +975,34 @@ fn pending(app: &AppLayer) -> [bool; 2] {
         }
     }
     pending
+}
+
+/// Carries out what a `config` rule switches off.
+fn configure(engine: &Engine, hit: &Hit, app: Option<&mut AppLayer>, silenced: &mut Silenced) {
+    let rule = engine.rules().signatures.get(hit.signature as usize);
+    let Some(effect) = rule
+        .and_then(|rule| rule.config.as_ref())
+        .filter(|effect| effect.subsystem == "logging disable")
+    else {
+        return;
+    };
+    match (effect.kind.as_str(), effect.scope.as_str()) {
+        ("flow", _) => silenced.flow = true,
+        ("tx", "tx") => {
+            let list = app.and_then(|app| app.session.as_deref_mut());
+            let (Some(id), Some(session)) = (hit.tx, list) else {
+                return;
+            };
+            let list = session.transactions_mut();
+            for at in 0..list.len() {
+                if let Some(tx) = list.at_mut(at).filter(|tx| tx.state().id == id) {
+                    tx.state_mut().logged = true;
+                    break;
+                }
+            }
+        }
+        _ => silenced.transactions = true,
+    }
 }
 
 /// A transaction's outcome so far, and its mark that an alert fired on it.

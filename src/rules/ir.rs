@@ -737,7 +737,7 @@ pub struct Pcre {
 }
 
 /// Where a capture goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CaptureScope {
     /// Flow variable.
     Flow,
@@ -909,6 +909,8 @@ pub enum Test {
     },
     /// `entropy: value > 4.0, bytes 0, offset 0`; values times 1,000,000.
     Entropy {
+        /// The buffer, as records name it.
+        buffer: Arc<str>,
         /// Comparison of entropy in millionths of a bit per byte.
         value: Compare,
         /// Bytes to take (0: all).

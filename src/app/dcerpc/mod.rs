@@ -14,8 +14,8 @@ use std::any::Any;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
-    Transaction, TxList, TxState, TxStore,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
+    Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -76,6 +76,10 @@ impl Protocol for Dcerpc {
 
     fn fields(&self) -> &'static [Field] {
         field::FIELDS
+    }
+
+    fn frames(&self) -> &'static [&'static str] {
+        &["pdu", "hdr", "data"]
     }
 
     fn states(&self, direction: Direction) -> &'static [&'static str] {
@@ -219,6 +223,8 @@ pub struct DcerpcSession {
     lost: [bool; 2],
     /// Bytes of parameters kept since they were last counted.
     stub: usize,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl DcerpcSession {
@@ -382,6 +388,10 @@ impl DcerpcSession {
                 };
             };
             r = whole;
+            self.frames.note(0, consumed, len, None);
+            self.frames.note(1, consumed, Header::LEN, None);
+            self.frames
+                .note(2, consumed + Header::LEN, len - Header::LEN, None);
             let body = unit.get(Header::LEN..).unwrap_or_default();
             if !body.is_empty() && self.unit(direction, header, body).is_none() {
                 return Parsed::Error;
@@ -453,6 +463,10 @@ impl Session for DcerpcSession {
             None if self.txs.total() == 0 => Parsed::Error,
             _ => Parsed::All,
         }
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {

@@ -14,8 +14,8 @@ use std::any::Any;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
-    Transaction, TxList, TxState, TxStore,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
+    Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -121,6 +121,7 @@ impl Protocol for Dns {
             txs: TxStore::default(),
             lost: [false; 2],
             max: limits.transactions.max(1),
+            frames: FrameNotes::default(),
         })
     }
 
@@ -130,6 +131,10 @@ impl Protocol for Dns {
             Variant::Mdns => field::MDNS,
             Variant::Llmnr => field::LLMNR,
         }
+    }
+
+    fn frames(&self) -> &'static [&'static str] {
+        &["pdu"]
     }
 
     fn events(&self) -> &'static [&'static str] {
@@ -278,6 +283,8 @@ struct DnsSession {
     /// Per direction: bytes were lost, and no message was found since.
     lost: [bool; 2],
     max: usize,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl DnsSession {
@@ -348,6 +355,8 @@ impl DnsSession {
                     needed: usize::from(len) + 2 - start.left().min(usize::from(len)),
                 };
             };
+            let tx = Some(self.txs.total());
+            self.frames.note(0, consumed + 2, bytes.len(), tx);
             if len > 0 && !self.message(direction, bytes, true) {
                 return Parsed::Error;
             }
@@ -361,10 +370,16 @@ impl Session for DnsSession {
             return self.stream(direction, input);
         }
         if !input.bytes.is_empty() {
+            let tx = Some(self.txs.total());
+            self.frames.note(0, 0, input.bytes.len(), tx);
             // One bad datagram says nothing about the next.
             self.message(direction, input.bytes, false);
         }
         Parsed::All
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {

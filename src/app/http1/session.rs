@@ -9,9 +9,11 @@ use std::any::Any;
 use super::event::Event;
 use super::request::RequestState;
 use super::response::ResponseState;
-use super::tx::{Tx, progress};
-use crate::app::{AppProto, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore};
-use crate::packet::Direction;
+use super::tx::{Status, Tx, progress};
+use crate::app::{
+    AppProto, FlowInfo, Input, Limits, Note, Notes, Parsed, Session, TxList, TxStore,
+};
+use crate::packet::{Direction, Timestamp};
 
 /// Longest line or header field, in bytes (libhtp's default `meta-field-limit`).
 pub(super) const FIELD_MAX: usize = 18_000;
@@ -143,6 +145,9 @@ pub(super) struct Http1 {
     request: RequestState,
     response: ResponseState,
     held: [Held; 2],
+    notes: Notes,
+    /// Requests and answers told to the detectors.
+    told: [u64; 2],
 }
 
 impl Http1 {
@@ -167,6 +172,8 @@ impl Http1 {
             request: RequestState::default(),
             response: ResponseState::default(),
             held: [Held::default(), Held::default()],
+            notes: Notes::default(),
+            told: [0; 2],
         }
     }
 
@@ -210,6 +217,27 @@ impl Http1 {
         (taken.saturating_sub(before).min(bytes.len()), run)
     }
 
+    /// Tells the detectors of requests that are complete and of answers that have begun.
+    fn tell(&mut self, now: Timestamp) {
+        let begun = |tx: &Tx| u64::from(tx.response.progress > 0);
+        let answer = self.shared.response_id;
+        let answered = answer + self.shared.tx(answer).map_or(0, |tx| begun(tx));
+        let [asked, replied] = &mut self.told;
+        // Bounded by what one piece of input can hold; the notes have their own bound.
+        while *asked < self.shared.request_id {
+            *asked += 1;
+            self.notes.asked(now);
+        }
+        while *replied < answered {
+            let failed = self
+                .shared
+                .tx(*replied)
+                .is_some_and(|tx| matches!(tx.response.status, Status::Code(500..)));
+            *replied += 1;
+            self.notes.replied(now, failed);
+        }
+    }
+
     fn touch(&mut self, direction: Direction) {
         let id = match direction {
             Direction::ToServer => self.shared.request_id,
@@ -246,6 +274,7 @@ impl Session for Http1 {
         }
         let (taken, run) = self.feed(direction, input.bytes, false);
         self.touch(direction);
+        self.tell(flow.ts);
         match run {
             Run::Wait => {}
             Run::Suspend => {
@@ -289,6 +318,10 @@ impl Session for Http1 {
             }
         }
         Parsed::All
+    }
+
+    fn take_note(&mut self) -> Option<Note> {
+        self.notes.take()
     }
 
     fn transactions(&self) -> &dyn TxList {

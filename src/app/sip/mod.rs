@@ -10,8 +10,8 @@ use std::any::Any;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Pattern, Probe, Protocol, Rides,
-    Session, Transaction, TxList, TxState, TxStore,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Pattern, Probe, Protocol,
+    Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -105,6 +105,18 @@ impl Protocol for Sip {
 
     fn fields(&self) -> &'static [Field] {
         field::FIELDS
+    }
+
+    fn frames(&self) -> &'static [&'static str] {
+        &[
+            "pdu",
+            "request.line",
+            "response.line",
+            "request.headers",
+            "response.headers",
+            "request.body",
+            "response.body",
+        ]
     }
 
     fn events(&self) -> &'static [&'static str] {
@@ -289,6 +301,8 @@ struct SipSession {
     /// Of a body on TCP: bytes to pass over.
     skip: [usize; 2],
     max: usize,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 /// Where the head of a message ends, and how many bytes the empty line takes.
@@ -302,6 +316,22 @@ impl SipSession {
             tx.state.raise(INVALID_DATA);
         }
         Parsed::Error
+    }
+
+    /// Notes the frames of a message at `at`: its first line, headers and body (`head` bytes without the empty line).
+    fn note_frames(&mut self, tx: &SipTx, at: usize, head: usize, body: usize) {
+        let id = Some(self.txs.total());
+        let line = (tx.line.len() + 2).min(head + 2);
+        let side = u8::from(tx.direction == Direction::ToClient);
+        self.frames.note(0, at, head + 4 + body, id);
+        self.frames.note(1 + side, at, line, id);
+        let headers = (head + 2).saturating_sub(line);
+        if headers > 0 {
+            self.frames.note(3 + side, at + line, headers, id);
+        }
+        if body > 0 {
+            self.frames.note(5 + side, at + head + 4, body, id);
+        }
     }
 
     fn push(&mut self, mut tx: SipTx, body: &[u8]) {
@@ -323,11 +353,12 @@ impl Session for SipSession {
             }
             let read = head_end(input.bytes).and_then(|(at, len)| {
                 let tx = SipTx::read(direction, input.bytes.get(..at)?)?;
-                Some((tx, input.bytes.get(at + len..)?))
+                Some((tx, at, input.bytes.get(at + len..)?))
             });
-            let Some((tx, body)) = read else {
+            let Some((tx, head, body)) = read else {
                 return self.fault();
             };
+            self.note_frames(&tx, 0, head, body.len());
             self.push(tx, body);
             return Parsed::All;
         }
@@ -379,10 +410,15 @@ impl Session for SipSession {
                     needed: wanted - body.len(),
                 };
             };
+            self.note_frames(&tx, consumed, at, body_len);
             let _ = r.skip(at + len + wanted);
             self.skip[direction.index()] = body_len - wanted;
             self.push(tx, body);
         }
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {

@@ -78,17 +78,41 @@ const fn field(
 }
 
 pub(super) static FIELDS: &[Field] = &[
+    Field {
+        direction: FieldDirection::ToServer,
+        ..field(
+            "smb.named_pipe",
+            &["smb_named_pipe"],
+            Access::Bytes(named_pipe),
+            "tree of pipes connected to",
+        )
+    },
+    Field {
+        direction: FieldDirection::ToServer,
+        ..field(
+            "smb.share",
+            &["smb_share"],
+            Access::Bytes(share),
+            "share connected to",
+        )
+    },
     field(
-        "smb.named_pipe",
-        &["smb_named_pipe"],
-        Access::Bytes(named_pipe),
-        "tree of pipes connected to",
+        "file.data",
+        &["file_data"],
+        Access::Streaming(|tx, direction, index| {
+            let tx = tx.as_any().downcast_ref::<SmbTx>()?;
+            let over = tx.done == [true; 2];
+            tx.files(direction)?.get(index)?.due(over, tx.inline)
+        }),
+        "the bytes of a file",
     ),
     field(
-        "smb.share",
-        &["smb_share"],
-        Access::Bytes(share),
-        "share connected to",
+        "file.name",
+        &[],
+        Access::Multi(|tx, direction, index, _| {
+            Some(tx.files(direction)?.get(index)?.name.as_slice())
+        }),
+        "the name of a file",
     ),
     field(
         "smb.ntlmssp_user",

@@ -19,8 +19,8 @@ use std::collections::VecDeque;
 use super::dcerpc::pdu::{self, Call, Interfaces};
 use super::reader::Reader;
 use super::{
-    Field, File, FileState, Files, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Pattern,
-    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Field, File, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed,
+    Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -148,6 +148,23 @@ impl Protocol for Smb {
         field::FIELDS
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &[
+            "nbss.pdu",
+            "nbss.hdr",
+            "nbss.data",
+            "smb1.pdu",
+            "smb1.hdr",
+            "smb1.data",
+            "smb2.pdu",
+            "smb2.hdr",
+            "smb2.data",
+            "smb3.pdu",
+            "smb3.hdr",
+            "smb3.data",
+        ]
+    }
+
     fn events(&self) -> &'static [&'static str] {
         EVENTS
     }
@@ -262,6 +279,7 @@ pub struct SmbTx {
     message: u64,
     kind: Kind,
     done: [bool; 2],
+    inline: bool,
 }
 
 impl SmbTx {
@@ -411,6 +429,9 @@ pub struct SmbSession {
     rest: [Rest; 2],
     lost: [bool; 2],
     window: usize,
+    inline: bool,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl Default for SmbSession {
@@ -428,6 +449,8 @@ impl Default for SmbSession {
             rest: [Rest::default(); 2],
             lost: [false; 2],
             window: 100 * 1024,
+            inline: false,
+            frames: FrameNotes::default(),
         }
     }
 }
@@ -456,6 +479,7 @@ impl SmbSession {
             tree: record.tree,
             message: record.message,
             kind,
+            inline: self.inline,
             ..SmbTx::default()
         });
         tx.state.touch(Direction::ToServer);
@@ -737,13 +761,38 @@ impl SmbSession {
     }
 }
 
+/// Notes the frames of a NetBIOS message of `len` bytes that begins at `at`, and of the first SMB message in it.
+fn note_frames(frames: &mut FrameNotes, bytes: &[u8], at: usize, len: usize) {
+    frames.note(0, at, len + 4, None);
+    frames.note(1, at, 4, None);
+    frames.note(2, at + 4, len, None);
+    let (first, header) = match bytes.first_chunk::<4>() {
+        Some([0xff, b'S', b'M', b'B']) => (3, 32),
+        Some([0xfe, b'S', b'M', b'B']) => (6, 64),
+        Some([0xfd, b'S', b'M', b'B']) => (9, 52),
+        _ => return,
+    };
+    frames.note(first, at + 4, len, None);
+    frames.note(first + 1, at + 4, header.min(len), None);
+    if len > header {
+        frames.note(first + 2, at + 4 + header, len - header, None);
+    }
+}
+
 /// Whether bytes begin like a DCE/RPC unit.
 fn pdu_like(bytes: &[u8]) -> bool {
     pdu::Header::read(bytes).is_some_and(|h| h.frag_len > 0 && h.kind <= 20)
 }
 
 impl Session for SmbSession {
-    fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
+    fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
+        self.inline = flow.inline;
+        for tx in self.txs.iter_mut() {
+            let (done, inline) = (tx.done, tx.inline);
+            if let Some(files) = tx.files_mut(direction) {
+                files.note_inspection(done == [true; 2], inline);
+            }
+        }
         let side = direction.index();
         let mut r = Reader::new(input.bytes);
         if input.gap > 0 {
@@ -828,6 +877,7 @@ impl Session for SmbSession {
                 };
             };
             r = whole;
+            note_frames(&mut self.frames, bytes, consumed, len);
             let Some(rest) = self.messages(direction, bytes) else {
                 return Parsed::Error;
             };
@@ -838,6 +888,10 @@ impl Session for SmbSession {
                 handle: rest.handle,
             };
         }
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {

@@ -214,15 +214,9 @@ impl SmbSession {
                     Rest::default()
                 });
             }
+            // A read behind the end tells nothing of the file: it is complete when its handle is closed.
             READ => {
-                if let Some(Awaited::Read(handle, _)) = self.awaited.take(&(2, record.message))
-                    && record.status == END_OF_FILE
-                {
-                    if let Some(tx) = self.file_of(&handle, Direction::ToClient) {
-                        tx.status = Some(record.status);
-                    }
-                    self.close(&handle, &[Direction::ToClient]);
-                }
+                self.awaited.take(&(2, record.message));
             }
             CREATE if ok => self.created2(record),
             CREATE if record.status != super::PENDING => {

@@ -158,6 +158,10 @@ impl Protocol for Smtp {
         FIELDS
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &["command_line", "data", "response_line"]
+    }
+
     fn events(&self) -> &'static [&'static str] {
         EVENTS
     }

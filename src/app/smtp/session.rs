@@ -11,7 +11,7 @@ use super::event;
 use super::mime::fault;
 use super::tx::{SmtpTx, State};
 use crate::app::line::Lines;
-use crate::app::{FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore, registry};
+use crate::app::{FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList, TxStore, registry};
 use crate::packet::Direction;
 
 /// Bytes of a command, reply or header line that are kept.
@@ -71,6 +71,8 @@ pub(super) struct SmtpSession {
     skipping: [bool; 2],
     file_window: usize,
     file_id: u32,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl SmtpSession {
@@ -119,7 +121,10 @@ impl SmtpSession {
                     let Some((text, end)) = body_line(lines.rest(), input.end) else {
                         break;
                     };
+                    let at = lines.consumed();
                     let (text, end) = (lines.take(text), lines.take(end));
+                    self.frames
+                        .note(1, at, text.len() + end.len(), self.current);
                     self.message_line(text, end);
                     continue;
                 }
@@ -134,7 +139,15 @@ impl SmtpSession {
             } else {
                 before.get(line.text.len()..taken).unwrap_or_default()
             };
-            if self.request(line.text, end, flow).is_err() {
+            let (is_line, at) = (!self.in_message(), lines.consumed() - taken);
+            let outcome = self.request(line.text, end, flow);
+            if is_line {
+                let len = line.text.len() + end.len();
+                self.frames.note(0, at, len, self.current);
+            } else {
+                self.frames.note(1, at, taken, self.current);
+            }
+            if outcome.is_err() {
                 return Parsed::Error;
             }
             if line.cut {
@@ -363,7 +376,17 @@ impl SmtpSession {
     fn replies(&mut self, input: Input<'_>) -> Parsed {
         let mut lines = Lines::new(input.bytes, LINE_MAX);
         let [_, mut skipping] = self.skipping;
-        while let Some(line) = lines.next(&mut skipping) {
+        loop {
+            let before = lines.consumed();
+            let Some(line) = lines.next(&mut skipping) else {
+                break;
+            };
+            let owner = self
+                .waiting
+                .front()
+                .map_or(self.current, |(_, owner)| *owner);
+            let taken = lines.consumed() - before;
+            self.frames.note(2, before, taken, owner);
             // An overlong line is no reason to give up: it is told, and passed over when it is no reply.
             if line.cut {
                 self.raise(event::TRUNCATED_LINE);
@@ -494,6 +517,10 @@ impl Session for SmtpSession {
             Direction::ToServer => self.requests(input, flow),
             Direction::ToClient => self.replies(input),
         }
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {

@@ -9,8 +9,8 @@ use std::any::Any;
 use super::reader::Reader;
 use super::tls::hello::md5_hex;
 use super::{
-    Access, Field, FieldDirection, FlowInfo, Input, Limits, LogHead, Parsed, Pattern, Protocol,
-    Rides, Session, Transaction, TxList, TxState, TxStore,
+    Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Parsed, Pattern,
+    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::Direction;
@@ -81,6 +81,10 @@ impl Protocol for Ssh {
 
     fn fields(&self) -> &'static [Field] {
         FIELDS
+    }
+
+    fn frames(&self) -> &'static [&'static str] {
+        &["record.hdr", "record.data", "record.pdu"]
     }
 
     fn events(&self) -> &'static [&'static str] {
@@ -213,6 +217,8 @@ impl Transaction for SshTx {
 #[derive(Debug, Default)]
 struct SshSession {
     txs: TxStore<SshTx>,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl Session for SshSession {
@@ -236,7 +242,11 @@ impl Session for SshSession {
         {
             return parsed;
         }
-        records(direction, &mut r, tx)
+        records(direction, &mut r, tx, &mut self.frames)
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {
@@ -319,7 +329,12 @@ fn banner(direction: Direction, r: &mut Reader<'_>, tx: &mut SshTx) -> Option<Pa
 }
 
 /// Reads records (RFC 4253 §6): `length padding_length type payload padding`.
-fn records(direction: Direction, r: &mut Reader<'_>, tx: &mut SshTx) -> Parsed {
+fn records(
+    direction: Direction,
+    r: &mut Reader<'_>,
+    tx: &mut SshTx,
+    frames: &mut FrameNotes,
+) -> Parsed {
     loop {
         let side = tx.side_mut(direction);
         let passed = side.skip.min(r.left());
@@ -343,6 +358,17 @@ fn records(direction: Direction, r: &mut Reader<'_>, tx: &mut SshTx) -> Parsed {
                 return Parsed::Error;
             }
         };
+        if kind == KEXINIT && body_len < KEX_MAX && whole.left() < body_len {
+            return Parsed::NeedMore {
+                consumed,
+                needed: body_len - whole.left(),
+            };
+        }
+        let id = Some(tx.state.id);
+        frames.note(0, consumed, 6, id);
+        frames.note(1, consumed + 6, body_len, id);
+        frames.note(2, consumed, body_len + 6, id);
+        let side = tx.side_mut(direction);
         match kind {
             KEXINIT if body_len < KEX_MAX => {
                 let Some(body) = whole.take(body_len) else {

@@ -20,8 +20,8 @@ use std::any::Any;
 
 use super::reader::Reader;
 use super::{
-    AppProto, Field, FlowInfo, Input, Limits, LogHead, Parsed, Pattern, Probe, Protocol, Rides,
-    Session, Transaction, TxList, TxState, TxStore,
+    AppProto, Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Parsed, Pattern, Probe,
+    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey, Timestamp};
@@ -170,6 +170,18 @@ impl Protocol for Tls {
         field::FIELDS
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &[
+            "pdu",
+            "hdr",
+            "data",
+            "alert",
+            "heartbeat",
+            "ssl2.hdr",
+            "ssl2.pdu",
+        ]
+    }
+
     fn events(&self) -> &'static [&'static str] {
         EVENTS
     }
@@ -313,6 +325,8 @@ struct TlsSession {
     txs: TxStore<TlsTx>,
     layers: [record::Layer; 2],
     heartbeat: record::Heartbeat,
+    /// Frames noted.
+    frames: FrameNotes,
 }
 
 impl Session for TlsSession {
@@ -343,7 +357,7 @@ impl Session for TlsSession {
             direction,
             &mut Reader::new(input.bytes),
             tx,
-            &mut self.heartbeat,
+            (&mut self.heartbeat, &mut self.frames),
         );
         if input.end {
             let finished = if direction == Direction::ToServer {
@@ -354,6 +368,10 @@ impl Session for TlsSession {
             tx.advance(direction, finished);
         }
         parsed
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.frames)
     }
 
     fn transactions(&self) -> &dyn TxList {

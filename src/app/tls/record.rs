@@ -6,8 +6,8 @@ use super::{
     CLIENT_CERT_DONE, CLIENT_FINISHED, CLIENT_HANDSHAKE_DONE, CLIENT_HELLO_DONE, SERVER_CERT_DONE,
     SERVER_FINISHED, SERVER_HANDSHAKE_DONE, SERVER_HELLO, SERVER_HELLO_DONE, TlsTx, ssl2, version,
 };
-use crate::app::Parsed;
 use crate::app::reader::Reader;
+use crate::app::{FrameNotes, Parsed};
 use crate::packet::Direction;
 
 /// One direction's records.
@@ -55,7 +55,7 @@ impl Layer {
         direction: Direction,
         r: &mut Reader<'_>,
         tx: &mut TlsTx,
-        heartbeat: &mut Heartbeat,
+        (heartbeat, frames): (&mut Heartbeat, &mut FrameNotes),
     ) -> Parsed {
         loop {
             if self.lost {
@@ -74,7 +74,7 @@ impl Layer {
                 self.record(direction, r, tx, heartbeat)
             };
             match outcome {
-                Ok(0) => {}
+                Ok(0) => note_frames(frames, r.all(), consumed, r.position(), tx.state.id),
                 Ok(needed) => return Parsed::NeedMore { consumed, needed },
                 Err(Broken) => return Parsed::Error,
             }
@@ -214,6 +214,31 @@ impl Layer {
             message_done(direction, kind, message.get(4..).unwrap_or_default(), tx);
         }
         Ok(())
+    }
+}
+
+/// Notes the record that began at `at` and was read up to `end`.
+fn note_frames(frames: &mut FrameNotes, bytes: &[u8], at: usize, end: usize, id: u64) {
+    let record = bytes.get(at..).unwrap_or_default();
+    let id = Some(id);
+    if let [kind @ CHANGE_CIPHER_SPEC..=HEARTBEAT, _, _, a, b, ..] = record {
+        let len = usize::from(u16::from_be_bytes([*a, *b]));
+        frames.note(0, at, HEADER_LEN + len, id);
+        frames.note(1, at, HEADER_LEN, id);
+        let body = at + HEADER_LEN;
+        match *kind {
+            ALERT => frames.note(3, body, len, id),
+            HEARTBEAT => frames.note(4, body, len, id),
+            _ => frames.note(2, body, len, id),
+        }
+    } else if end > at {
+        let header = if record.first().is_some_and(|b| b & 0x80 != 0) {
+            2
+        } else {
+            3
+        };
+        frames.note(5, at, header, id);
+        frames.note(6, at, end - at, id);
     }
 }
 

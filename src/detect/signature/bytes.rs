@@ -112,6 +112,7 @@ pub(super) fn test(test: &Test, subject: Subject<'_>, cursor: &mut Cursor<'_>) -
             value,
             bytes,
             offset,
+            ..
         } => entropy(subject.bytes, *bytes, *offset)
             .is_some_and(|entropy| value.test((entropy * 1_000_000.0).round() as u64)),
         Test::Asn1(options) => asn1(options, subject.bytes, cursor.at),
@@ -314,7 +315,8 @@ fn text_number(field: &[u8], base: u32) -> Option<(u64, usize)> {
 }
 
 /// Shannon entropy in bits a byte of a part of the buffer; `None` when the part is not there.
-fn entropy(buffer: &[u8], bytes: u32, offset: u32) -> Option<f64> {
+/// Shannon entropy of a part of a buffer, in bits a byte.
+pub(super) fn entropy(buffer: &[u8], bytes: u32, offset: u32) -> Option<f64> {
     let part = buffer.get(offset as usize..)?;
     let part = if bytes > 0 {
         part.get(..bytes as usize)?

@@ -241,6 +241,15 @@ enum MatcherKey {
     Tx(u16, u8),
 }
 
+/// What a signature looks for in frames.
+#[derive(Debug)]
+pub(super) struct FrameLook {
+    pub rank: u32,
+    pub proto: AppProto,
+    /// Kind of frame, buffer (for its transforms) and program.
+    pub buffers: Vec<(u8, BufferId, Program)>,
+}
+
 /// Everything that inspection reads.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
@@ -262,6 +271,8 @@ pub(super) struct Compiled {
     pub addresses: AddressIndex,
     /// Signatures on the protocol alone.
     pub protocol: Vec<u32>,
+    /// Signatures on frames, by rank, each with its buffers.
+    pub frames: Vec<FrameLook>,
     /// Plans by protocol and direction.
     pub plans: Vec<[TxPlan; 2]>,
     /// Number of buffers.
@@ -559,8 +570,42 @@ impl<'r> Build<'r> {
         (start, count)
     }
 
+    /// What a signature looks for in frames, when it does.
+    fn frame_look(&mut self, signature: &'r Signature, rank: u32) -> Option<FrameLook> {
+        let mut buffers = Vec::new();
+        let mut of = None;
+        for group in &signature.groups {
+            let Some(BufferSource::Frame { proto, name }) = self.source(group.buffer) else {
+                continue;
+            };
+            let known = registry::protocol(*proto)?
+                .frames()
+                .iter()
+                .position(|known| known == name);
+            let kind = match known {
+                Some(at) => u8::try_from(at).ok()?,
+                None => crate::app::frame::STREAM,
+            };
+            let program = self.programs.program(
+                group.tests.iter().collect(),
+                base64_tests(self.rules, signature),
+            );
+            buffers.push((kind, group.buffer, program));
+            of = Some(*proto);
+        }
+        Some(FrameLook {
+            rank,
+            proto: of?,
+            buffers,
+        })
+    }
+
     /// Enters a signature where its candidates are found.
-    fn enter(&mut self, signature: &Signature, ranked: &Ranked, rank: u32) {
+    fn enter(&mut self, signature: &'r Signature, ranked: &Ranked, rank: u32) {
+        if let Some(look) = self.frame_look(signature, rank) {
+            self.compiled.frames.push(look);
+            return;
+        }
         let patterns = signature
             .fast
             .as_ref()

@@ -247,6 +247,11 @@ impl Engine {
         &self.report
     }
 
+    /// Whether any signature looks at frames.
+    pub fn wants_frames(&self) -> bool {
+        !self.compiled.frames.is_empty()
+    }
+
     /// Whether any signature looks at the raw stream; if none does, windows need not be kept.
     pub fn wants_stream(&self) -> bool {
         self.compiled.wants_stream.contains(&true)

@@ -3,6 +3,7 @@
 //! Attached to each flow by the pipeline. Costs no heap until a rule writes to it. Bounded: [`FlowRules::BITS_MAX`] bits
 //! and [`FlowRules::INTS_MAX`] integers; beyond them a change is refused and counted.
 
+use super::flow_vars::FlowVars;
 use super::succession::Succession;
 use crate::packet::Direction;
 
@@ -23,6 +24,10 @@ pub enum FlowAction {
 pub struct FlowRules {
     bits: Vec<u32>,
     ints: Vec<(u32, u32)>,
+    /// Captures and entropies; boxed, because few flows have any.
+    vars: Option<Box<FlowVars>>,
+    /// Whether what records show of it changed since it was last written out.
+    changed: bool,
     /// Decision for the flow.
     pub action: FlowAction,
     /// Per direction: whether signatures on addresses alone were tested.
@@ -68,10 +73,35 @@ impl FlowRules {
             return;
         }
         self.bits.push(bit);
+        self.changed = true;
+    }
+
+    /// Captures and entropies, when there are any.
+    pub fn vars(&self) -> Option<&FlowVars> {
+        self.vars.as_deref()
+    }
+
+    /// Captures and entropies, to be changed.
+    pub(super) fn vars_mut(&mut self) -> &mut FlowVars {
+        self.changed = true;
+        self.vars.get_or_insert_default()
+    }
+
+    /// Forgets what belongs to the packet before.
+    pub(super) fn next_packet(&mut self) {
+        if let Some(vars) = &mut self.vars {
+            self.changed |= vars.next_packet();
+        }
+    }
+
+    /// Whether what records show of it changed since the last call.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Clears a flowbit.
     pub fn unset_bit(&mut self, bit: u32) {
+        self.changed |= self.bit(bit);
         self.bits.retain(|b| *b != bit);
     }
 
@@ -94,6 +124,7 @@ impl FlowRules {
 
     /// Sets a flowint.
     pub fn set_int(&mut self, variable: u32, value: u32) {
+        self.changed = true;
         if let Some(slot) = self.ints.iter_mut().find(|(v, _)| *v == variable) {
             slot.1 = value;
         } else if self.ints.len() < Self::INTS_MAX {
@@ -121,6 +152,7 @@ impl FlowRules {
             self.ints
                 .retain_mut(|(variable, _)| replace(variable, known.int(*variable)));
         } else {
+            self.changed |= !self.bits.is_empty() || !self.ints.is_empty();
             self.bits.clear();
             self.ints.clear();
         }

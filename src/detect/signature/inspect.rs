@@ -14,7 +14,7 @@ use super::threshold::Thresholds;
 use super::tx::{self, TxScratch};
 use super::values::Values;
 use super::verify::{Subject, Verifier};
-use super::{Engine, transform, verdict};
+use super::{Engine, frame, transform, verdict};
 use crate::alert::Verdict;
 use crate::app::{AppLayer, AppProto};
 use crate::flow::Flow;
@@ -77,8 +77,8 @@ pub enum HitPlace {
     Stream,
     /// In a transaction.
     Transaction,
-    /// In a frame of the protocol.
-    Frame,
+    /// In a frame of the protocol, by its number.
+    Frame(u32),
 }
 
 /// A signature that matched.
@@ -152,7 +152,7 @@ pub(super) struct Work {
     sport: Memo,
     dport: Memo,
     /// Result of a header buffer that is transformed.
-    header: [Vec<u8>; 2],
+    pub header: [Vec<u8>; 2],
 }
 
 /// What is known of the packet in hand.
@@ -242,6 +242,7 @@ impl Inspector {
         work.stats.packets += 1;
         if let Some(rules) = input.rules.as_deref_mut() {
             rules.adopt(engine.generation, &engine.succession);
+            rules.next_packet();
             if let Some(flow) = input.flow.as_deref() {
                 rules.orient(&flow.key);
             }
@@ -267,6 +268,8 @@ impl Inspector {
         work.collect(engine, &input, &facts);
         work.packet_signatures(engine, &mut input, &facts);
         tx::inspect(work, engine, &mut input, &facts);
+        frame::inspect(work, engine, &mut input, &facts);
+        work.note_entropies(&mut input);
         let counts = (&mut work.stats, &mut work.thresholds);
         verdict::settle(engine, &mut work.queue, counts, &mut input, hits)
     }
@@ -542,6 +545,7 @@ impl Work {
                 continue;
             };
             matched(rule, input);
+            self.note_captures(input);
             let tx = if rule.app.is_empty() {
                 None
             } else {
@@ -785,6 +789,28 @@ impl Work {
         })
     }
 
+    /// What the signature that matched captured belongs to the flow from now on.
+    pub fn note_captures(&mut self, input: &mut Inspection<'_>) {
+        if !self.verifier.captured.is_empty()
+            && let Some(rules) = input.rules.as_deref_mut()
+        {
+            for captured in self.verifier.captured.drain(..) {
+                rules.vars_mut().note(&captured);
+            }
+        }
+    }
+
+    fn note_entropies(&mut self, input: &mut Inspection<'_>) {
+        if self.verifier.entropies.is_empty() {
+            return;
+        }
+        for (buffer, entropy) in self.verifier.entropies.drain(..) {
+            if let Some(rules) = input.rules.as_deref_mut() {
+                rules.vars_mut().note_entropy(&buffer, entropy);
+            }
+        }
+    }
+
     /// Notes a match of a transaction.
     pub fn found(&mut self, found: Match) {
         self.queue.push(found);
@@ -910,7 +936,8 @@ fn header_bytes<'a>(header: HeaderBuffer, packet: &Packet<'a>, index: usize) -> 
     }
 }
 
-fn header_transformed<'b>(
+/// A buffer that is not a field's, with its transforms.
+pub(super) fn header_transformed<'b>(
     engine: &Engine,
     buffer: BufferId,
     bytes: &'b [u8],

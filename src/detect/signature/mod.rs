@@ -24,6 +24,8 @@ mod cache;
 mod compiled;
 mod engine;
 mod flow_rules;
+mod flow_vars;
+mod frame;
 mod inspect;
 mod order;
 mod packet_test;
@@ -42,6 +44,7 @@ mod verify;
 
 pub use engine::{CompileReport, Engine, EngineError, EngineSettings, SegmentView};
 pub use flow_rules::{FlowAction, FlowRules};
+pub use flow_vars::{Captured, FlowVars};
 pub use inspect::{Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView};
 
 /// Alerts that one packet may raise (Suricata's `packet-alert-max`).

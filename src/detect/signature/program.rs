@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, OnceLock};
 
-use crate::rules::{Compare, Content, Dataset, Number, Pcre, Test};
+use crate::rules::{CaptureScope, Compare, Content, Dataset, Number, Pcre, Test};
 use crate::sys::pcre::{Regex, RegexOptions};
 
 /// Steps of a program: a range of [`Programs::steps`].
@@ -113,11 +113,16 @@ pub(super) struct PcreStep {
     pub next_relative: bool,
 }
 
+/// What makes two expressions one: text, letters, and where their groups go.
+type RegexKey<'r> = (&'r str, &'r str, &'r [(CaptureScope, String)]);
+
 /// An expression, compiled when it is first needed.
 #[derive(Debug)]
 pub(super) struct LazyRegex {
     pub expression: Box<str>,
     pub options: RegexOptions,
+    /// Where its groups go, from the first on.
+    pub names: Box<[(CaptureScope, Arc<str>)]>,
     compiled: OnceLock<Option<Regex>>,
 }
 
@@ -131,6 +136,7 @@ impl LazyRegex {
         Self {
             expression: expression.into(),
             options,
+            names: Box::default(),
             compiled: OnceLock::new(),
         }
     }
@@ -180,7 +186,7 @@ pub(super) struct ProgramBuilder<'r> {
     /// Contents in the pool by the hash of their bytes; a rare second one of the same hash is stored again.
     contents: HashMap<u64, (u32, u16), foldhash::fast::RandomState>,
     hasher: foldhash::fast::RandomState,
-    regexes: HashMap<(&'r str, &'r str, bool), u32, foldhash::fast::RandomState>,
+    regexes: HashMap<RegexKey<'r>, u32, foldhash::fast::RandomState>,
     lower: Vec<u8>,
 }
 
@@ -350,7 +356,11 @@ impl<'r> ProgramBuilder<'r> {
 
     fn regex(&mut self, pcre: &'r Pcre) -> u32 {
         let captures = !pcre.captures.is_empty();
-        let key = (pcre.expression.as_str(), pcre.flags.as_str(), captures);
+        let key = (
+            pcre.expression.as_str(),
+            pcre.flags.as_str(),
+            pcre.captures.as_slice(),
+        );
         if let Some(index) = self.regexes.get(&key) {
             return *index;
         }
@@ -361,6 +371,11 @@ impl<'r> ProgramBuilder<'r> {
                 captures,
                 ..RegexOptions::from_letters(&pcre.flags)
             },
+            names: pcre
+                .captures
+                .iter()
+                .map(|(scope, name)| (*scope, name.as_str().into()))
+                .collect(),
             compiled: OnceLock::new(),
         });
         self.regexes.insert(key, index);

@@ -345,6 +345,7 @@ fn inspect_in_hand(
         }
         if outcome.matched {
             matched(rule, input);
+            work.note_captures(input);
             work.found(Match {
                 rank: candidate.rank,
                 tx: Some(id),

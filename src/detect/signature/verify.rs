@@ -5,10 +5,13 @@
 //! content may try its next occurrence; it does not and never will in this buffer. Work is bounded by a number of steps
 //! and a number of bytes searched a program and buffer; hitting a bound means no match, and is counted.
 
+use std::sync::Arc;
+
 use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 
 use super::base64;
 use super::bytes::{self, Cursor};
+use super::flow_vars::Captured;
 use super::program::{ContentStep, PcreStep, Program, Programs, Step};
 use crate::rules::{Base64Mode, Compare, Dataset, DatasetKind, Test};
 use crate::sys::pcre::{Matched, RegexScratch};
@@ -72,7 +75,14 @@ pub(super) struct Verifier {
     pcre_start: usize,
     regex: Option<RegexScratch>,
     decoded: Vec<u8>,
+    /// What expressions of the signature in hand captured.
+    pub captured: Vec<Captured>,
+    /// Entropies found since they were last taken.
+    pub entropies: Vec<(Arc<str>, f64)>,
 }
+
+/// Captures of one signature, and entropies of one packet, that are kept.
+const NOTED_MAX: usize = 32;
 
 impl Verifier {
     pub fn new(steps_max: u32, match_limit: u32, depth_limit: u32) -> Self {
@@ -87,11 +97,14 @@ impl Verifier {
             pcre_start: 0,
             regex: RegexScratch::new(match_limit, depth_limit),
             decoded: Vec::new(),
+            captured: Vec::new(),
+            entropies: Vec::new(),
         }
     }
 
     /// Forgets the variables of the last signature.
     pub fn begin(&mut self, variables: u8) {
+        self.captured.clear();
         for value in self.variables.iter_mut().take(usize::from(variables)) {
             *value = 0;
         }
@@ -411,6 +424,20 @@ impl Verifier {
             Matched::At(from, to) => {
                 self.cursor = base + to;
                 self.pcre_start = base + from + 1;
+                if let Some(lazy) = programs.regexes.get(pcre.regex as usize) {
+                    for (group, (scope, name)) in (1..).zip(&lazy.names) {
+                        let value = scratch
+                            .group(group)
+                            .and_then(|(from, to)| subject.get(from..to));
+                        if let Some(value) = value.filter(|_| self.captured.len() < NOTED_MAX) {
+                            self.captured.push(Captured {
+                                scope: *scope,
+                                name: Arc::clone(name),
+                                value: value.to_vec(),
+                            });
+                        }
+                    }
+                }
                 true
             }
             Matched::Limit => {
@@ -491,6 +518,17 @@ impl Verifier {
         };
         let matched = bytes::test(test, subject, &mut cursor);
         self.cursor = cursor.at;
+        if let Test::Entropy {
+            buffer,
+            bytes,
+            offset,
+            ..
+        } = test
+            && self.entropies.len() < NOTED_MAX
+            && let Some(found) = bytes::entropy(subject.bytes, *bytes, *offset)
+        {
+            self.entropies.push((Arc::clone(buffer), found));
+        }
         yes_or(matched, Answer::NoMatch)
     }
 }

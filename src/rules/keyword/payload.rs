@@ -183,7 +183,9 @@ fn entropy(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
         }
     }
     let value = wanted.ok_or("value is missing")?;
+    let buffer = draft.sticky_name().unwrap_or("content").replace('.', "_");
     draft.test(Test::Entropy {
+        buffer: buffer.into(),
         value,
         bytes,
         offset,

@@ -3,7 +3,7 @@
 use super::record::{app_proto, direction_name, file_members, flow_members};
 use super::{EveSettings, Facing, Subject, address, head};
 use crate::alert::{Alert, Json, Outbox, TextRange};
-use crate::app::{AppLayer, registry};
+use crate::app::{AppLayer, AppProto, Frame, registry};
 use crate::packet::{Direction, Transport};
 
 /// Which transaction, and how, a signature matched.
@@ -15,8 +15,8 @@ pub struct Matched<'a> {
     pub stream: bool,
     /// The stream's bytes it was found in, when they are at hand.
     pub stream_bytes: Option<&'a [u8]>,
-    /// Names of the flow's bits (EVE `metadata.flowbits`).
-    pub flowbits: &'a [&'a str],
+    /// The frame it was found in.
+    pub frame: Option<&'a Frame>,
 }
 
 /// Writes the members before and after `"alert"` into the outbox; gives their ranges.
@@ -30,13 +30,6 @@ pub fn fragments(
     let start = out.text.len();
     let mut json = Json::new(&mut out.text);
     head(&mut json, settings, subject, "alert", Facing::Packet);
-    if !matched.flowbits.is_empty() {
-        json.object("metadata").array("flowbits");
-        for bit in matched.flowbits {
-            json.text(bit);
-        }
-        json.end_array().end();
-    }
     if let Some(tx) = matched.tx {
         json.num("tx_id", tx);
     }
@@ -61,9 +54,47 @@ pub fn fragments(
         }
         json.end();
     }
+    if let (Some(found), Some((_, direction))) = (matched.frame, subject.flow) {
+        let proto = app.map_or(AppProto::UNKNOWN, |app| app.proto);
+        let tcp = subject.packet.transport == Transport::Tcp;
+        frame(&mut json, settings, found, proto, direction, tcp);
+    }
     bytes(&mut json, settings, subject, matched);
     let after = out.since(start);
     (before, after)
+}
+
+fn frame(
+    json: &mut Json<'_>,
+    settings: &EveSettings,
+    frame: &Frame,
+    proto: AppProto,
+    direction: Direction,
+    tcp: bool,
+) {
+    json.object("frame")
+        .str("type", frame.name(proto))
+        .num("id", frame.id)
+        .str(
+            "direction",
+            match direction {
+                Direction::ToServer => "toserver",
+                Direction::ToClient => "toclient",
+            },
+        );
+    if tcp {
+        json.num("stream_offset", frame.offset);
+    }
+    json.num("length", frame.len.unwrap_or(frame.received));
+    let len = frame.bytes.len().min(settings.payload_bytes);
+    let kept = frame.bytes.get(..len).unwrap_or_default();
+    json.base64("payload", kept).key("payload_printable");
+    printable(json, kept);
+    json.bool("complete", frame.is_complete());
+    if let Some(tx) = frame.tx {
+        json.num("tx_id", tx);
+    }
+    json.end();
 }
 
 fn transaction(json: &mut Json<'_>, app: &AppLayer, id: u64, direction: Direction) {

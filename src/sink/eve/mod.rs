@@ -4,6 +4,7 @@
 //! puts the graded middle in ([`alert::compose`]). All text goes into the worker's [`Outbox`]: no allocation per event.
 
 pub mod alert;
+pub mod metadata;
 mod record;
 
 pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};
@@ -79,6 +80,8 @@ pub struct Subject<'a> {
     pub packet: Packet<'a>,
     /// Its flow and its direction in it.
     pub flow: Option<(&'a Flow, Direction)>,
+    /// What rules noted of the flow, as members of the record ([`metadata`]); may be empty.
+    pub noted: &'a [u8],
 }
 
 /// Appends a record to the outbox: `write` fills the line between the braces, after the head.
@@ -138,6 +141,7 @@ pub fn head(
         protocol(json, packet.ip_proto);
         json.num("ip_v", if packet.net == Net::V4 { 4 } else { 6 });
     }
+    json.members(subject.noted);
     match packet.transport {
         Transport::Icmp | Transport::Icmpv6 => {
             json.num("icmp_type", packet.sport)

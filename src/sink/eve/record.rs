@@ -154,7 +154,11 @@ pub(super) fn flow_members(json: &mut Json<'_>, flow: &Flow) {
 
 /// Gaps and transactions of a flow, which [`Flow`] itself does not know.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct FlowExtras {
+pub struct FlowExtras<'a> {
+    /// What rules noted of the flow, as members of the record.
+    pub noted: &'a [u8],
+    /// Whether rules let the flow pass.
+    pub passed: bool,
     /// Whether bytes are missing, per direction.
     pub gap: [bool; 2],
     /// Transactions seen.
@@ -168,7 +172,7 @@ pub fn flow(
     now: Timestamp,
     flow: &Flow,
     app: &AppLayer,
-    extras: FlowExtras,
+    extras: FlowExtras<'_>,
 ) {
     let start = out.text.len();
     out.text.push(b'{');
@@ -188,6 +192,7 @@ pub fn flow(
             json.num(kind, kind_number).num(code, code_number);
         }
     }
+    json.members(extras.noted);
     app_proto(json, app);
     json.object("flow");
     flow_members(json, flow);
@@ -212,6 +217,8 @@ pub fn flow(
     json.bool("alerted", flow.alerted);
     if flow.dropped {
         json.str("action", "drop");
+    } else if extras.passed {
+        json.str("action", "pass");
     }
     if extras.transactions > 0 {
         json.num("tx_cnt", extras.transactions);
@@ -224,7 +231,7 @@ pub fn flow(
     push(out, "flow", start);
 }
 
-fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras) {
+fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras<'_>) {
     let [client, server] = flow.tcp_flags;
     let both = client.0 | server.0;
     json.object("tcp");

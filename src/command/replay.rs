@@ -186,10 +186,12 @@ pub(super) fn stage_settings(
         } else {
             DecodeSettings::default().checksums
         },
+        offloaded_lengths: !config.inline,
         ..DecodeSettings::default()
     };
     let flow = FlowSettings {
         flows_max: config.flows_max,
+        forced_reports_per_sec: config.flow_forced_reports,
         workers,
         midstream: config.midstream || config.async_oneside,
         ..FlowSettings::default()
@@ -337,6 +339,18 @@ fn finish(
     if replayed.offloaded_checksums {
         eprintln!(
             "sekisho: the capture shows checksums left to the network card (offload); packets with them were not inspected as streams; -k none ignores checksums"
+        );
+    }
+    if replayed.offloaded_lengths > 0 {
+        eprintln!(
+            "sekisho: {} segments have no IPv4 length (segmentation offload); they were taken as the rest of their frames",
+            replayed.offloaded_lengths
+        );
+    }
+    if replayed.workers.flow.unreported > 0 {
+        eprintln!(
+            "sekisho: {} half-open connections given up in a flood are not in the log one by one (flow.forced-reports)",
+            replayed.workers.flow.unreported
         );
     }
     if replayed.workers.panics > 0 {

@@ -2,7 +2,8 @@
 //!
 //! Options are checked as Suricata does: each known kind has its own form (RFC 791, 1108, 2113, 4782, FIPS 188), only
 //! those with a right form are seen by `ipopts`. The header's length says where the payload ends, so that Ethernet
-//! padding is never inspected.
+//! padding is never inspected. A total length of zero is a fault, but in captures made on the sending host it is what
+//! segmentation offload leaves there: such segments reach to the end of the frame.
 
 use std::net::IpAddr;
 
@@ -33,6 +34,11 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
         return w.refuse(DecodeEvent::IPV4_HLEN_TOO_SMALL);
     }
     let total_len = usize::from(u16::from_be_bytes([h[2], h[3]]));
+    let total_len = if total_len == 0 && is_offloaded(w, part, h[9]) {
+        part.bytes.len()
+    } else {
+        total_len
+    };
     if total_len < header_len {
         return w.refuse(DecodeEvent::IPV4_IPLEN_SMALLER_THAN_HLEN);
     }
@@ -74,6 +80,24 @@ pub(super) fn decode(w: &mut Walk<'_>, part: Part<'_>) -> Decoded {
     // What the layers above refuse does not make this packet unreadable.
     let _ = transport(w, h[9], payload);
     Ok(())
+}
+
+/// Smallest packet that is taken for one left to the card. Offload leaves segments larger than the path's MTU, of which
+/// 1,280 bytes (RFC 8200 §5, the least that links in use carry) is a lower bound; smaller ones could be put on the wire
+/// to be read here and dropped by the receiver.
+const OFFLOADED_MIN: usize = 1280;
+
+/// Whether a total length of zero means that the packet reaches to the end of the frame. Its checksums are then the
+/// card's to fill in. The event remains, as Suricata raises it.
+#[cold]
+fn is_offloaded(w: &mut Walk<'_>, part: Part<'_>, protocol: u8) -> bool {
+    if !w.settings.offloaded_lengths || protocol != 6 || part.bytes.len() <= OFFLOADED_MIN {
+        return false;
+    }
+    w.stats.ipv4_offloaded += 1;
+    w.verify = false;
+    w.event(DecodeEvent::IPV4_IPLEN_SMALLER_THAN_HLEN);
+    true
 }
 
 #[inline]
@@ -259,7 +283,7 @@ fn cipso_is_sound(mut tags: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{events, frame, ipv4, only};
+    use super::super::tests::{events, frame, ipv4, names, only};
     use crate::packet::Net;
 
     const PING: [u8; 8] = [8, 0, 0xf7, 0xff, 0, 0, 0, 0];
@@ -337,6 +361,26 @@ mod tests {
         short[0] = 0x55;
         assert_eq!(events(0x0800, &short), ["decoder.ipv4.wrong_ip_version"]);
         assert_eq!(events(0x0800, &short[..19]), ["decoder.ipv4.pkt_too_small"]);
+    }
+
+    #[test]
+    fn a_large_segment_without_length_reaches_to_the_end_of_the_frame() {
+        let mut segment = vec![0u8; 20 + 1400];
+        segment[12] = 0x50;
+        segment[13] = 0x18;
+        let mut packet = ipv4(6, &[], &segment);
+        packet[2..4].fill(0);
+        let layers = only(&frame(0x0800, &packet));
+        assert_eq!(names(&layers), ["decoder.ipv4.iplen_smaller_than_hlen"]);
+        assert_eq!(
+            (layers.invalid, layers.has_flow, layers.payload_len),
+            (false, true, 1400)
+        );
+        assert!(!layers.bad_checksum && !layers.bad_ip_checksum);
+        // Small ones, and those of other protocols, are what they look like.
+        assert!(only(&frame(0x0800, &packet[..1280])).invalid);
+        packet[9] = 17;
+        assert!(only(&frame(0x0800, &packet)).invalid);
     }
 
     #[test]

@@ -85,6 +85,10 @@ pub struct DecodeSettings {
     pub seed: u64,
     /// Which checksums are checked.
     pub checksums: ChecksumMode,
+    /// Whether a large TCP segment whose IPv4 total length is zero is one that the sending host left to its network card
+    /// to cut (segmentation offload), as captures made on that host show them. Not for traffic that can still be stopped:
+    /// on the wire such a packet is a fault that receivers drop.
+    pub offloaded_lengths: bool,
     /// Headers decoded in one packet (Suricata's `decoder.max-layers`), 2..=32.
     pub layers_max: u8,
     /// UDP ports (either side) on which Teredo is looked for; empty = every port.
@@ -106,6 +110,7 @@ impl Default for DecodeSettings {
         Self {
             seed: 0x5ec1_5400_0000_0001,
             checksums: ChecksumMode::Auto,
+            offloaded_lengths: true,
             layers_max: 16,
             teredo_ports: vec![3544],
             teredo: true,

@@ -28,6 +28,8 @@ pub struct DecodeStats {
     pub etag: u64,
     pub nsh: u64,
     pub ipv4: u64,
+    /// Of these, without a total length: taken as the rest of the frame.
+    pub ipv4_offloaded: u64,
     pub ipv6: u64,
     pub tcp: u64,
     pub udp: u64,
@@ -70,6 +72,7 @@ impl Default for DecodeStats {
             etag: 0,
             nsh: 0,
             ipv4: 0,
+            ipv4_offloaded: 0,
             ipv6: 0,
             tcp: 0,
             udp: 0,

@@ -37,6 +37,8 @@ pub struct ReplaySummary {
     pub workers: WorkerStats,
     /// Whether the capture shows checksums that were left to the network card (offload).
     pub offloaded_checksums: bool,
+    /// Segments without an IPv4 length, taken as the rest of their frames (segmentation offload).
+    pub offloaded_lengths: u64,
 }
 
 /// The most memory that the tables and buffers of a replay take: a worker's bounds times the workers, and the report
@@ -101,6 +103,7 @@ pub fn replay(
     summary.errors = files.errors;
     summary.feeder = feeder.stats();
     summary.offloaded_checksums = feeder.decoder().checksums().offloaded();
+    summary.offloaded_lengths = feeder.decoder().stats().ipv4_offloaded;
     summary
 }
 

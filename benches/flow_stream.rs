@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use sekisho::flow::{Flow, FlowSettings, FlowTable, Recycle, TcpState};
+use sekisho::flow::{Ended, Flow, FlowSettings, FlowTable, Recycle, TcpState};
 use sekisho::packet::{Direction, EventSet, Layers, Net, Packet, TcpFlags, Timestamp, Transport};
 use sekisho::stream::{Offer, Receiver, StreamEngine, StreamPair, StreamSettings, Taken};
 
@@ -51,6 +51,12 @@ struct Tracked {
 impl Recycle for Tracked {
     fn recycle(&mut self) {
         self.app = Counter::default();
+    }
+    fn is_half_open(&self, flow: &Flow) -> bool {
+        self.app.bytes == 0 && self.streams.is_half_open(flow)
+    }
+    fn restore(&mut self, flow: &Flow) {
+        self.streams.restore(flow);
     }
 }
 
@@ -129,9 +135,11 @@ impl Worker {
     }
 
     fn ended(&mut self) {
-        while let Some(mut slot) = self.flows.take_ended() {
-            self.streams.release(&mut slot.ext.streams);
-            self.flows.recycle(slot);
+        while let Some(ended) = self.flows.take_ended() {
+            if let Ended::Flow(mut slot) = ended {
+                self.streams.release(&mut slot.ext.streams);
+                self.flows.recycle(slot);
+            }
         }
     }
 }

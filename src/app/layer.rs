@@ -212,6 +212,19 @@ impl AppLayer {
         };
     }
 
+    /// Whether it is as it was made.
+    pub fn is_untouched(&self) -> bool {
+        self.proto == AppProto::UNKNOWN
+            && self.seen == [AppProto::UNKNOWN; 2]
+            && self.original.is_none()
+            && self.expected.is_none()
+            && self.session.is_none()
+            && self.change.is_none()
+            && self.events.is_empty()
+            && self.ended == [false; 2]
+            && !(self.error || self.data_taken || self.disabled)
+    }
+
     /// Whether nothing more is parsed in this flow.
     pub fn is_disabled(&self) -> bool {
         self.disabled

@@ -121,6 +121,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "flow.forced-reports",
+        "half-open connections given up in a flood that are logged one by one, a second",
+        flow_forced_reports,
+        number
+    ),
+    key!(
         "app-layer.protocols.tls.encryption-handling",
         "after the handshake: track-only, bypass or full",
         tls_encryption_handling,

@@ -57,6 +57,9 @@ pub struct Config {
     pub stream_memory_bytes: u64,
     /// `flow.max`: flows over all workers.
     pub flows_max: u32,
+    /// `flow.forced-reports`: half-open connections given up for others that are logged one by one, per second of
+    /// packet time.
+    pub flow_forced_reports: u32,
     /// `app-layer.protocols.tls.encryption-handling`: track-only, bypass or full.
     pub tls_encryption_handling: String,
     /// Bounds of the application layer.
@@ -99,6 +102,7 @@ impl Default for Config {
             stream_depth_bytes: 1 << 20,
             stream_memory_bytes: 256 << 20,
             flows_max: 262_144,
+            flow_forced_reports: 4_096,
             tls_encryption_handling: "track-only".to_owned(),
             limits: Limits::default(),
             eve: EveSettings::default(),

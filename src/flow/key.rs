@@ -84,6 +84,11 @@ impl Belongs {
 }
 
 impl TableKey {
+    /// Of a flow of TCP.
+    pub(super) fn of(key: &FlowKey, depth: u8) -> Self {
+        Self::new(key, depth, key.sport, key.dport)
+    }
+
     #[inline]
     fn new(key: &FlowKey, depth: u8, sport: u16, dport: u16) -> Self {
         let (a, b) = ((bits(key.src), sport), (bits(key.dst), dport));

@@ -7,12 +7,18 @@
 //! `flowbits`) and every consumer of EVE rely on it. What differs on purpose: a full table ranks what it gives up
 //! (see [`table`]), and ids and the order in which flows end depend on the packets alone, never on the workers.
 
+pub mod half_open;
+mod index;
 mod key;
 pub mod table;
 pub mod tcp;
 mod wheel;
 
-pub use table::{FlowHandle, FlowSettings, FlowStats, FlowTable, Found, Recycle, Slot, Timeouts};
+pub use half_open::HalfOpen;
+pub use table::{
+    Ended, EndedHalfOpen, FlowHandle, FlowSettings, FlowStats, FlowTable, Foreseen, Found, Recycle,
+    Slot, Timeouts,
+};
 pub use tcp::{TcpSession, TcpSide, TcpState};
 
 use crate::packet::{Direction, FlowKey, Packet, TcpFlags, Timestamp, Transport};
@@ -156,6 +162,8 @@ pub struct Flow {
     pub happened: FlowEvents,
     /// Whether an alert fired in it.
     pub alerted: bool,
+    /// Whether its end is not reported: one of too many half-open connections given up at once.
+    pub unreported: bool,
     /// Whether it is being dropped.
     pub dropped: bool,
     /// Whether packets and payloads are no longer inspected (pass rule, bypass).

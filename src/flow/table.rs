@@ -2,6 +2,8 @@
 //!
 //! - **Keyed.** Open addressing over a seeded hash: nobody outside can aim at a bucket. The entries are a slab; a flow
 //!   itself lives in a box that is recycled, so that nothing is allocated per packet once the table has grown.
+//! - **Small where it is cheap to make us grow.** A connection of which only a plain SYN was seen is a record of a
+//!   hundred bytes ([`HalfOpen`]); the SYN itself is worked on in one flow that serves for all of them.
 //! - **Bounded and ranked.** At most [`FlowSettings::flows_max`] flows. A full table gives up half-open TCP
 //!   connections first (oldest first; they have a small class of their own, so that a SYN flood only ever competes
 //!   with itself), then closed ones, then one-sided ones; an established flow goes only after
@@ -15,6 +17,8 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
+use super::half_open::{HalfOpen, HalfOpens, MARK};
+use super::index::Index;
 use super::key::{Belongs, TableKey, is_icmp_error};
 use super::wheel::{NONE, Wheel, WheelLink, WheelSlab};
 use super::{EndReason, Flow, FlowEvents, FlowState, TcpState};
@@ -44,6 +48,9 @@ pub struct FlowSettings {
     pub flows_max: u32,
     /// Of these, most half-open TCP connections (SYN seen, nothing else).
     pub pending_max: u32,
+    /// Most half-open connections given up in a second of packet time that are reported one by one; those beyond are
+    /// counted ([`FlowStats::unreported`]). A flood makes as many of them as it has packets.
+    pub forced_reports_per_sec: u32,
     /// How many workers share `flows_max`.
     pub workers: u32,
     /// Keys the hash. Random for live traffic; fixed for replay, where a full table must behave the same every time.
@@ -73,6 +80,8 @@ impl Default for FlowSettings {
         Self {
             flows_max: 1 << 18,
             pending_max: 1 << 16,
+            // 2 MB of EVE a second, about a hundredth of a core.
+            forced_reports_per_sec: 4096,
             workers: 1,
             seed: 0x5ee_d0f_f10_0d5,
             tcp: Timeouts {
@@ -91,6 +100,11 @@ impl Default for FlowSettings {
 }
 
 impl FlowSettings {
+    /// The same for a half-open connection.
+    fn half_open_deadline(&self, since: Timestamp) -> Timestamp {
+        since.plus_nanos(u64::from(self.tcp.new_secs) * 1_000_000_000)
+    }
+
     /// The deadline of a flow: the time at which it has been silent for too long.
     fn deadline(&self, flow: &Flow) -> Timestamp {
         let timeouts = match flow.key.proto {
@@ -128,16 +142,56 @@ pub struct FlowStats {
     pub evicted_established: u64,
     /// Packets that should have opened a flow for which there was no room.
     pub refused: u64,
+    /// Half-open connections given up without a report ([`FlowSettings::forced_reports_per_sec`]).
+    pub unreported: u64,
 }
 
 /// What a worker attaches to flows must be able to become empty again, keeping its buffers.
 pub trait Recycle: Default {
     /// Forgets the flow it belonged to.
     fn recycle(&mut self);
+    /// Whether it is what [`Self::restore`] makes of a new one for this flow, of which only a SYN was seen.
+    fn is_half_open(&self, flow: &Flow) -> bool;
+    /// Makes a new one what it was after the SYN of this flow.
+    fn restore(&mut self, flow: &Flow);
 }
 
 impl Recycle for () {
     fn recycle(&mut self) {}
+    fn is_half_open(&self, _flow: &Flow) -> bool {
+        true
+    }
+    fn restore(&mut self, _flow: &Flow) {}
+}
+
+/// A flow that ended.
+#[derive(Debug)]
+pub enum Ended<X> {
+    /// Give it back with [`FlowTable::recycle`].
+    Flow(Box<Slot<X>>),
+    /// A connection that was never answered.
+    HalfOpen(EndedHalfOpen),
+}
+
+impl<X> Ended<X> {
+    /// What orders ended flows.
+    fn rank(&self) -> (u64, u64) {
+        match self {
+            Self::Flow(slot) => (slot.flow.first_number, slot.flow.id),
+            Self::HalfOpen(ended) => (ended.half_open.first_number, ended.half_open.id),
+        }
+    }
+}
+
+/// A half-open connection that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedHalfOpen {
+    /// What is known of it.
+    pub half_open: HalfOpen,
+    /// Why it ended.
+    pub reason: EndReason,
+    /// Whether it is to be reported as a flow of its own.
+    pub report: bool,
 }
 
 /// A flow with what later stages attach to it.
@@ -152,6 +206,13 @@ pub struct Slot<X> {
 /// A live flow of one table. Valid until the flow ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowHandle(u32);
+
+/// What a packet is looked up by. See [`FlowTable::foresee`].
+#[derive(Clone, Copy, Debug)]
+pub struct Foreseen {
+    belongs: Belongs,
+    hash: u64,
+}
 
 /// What [`FlowTable::lookup`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,18 +305,37 @@ pub struct FlowTable<X> {
     hasher: FixedState,
     slab: Slab<X>,
     free: Vec<u32>,
-    /// Open addressing, linear probing: low half an entry's index plus one (0: empty), high half of its hash.
-    index: Vec<u64>,
-    mask: usize,
+    /// Numbers of entries, and (marked) of half-open connections.
+    index: Index,
+    half_opens: HalfOpens,
+    /// The flow a plain SYN is worked on in.
+    syn: Syn<X>,
+    /// Per shard: the second, and how many reports of it are left.
+    reports_left: [(u64, u32); SHARDS],
+    /// The second up to which half-open connections were looked through.
+    looked_secs: Option<u64>,
     lists: [[List; CLASSES]; SHARDS],
     wheel: Wheel,
     len: u32,
     capacity: u32,
     spare: Vec<Box<Slot<X>>>,
     due: Vec<u32>,
-    ended: std::collections::VecDeque<Box<Slot<X>>>,
+    ended: std::collections::VecDeque<Ended<X>>,
     stats: FlowStats,
 }
+
+/// A plain SYN in hand.
+#[derive(Debug)]
+struct Syn<X> {
+    slot: Box<Slot<X>>,
+    hash: u64,
+    key: Option<TableKey>,
+    shard: u8,
+    depth: u8,
+}
+
+/// The number of the flow a plain SYN is worked on in.
+const SYN: u32 = MARK - 1;
 
 impl<X: Recycle> FlowTable<X> {
     /// An empty table. Reserves addresses for all it may hold; memory is taken as flows come.
@@ -264,13 +344,22 @@ impl<X: Recycle> FlowTable<X> {
             .flows_max
             .div_ceil(settings.workers.max(1))
             .clamp(SHARDS as u32, 1 << 26);
-        let buckets = (capacity as usize * 2).next_power_of_two();
+        let shard_max = (settings.pending_max / SHARDS as u32).max(1);
         Self {
             hasher: FixedState::with_seed(settings.seed),
             slab: Slab(Vec::with_capacity(capacity as usize)),
             free: Vec::new(),
-            index: vec![0; buckets],
-            mask: buckets - 1,
+            index: Index::new(capacity as usize),
+            half_opens: HalfOpens::new(SHARDS, shard_max),
+            syn: Syn {
+                slot: Box::default(),
+                hash: 0,
+                key: None,
+                shard: 0,
+                depth: 0,
+            },
+            reports_left: [(0, 0); SHARDS],
+            looked_secs: None,
             lists: [[List::default(); CLASSES]; SHARDS],
             wheel: Wheel::new(),
             len: 0,
@@ -307,7 +396,15 @@ impl<X: Recycle> FlowTable<X> {
     pub fn bound(&self) -> MemoryBound {
         let flow =
             size_of::<Entry<X>>() + size_of::<Slot<X>>() + size_of::<super::TcpSession>() + 16;
-        let bytes = self.capacity as usize * flow + self.index.len() * 8;
+        // A shard belongs to one worker, unless their number does not divide that of the shards.
+        let workers = self.settings.workers.max(1);
+        let shared = if (SHARDS as u32).is_multiple_of(workers) {
+            workers
+        } else {
+            1
+        };
+        let half_opens = HalfOpens::bytes((self.settings.pending_max / shared).min(self.capacity));
+        let bytes = self.capacity as usize * flow + self.index.bytes() + half_opens;
         MemoryBound {
             what: "flow table",
             bytes: bytes as u64,
@@ -316,11 +413,17 @@ impl<X: Recycle> FlowTable<X> {
 
     /// A live flow.
     pub fn get(&self, handle: FlowHandle) -> Option<&Slot<X>> {
+        if handle.0 == SYN {
+            return Some(&self.syn.slot);
+        }
         self.slab.0.get(handle.0 as usize)?.slot.as_deref()
     }
 
     /// A live flow.
     pub fn get_mut(&mut self, handle: FlowHandle) -> Option<&mut Slot<X>> {
+        if handle.0 == SYN {
+            return Some(&mut self.syn.slot);
+        }
         self.slab.0.get_mut(handle.0 as usize)?.slot.as_deref_mut()
     }
 
@@ -329,23 +432,68 @@ impl<X: Recycle> FlowTable<X> {
     /// `None`: the packet has no flow (no transport, an ICMP error about nothing known, no room). A flow that the packet
     /// shows to be over (silent for too long, reused) moves to [`Self::take_ended`]; take these after the packet.
     pub fn lookup(&mut self, packet: &Packet<'_>) -> Option<Found> {
-        let (key, opens) = match Belongs::of(packet) {
+        let foreseen = self.foresee(packet);
+        self.lookup_foreseen(packet, foreseen)
+    }
+
+    /// What a packet will be looked up by. Foreseeing a whole batch before its first lookup lets the reads of the index
+    /// overlap, instead of each packet waiting for its own.
+    #[inline]
+    pub fn foresee(&self, packet: &Packet<'_>) -> Foreseen {
+        let belongs = Belongs::of(packet);
+        let hash = match &belongs {
+            Belongs::Nowhere => 0,
+            Belongs::Opens(key) | Belongs::Joins(key) => self.hasher.hash_one(key),
+        };
+        std::hint::black_box(self.index.touch(hash));
+        Foreseen { belongs, hash }
+    }
+
+    /// [`Self::lookup`] of a packet with what [`Self::foresee`] said of it, however many packets ago.
+    pub fn lookup_foreseen(&mut self, packet: &Packet<'_>, foreseen: Foreseen) -> Option<Found> {
+        let hash = foreseen.hash;
+        let (key, opens) = match foreseen.belongs {
             Belongs::Nowhere => return None,
             Belongs::Opens(key) => (key, true),
             Belongs::Joins(key) => (key, false),
         };
-        let hash = self.hasher.hash_one(key);
-        if let Some(index) = self.find(&key, hash) {
-            let over = self.over(index, packet);
-            if over == EndReason::None {
-                return self.touch(index, packet, false);
+        // A SYN that was not settled (the stages gave up on it) is a flow all the same.
+        self.settle_syn();
+        match self.find(&key, hash) {
+            Some(number) if number & MARK != 0 => {
+                let since = self.half_opens.get(number)?.ts;
+                if self.settings.half_open_deadline(since) <= packet.ts {
+                    self.end_half_open(number, EndReason::Timeout);
+                } else {
+                    let index = self.promote(number, key)?;
+                    return self.touch(index, packet, false);
+                }
             }
-            self.end(index, over);
+            Some(index) => {
+                let over = self.over(index, packet);
+                if over == EndReason::None {
+                    return self.touch(index, packet, false);
+                }
+                self.end(index, over);
+            }
+            None => {}
         }
         if !opens || !self.make_room(packet) {
             return None;
         }
-        let index = self.open(key, hash, packet);
+        self.count_opened(packet);
+        if HalfOpen::may_open(packet) {
+            begin(&mut self.syn.slot.flow, packet, &key);
+            self.syn.hash = hash;
+            self.syn.key = Some(key);
+            self.syn.shard = shard_of(packet);
+            self.syn.depth = packet.depth;
+            return self.touch(SYN, packet, true);
+        }
+        let mut slot = self.spare.pop().unwrap_or_default();
+        begin(&mut slot.flow, packet, &key);
+        let index = self.file(slot, (key, hash, shard_of(packet)));
+        self.index.insert(hash, index);
         self.touch(index, packet, true)
     }
 
@@ -357,8 +505,45 @@ impl<X: Recycle> FlowTable<X> {
         self.find(&key, self.hasher.hash_one(key)).is_some()
     }
 
+    /// Files the flow of a plain SYN: as half open if that is all it is.
+    fn settle_syn(&mut self) {
+        let Some(key) = self.syn.key.take() else {
+            return;
+        };
+        let (hash, shard) = (self.syn.hash, self.syn.shard);
+        let slot = &mut *self.syn.slot;
+        let half_open = HalfOpen::of(&slot.flow, hash, self.syn.depth)
+            .filter(|_| slot.ext.is_half_open(&slot.flow));
+        if let Some(number) = half_open.and_then(|h| self.half_opens.push(usize::from(shard), h)) {
+            empty(slot);
+            self.len += 1;
+            self.index.insert(hash, number);
+            return;
+        }
+        let next = self.spare.pop().unwrap_or_default();
+        let slot = std::mem::replace(&mut self.syn.slot, next);
+        let index = self.file(slot, (key, hash, shard));
+        self.index.insert(hash, index);
+    }
+
+    /// Makes a flow of a half-open connection again.
+    fn promote(&mut self, number: u32, key: TableKey) -> Option<u32> {
+        let half_open = self.half_opens.take(number)?;
+        self.len -= 1;
+        let mut slot = self.spare.pop().unwrap_or_default();
+        half_open.restore(&mut slot.flow);
+        slot.ext.restore(&slot.flow);
+        let shard = ((number & !MARK) >> super::half_open::PLACE_BITS) as u8;
+        let index = self.file(slot, (key, half_open.hash, shard));
+        self.index.replace(half_open.hash, number, index);
+        Some(index)
+    }
+
     /// Files the flow anew after its packet was processed: its state may have changed. Cheap when it has not.
     pub fn settle(&mut self, handle: FlowHandle) {
+        if handle.0 == SYN {
+            return self.settle_syn();
+        }
         let Some(entry) = self.slab.0.get_mut(handle.0 as usize) else {
             return;
         };
@@ -407,6 +592,23 @@ impl<X: Recycle> FlowTable<X> {
                 self.arm(index, deadline);
             }
         }
+        // The same rule as the wheel's: at the first tick in a later second than the deadline's; everything that is over
+        // at the first tick of all.
+        let (secs, first) = (now.secs(), self.looked_secs.is_none());
+        if self.looked_secs.is_none_or(|looked| looked < secs) {
+            self.looked_secs = Some(secs);
+            let settings = &self.settings;
+            let over = |since| {
+                let deadline = settings.half_open_deadline(since);
+                deadline.secs() < secs || (first && deadline <= now)
+            };
+            for shard in 0..SHARDS {
+                self.half_opens.find_over(shard, over, &mut due);
+            }
+            for number in due.drain(..) {
+                self.end_half_open(number, EndReason::Timeout);
+            }
+        }
         self.due = due;
         self.order_ended(from);
     }
@@ -414,33 +616,45 @@ impl<X: Recycle> FlowTable<X> {
     /// Ends every flow.
     pub fn expire_all(&mut self, reason: EndReason) {
         let from = self.ended.len();
+        self.settle_syn();
+        let mut due = std::mem::take(&mut self.due);
+        for shard in 0..SHARDS {
+            self.half_opens.find_over(shard, |_| true, &mut due);
+        }
+        for number in due.drain(..) {
+            self.end_half_open(number, reason);
+        }
+        self.due = due;
         for index in 0..u32::try_from(self.slab.0.len()).unwrap_or(u32::MAX) {
             self.end(index, reason);
         }
         self.order_ended(from);
     }
 
-    /// The next flow that ended. Give it back with [`Self::recycle`].
-    pub fn take_ended(&mut self) -> Option<Box<Slot<X>>> {
+    /// Whether a flow is among those that ended which has more to it than a SYN: its end comes before the packet that
+    /// showed it.
+    pub fn has_ended_flows(&self) -> bool {
+        self.ended
+            .iter()
+            .any(|ended| matches!(ended, Ended::Flow(_)))
+    }
+
+    /// The next flow that ended.
+    pub fn take_ended(&mut self) -> Option<Ended<X>> {
         self.ended.pop_front()
     }
 
     /// Takes back the memory of a flow that ended.
     pub fn recycle(&mut self, mut slot: Box<Slot<X>>) {
         if self.spare.len() < SPARE_MAX {
-            let spare_tcp = slot.flow.tcp.take().or(slot.flow.spare_tcp.take());
-            slot.flow = Flow {
-                spare_tcp,
-                ..Flow::default()
-            };
-            slot.ext.recycle();
+            empty(&mut slot);
             self.spare.push(slot);
         }
     }
 
     fn order_ended(&mut self, from: usize) {
         if let Some(new) = self.ended.make_contiguous().get_mut(from..) {
-            new.sort_unstable_by_key(|slot| (slot.flow.first_number, slot.flow.id));
+            new.sort_unstable_by_key(Ended::rank);
         }
     }
 
@@ -466,13 +680,7 @@ impl<X: Recycle> FlowTable<X> {
     }
 
     fn touch(&mut self, index: u32, packet: &Packet<'_>, opened: bool) -> Option<Found> {
-        let flow = &mut self
-            .slab
-            .0
-            .get_mut(index as usize)?
-            .slot
-            .as_deref_mut()?
-            .flow;
+        let flow = &mut self.get_mut(FlowHandle(index))?.flow;
         let direction = flow.direction_of(&packet.key());
         let seen = flow.seen;
         flow.happened = FlowEvents(if opened { FlowEvents::OPENED } else { 0 });
@@ -490,21 +698,9 @@ impl<X: Recycle> FlowTable<X> {
         })
     }
 
-    fn open(&mut self, key: TableKey, hash: u64, packet: &Packet<'_>) -> u32 {
-        let mut slot = self.spare.pop().unwrap_or_default();
-        slot.flow.id = flow_id(packet);
-        slot.flow.first_number = packet.number;
-        slot.flow.key = packet.key();
-        slot.flow.vlan_count = packet.vlan_count;
-        slot.flow.interface = packet.interface;
-        slot.flow.first = packet.ts;
-        slot.flow.last = packet.ts;
-        let class = if packet.transport == Transport::Tcp {
-            Class::Pending
-        } else {
-            Class::New
-        };
-        let deadline = self.settings.deadline(&slot.flow);
+    /// Gives a flow an entry. The caller puts its number into the index.
+    fn file(&mut self, slot: Box<Slot<X>>, (key, hash, shard): (TableKey, u64, u8)) -> u32 {
+        let (class, deadline) = (Class::of(&slot.flow), self.settings.deadline(&slot.flow));
         let entry = Entry {
             key,
             hash,
@@ -512,7 +708,7 @@ impl<X: Recycle> FlowTable<X> {
             wheel: WheelLink::default(),
             armed_secs: 0,
             class,
-            shard: (packet.hash % SHARDS as u64) as u8,
+            shard,
             next: NONE,
             prev: NONE,
         };
@@ -529,9 +725,12 @@ impl<X: Recycle> FlowTable<X> {
             }
         };
         self.len += 1;
-        self.insert(index, hash);
         self.link(index);
         self.arm(index, deadline);
+        index
+    }
+
+    fn count_opened(&mut self, packet: &Packet<'_>) {
         let kind = match packet.transport {
             Transport::Tcp => 0,
             Transport::Udp => 1,
@@ -542,7 +741,6 @@ impl<X: Recycle> FlowTable<X> {
         if let Some(counter) = self.stats.opened.get_mut(kind) {
             *counter += 1;
         }
-        index
     }
 
     fn arm(&mut self, index: u32, deadline: Timestamp) {
@@ -564,7 +762,7 @@ impl<X: Recycle> FlowTable<X> {
         let hash = entry.hash;
         self.wheel.disarm(&mut self.slab, index);
         self.unlink(index);
-        self.remove(index, hash);
+        self.index.remove(hash, index);
         self.free.push(index);
         self.len -= 1;
         match reason {
@@ -587,33 +785,102 @@ impl<X: Recycle> FlowTable<X> {
                     0
                 },
         );
-        self.ended.push_back(slot);
+        self.ended.push_back(Ended::Flow(slot));
+    }
+
+    /// Takes a half-open connection out of the table and hands it to `ended`.
+    fn end_half_open(&mut self, number: u32, reason: EndReason) {
+        let Some(half_open) = self.half_opens.take(number) else {
+            return;
+        };
+        self.index.remove(half_open.hash, number);
+        self.len -= 1;
+        self.stats.timed_out += u64::from(reason == EndReason::Timeout);
+        self.ended.push_back(Ended::HalfOpen(EndedHalfOpen {
+            half_open,
+            reason,
+            report: true,
+        }));
+    }
+
+    /// Whether one more half-open connection that is given up may be reported.
+    fn report_forced(&mut self, shard: usize, now: Timestamp) -> bool {
+        let per_shard = self.settings.forced_reports_per_sec.div_ceil(SHARDS as u32);
+        let Some((second, left)) = self.reports_left.get_mut(shard) else {
+            return false;
+        };
+        // Time that jumps back does not open the budget again.
+        if now.secs() > *second {
+            (*second, *left) = (now.secs(), per_shard);
+        }
+        let report = *left > 0;
+        *left = left.saturating_sub(1);
+        self.stats.unreported += u64::from(!report);
+        report
+    }
+
+    /// Gives up the oldest half-open connection, or flow that never came further.
+    fn evict_pending(&mut self, shard: usize, now: Timestamp) -> bool {
+        let flow = self.lists.get(shard).and_then(|lists| {
+            let index = lists[Class::Pending as usize].head;
+            let slot = self.slab.0.get(index as usize)?.slot.as_deref()?;
+            Some((index, slot.flow.first_number, slot.flow.alerted))
+        });
+        let half_open = self
+            .half_opens
+            .oldest(shard)
+            .map(|(number, half_open)| (number, half_open.first_number));
+        let report = match (flow, half_open) {
+            (None, None) => return false,
+            // What made an alert is always reported.
+            (Some((_, _, true)), None) => true,
+            (Some((_, number, true)), Some((_, other))) if number < other => true,
+            _ => self.report_forced(shard, now),
+        };
+        match (flow, half_open) {
+            (Some((index, number, _)), other) if other.is_none_or(|other| number < other.1) => {
+                self.end(index, EndReason::Forced);
+                if let Some(Ended::Flow(slot)) = self.ended.back_mut() {
+                    slot.flow.unreported = !report;
+                }
+            }
+            (_, Some((number, _))) => {
+                self.end_half_open(number, EndReason::Forced);
+                if let Some(Ended::HalfOpen(ended)) = self.ended.back_mut() {
+                    ended.report = report;
+                }
+                // The next to go: its place in the index is fetched meanwhile.
+                if let Some((_, next)) = self.half_opens.oldest(shard) {
+                    std::hint::black_box(self.index.touch(next.hash));
+                }
+            }
+            _ => return false,
+        }
+        self.stats.evicted_pending += 1;
+        true
     }
 
     /// Makes sure that there is room for one more flow of the packet's kind.
     fn make_room(&mut self, packet: &Packet<'_>) -> bool {
-        let shard = (packet.hash % SHARDS as u64) as usize;
+        let shard = usize::from(shard_of(packet));
         let pending = packet.transport == Transport::Tcp;
         let shard_max = (self.settings.flows_max / SHARDS as u32).max(1);
         let pending_max = (self.settings.pending_max / SHARDS as u32).max(1);
         let Some(lists) = self.lists.get(shard) else {
             return false;
         };
-        if pending && lists[Class::Pending as usize].len >= pending_max {
-            return self.evict(shard, Class::Pending, packet.ts);
+        let half_open = self.half_opens.len(shard);
+        if pending && lists[Class::Pending as usize].len + half_open >= pending_max {
+            return self.evict_pending(shard, packet.ts);
         }
-        let live: u32 = lists.iter().map(|list| list.len).sum();
+        let live = half_open + lists.iter().map(|list| list.len).sum::<u32>();
         if live < shard_max && self.len < self.capacity {
             return true;
         }
-        let made = [
-            Class::Pending,
-            Class::Closed,
-            Class::New,
-            Class::Established,
-        ]
-        .into_iter()
-        .any(|class| self.evict(shard, class, packet.ts));
+        let made = self.evict_pending(shard, packet.ts)
+            || [Class::Closed, Class::New, Class::Established]
+                .into_iter()
+                .any(|class| self.evict(shard, class, packet.ts));
         if !made {
             self.stats.refused += 1;
         }
@@ -647,7 +914,7 @@ impl<X: Recycle> FlowTable<X> {
             }
             self.end(index, EndReason::Forced);
             match class {
-                Class::Pending => self.stats.evicted_pending += 1,
+                Class::Pending => {}
                 Class::Closed => self.stats.evicted_closed += 1,
                 Class::New => self.stats.evicted_new += 1,
                 Class::Established => self.stats.evicted_established += 1,
@@ -657,74 +924,20 @@ impl<X: Recycle> FlowTable<X> {
         false
     }
 
+    #[inline]
     fn find(&self, key: &TableKey, hash: u64) -> Option<u32> {
-        let mut at = hash as usize & self.mask;
-        loop {
-            let word = *self.index.get(at)?;
-            if word == 0 {
-                return None;
-            }
-            if word >> 32 == hash >> 32 {
-                let index = word as u32 - 1;
-                if self
-                    .slab
+        self.index.find(hash, |number| {
+            if number & MARK != 0 {
+                self.half_opens
+                    .get(number)
+                    .is_some_and(|half_open| TableKey::of(&half_open.key, half_open.depth) == *key)
+            } else {
+                self.slab
                     .0
-                    .get(index as usize)
+                    .get(number as usize)
                     .is_some_and(|entry| entry.key == *key)
-                {
-                    return Some(index);
-                }
             }
-            at = (at + 1) & self.mask;
-        }
-    }
-
-    fn insert(&mut self, index: u32, hash: u64) {
-        let mut at = hash as usize & self.mask;
-        // The index has twice as many places as there may be flows: an empty one is always found.
-        while let Some(word) = self.index.get_mut(at) {
-            if *word == 0 {
-                *word = hash >> 32 << 32 | u64::from(index + 1);
-                return;
-            }
-            at = (at + 1) & self.mask;
-        }
-    }
-
-    /// Removes from the index, moving back what probing had pushed behind (no tombstones, so it never degrades).
-    fn remove(&mut self, index: u32, hash: u64) {
-        let mut at = hash as usize & self.mask;
-        while self
-            .index
-            .get(at)
-            .is_some_and(|word| *word != 0 && *word as u32 != index + 1)
-        {
-            at = (at + 1) & self.mask;
-        }
-        let mut hole = at;
-        loop {
-            at = (at + 1) & self.mask;
-            let Some(&word) = self.index.get(at) else {
-                return;
-            };
-            if word == 0 {
-                break;
-            }
-            let Some(entry) = self.slab.0.get((word as u32 - 1) as usize) else {
-                break;
-            };
-            let home = entry.hash as usize & self.mask;
-            // It may move into the hole unless its home lies between the hole and where it is.
-            if (at.wrapping_sub(home) & self.mask) >= (at.wrapping_sub(hole) & self.mask) {
-                if let Some(place) = self.index.get_mut(hole) {
-                    *place = word;
-                }
-                hole = at;
-            }
-        }
-        if let Some(place) = self.index.get_mut(hole) {
-            *place = 0;
-        }
+        })
     }
 
     fn list(&mut self, shard: u8, class: Class) -> Option<&mut List> {
@@ -783,12 +996,36 @@ impl<X: Recycle> FlowTable<X> {
 /// Boxes kept for new flows.
 const SPARE_MAX: usize = 4096;
 
+/// The part of the table a packet's flow belongs to.
+fn shard_of(packet: &Packet<'_>) -> u8 {
+    (packet.hash % SHARDS as u64) as u8
+}
+
+/// Writes what the first packet says into an empty flow.
+fn begin(flow: &mut Flow, packet: &Packet<'_>, key: &TableKey) {
+    flow.id = flow_id(packet, key);
+    flow.first_number = packet.number;
+    flow.key = packet.key();
+    flow.vlan_count = packet.vlan_count;
+    flow.interface = packet.interface;
+    flow.first = packet.ts;
+    flow.last = packet.ts;
+}
+
+/// Empties a flow for the next, keeping its memory.
+fn empty<X: Recycle>(slot: &mut Slot<X>) {
+    let spare_tcp = slot.flow.tcp.take().or(slot.flow.spare_tcp.take());
+    slot.flow = Flow {
+        spare_tcp,
+        ..Flow::default()
+    };
+    slot.ext.recycle();
+}
+
 /// A flow's id: a mix of number, time and key of its first packet. Not zero, below 2^53 (safe in JavaScript).
-fn flow_id(packet: &Packet<'_>) -> u64 {
-    // Not the keyed hasher: the id must be the same in every run.
-    let id =
-        FixedState::with_seed(0).hash_one((packet.number, packet.ts, packet.depth, packet.key()))
-            >> 11;
+fn flow_id(packet: &Packet<'_>, key: &TableKey) -> u64 {
+    // Not the keyed hasher: the id must be the same in every run. The key holds the depth in tunnels.
+    let id = FixedState::with_seed(0).hash_one((packet.number, packet.ts, key)) >> 11;
     id.max(1)
 }
 
@@ -844,10 +1081,14 @@ mod tests {
 
     fn ended(table: &mut FlowTable<()>) -> Vec<(u64, EndReason)> {
         std::iter::from_fn(|| {
-            let slot = table.take_ended()?;
-            let result = (slot.flow.first_number, slot.flow.reason);
-            table.recycle(slot);
-            Some(result)
+            Some(match table.take_ended()? {
+                Ended::Flow(slot) => {
+                    let result = (slot.flow.first_number, slot.flow.reason);
+                    table.recycle(slot);
+                    result
+                }
+                Ended::HalfOpen(ended) => (ended.half_open.first_number, ended.reason),
+            })
         })
         .collect()
     }
@@ -964,10 +1205,9 @@ mod tests {
                 &layers(number, 101, i.to_be_bytes(), 1, Transport::Tcp),
             )
             .expect("room");
-            while let Some(slot) = table.take_ended() {
-                assert_eq!(slot.flow.reason, EndReason::Forced);
-                assert!(slot.flow.first_number > 256);
-                table.recycle(slot);
+            for (number, reason) in ended(&mut table) {
+                assert_eq!(reason, EndReason::Forced);
+                assert!(number > 256);
             }
             assert!(table.len() <= 512);
         }

@@ -83,7 +83,7 @@ pub const fn seq_leq(a: u32, b: u32) -> bool {
 pub const SACK_RANGES: usize = 4;
 
 /// The sender of one direction.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpSide {
     /// Its initial sequence number.
     pub isn: u32,
@@ -118,7 +118,7 @@ pub struct TcpSide {
 }
 
 /// One connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TcpSession {
     /// State.
     pub state: TcpState,

@@ -150,6 +150,11 @@ impl Feeder {
             batch.packets.clear();
         }
         self.sequence += 1;
+        if let [batch] = batches {
+            std::mem::swap(&mut self.packets, &mut batch.packets);
+            std::mem::swap(&mut self.extra, &mut batch.extra);
+            return;
+        }
         for mut packet in self.packets.drain(..) {
             let Some(batch) = batches.get_mut((packet.hash % workers) as usize) else {
                 continue;
@@ -159,7 +164,6 @@ impl Feeder {
             }
             batch.packets.push(packet);
         }
-        // With one worker the reassembled bytes were copied once more than needed; they are rare.
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::detect::anomaly::first_bytes::{self, FirstBytes};
 use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
 use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
-use crate::flow::{Flow, FlowEvents};
+use crate::flow::{Flow, FlowEvents, HalfOpen};
 use std::net::IpAddr;
 
 use crate::packet::{Direction, FlowKey, Net, Packet, TcpFlags, Timestamp, Transport};
@@ -74,6 +74,26 @@ pub fn of_flow(
             flow.bytes[0].saturating_add(flow.bytes[1]),
         );
     }
+}
+
+/// Appends the record of a connection that ended with nothing seen of it but a SYN. It has no `Closed`: there is nothing
+/// to say of it beyond that nobody answered, and in a flood there are as many of these as packets.
+pub fn of_half_open(
+    half_open: &HalfOpen,
+    (number, order, ts): (u64, u32, Timestamp),
+    out: &mut Vec<HostRecord>,
+) {
+    out.push(HostRecord {
+        number,
+        order,
+        ts,
+        key: half_open.key,
+        interface: half_open.interface,
+        kind: RecordKind::Unanswered,
+        detail: 0,
+        value: 0,
+        flow_id: half_open.id,
+    });
 }
 
 /// What the detectors have been told of the payloads of a flow.

@@ -83,23 +83,17 @@ impl ReportStage {
     pub fn batch(&mut self, said: &[&Said]) {
         self.behaviour.clear();
         if let (Some(anomaly), Some(first)) = (&mut self.anomaly, said.first()) {
-            let records: &[HostRecord] = if let [only] = said {
-                &only.hosts
-            } else {
-                self.hosts.clear();
-                for one in said {
-                    self.hosts.extend_from_slice(&one.hosts);
-                }
-                &self.hosts
-            };
             // One worker's records come in order but for flows that ended at the border; several workers' do not.
-            let mut sorted;
-            let records = if records.is_sorted_by_key(|r| (r.number, r.order)) {
-                records
-            } else {
-                sorted = records.to_vec();
-                sorted.sort_by_key(|r| (r.number, r.order, r.flow_id));
-                &sorted
+            let records: &[HostRecord] = match said {
+                [only] if only.hosts.is_sorted_by_key(|r| (r.number, r.order)) => &only.hosts,
+                _ => {
+                    self.hosts.clear();
+                    for one in said {
+                        self.hosts.extend_from_slice(&one.hosts);
+                    }
+                    self.hosts.sort_by_key(|r| (r.number, r.order, r.flow_id));
+                    &self.hosts
+                }
             };
             self.reports.clear();
             anomaly.batch(

@@ -13,8 +13,8 @@ use crate::detect::signature::{
     Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView,
 };
 use crate::flow::{
-    EndReason, Flow, FlowEvents, FlowSettings, FlowState, FlowStats, FlowTable, Recycle, Slot,
-    TcpState,
+    EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowSettings, FlowState, FlowStats,
+    FlowTable, Foreseen, Recycle, Slot, TcpState,
 };
 use crate::grade::Segments;
 use crate::grade::action::{BlockList, Contact, Passage};
@@ -83,6 +83,7 @@ impl WorkerStats {
         self.inspector.scanned_bytes += other.inspector.scanned_bytes;
         self.inspector.candidates += other.inspector.candidates;
         self.inspector.verified += other.inspector.verified;
+        self.flow.unreported += other.flow.unreported;
         for (mine, theirs) in self.flow.opened.iter_mut().zip(other.flow.opened) {
             *mine += theirs;
         }
@@ -97,6 +98,8 @@ struct Tracked {
     rules: FlowRules,
     /// Per direction: the application layer changed since its packets were last inspected.
     changed: [bool; 2],
+    /// A signature matched in it, silently or not.
+    hit: bool,
     /// What the detectors have been told of its payloads.
     told: host_records::Told,
     /// Its segment, once known, by which state of the segments.
@@ -116,13 +119,26 @@ struct Silenced {
 
 impl Recycle for Tracked {
     fn recycle(&mut self) {
+        self.streams.rewind();
         self.app.recycle();
         self.rules = FlowRules::default();
         self.changed = [false; 2];
+        self.hit = false;
         self.told = host_records::Told::default();
         self.segment = None;
         self.noted.clear();
         self.silenced = Silenced::default();
+    }
+
+    fn is_half_open(&self, flow: &Flow) -> bool {
+        !self.hit
+            && self.rules.is_untouched()
+            && self.streams.is_half_open(flow)
+            && self.app.is_untouched()
+    }
+
+    fn restore(&mut self, flow: &Flow) {
+        self.streams.restore(flow);
     }
 }
 
@@ -130,7 +146,11 @@ impl Recycle for Tracked {
 #[derive(Debug)]
 pub struct SignatureWorker {
     flows: FlowTable<Tracked>,
+    /// For the reports of half-open connections that ended.
+    half_open: Slot<Tracked>,
     stages: Stages,
+    /// What the packets of the batch are looked up by.
+    foreseen: Vec<Foreseen>,
     packets: u64,
     panics: u64,
     failed_closed: Vec<bool>,
@@ -161,7 +181,9 @@ impl SignatureWorker {
         };
         Self {
             flows: FlowTable::new(settings.flow),
+            half_open: Slot::default(),
             stages,
+            foreseen: Vec::new(),
             packets: 0,
             panics: 0,
             failed_closed: settings.failed_closed,
@@ -211,14 +233,17 @@ impl SignatureWorker {
         said.outbox.now = batch.now;
         said.outbox.last = batch.last;
         let inline = self.stages.inline;
-        let mut packets = (0u32..).zip(batch.iter());
+        let mut foreseen = std::mem::take(&mut self.foreseen);
+        foreseen.clear();
+        foreseen.extend(batch.iter().map(|packet| self.flows.foresee(&packet)));
+        let mut packets = (0u32..).zip(batch.iter().zip(&foreseen));
         let mut at = (0, 0);
         // A panic costs the packet that caused it, never the sensor: the loop goes on behind it.
         while catch_unwind(AssertUnwindSafe(|| {
-            for (place, packet) in packets.by_ref() {
+            for (place, (packet, foreseen)) in packets.by_ref() {
                 self.packets += 1;
                 at = (place, packet.interface);
-                let verdict = self.process(packet, said);
+                let verdict = self.process(packet, *foreseen, said);
                 if inline && verdict > Verdict::Accept {
                     said.stopped.push((place, verdict));
                 }
@@ -231,6 +256,8 @@ impl SignatureWorker {
                 said.stopped.push((at.0, Verdict::DropPacket));
             }
         }
+        drop(packets);
+        self.foreseen = foreseen;
         self.flows.tick(batch.now);
         self.end_flows((batch.last_number, batch.now), said);
         if batch.last {
@@ -240,32 +267,36 @@ impl SignatureWorker {
     }
 
     /// The life of a packet: its flow, and then the stages.
-    fn process(&mut self, packet: Packet<'_>, said: &mut Said) -> Verdict {
+    fn process(&mut self, packet: Packet<'_>, foreseen: Foreseen, said: &mut Said) -> Verdict {
         if !self.may_pass(&packet) {
             self.blocked += 1;
             return Verdict::DropPacket;
         }
-        said.outbox
-            .begin(packet.number, u64::from(u8::MAX - packet.depth));
-        let found = self.flows.lookup(&packet);
-        self.end_flows((packet.number, packet.ts), said);
+        let found = self.flows.lookup_foreseen(&packet, foreseen);
+        if self.flows.has_ended_flows() {
+            self.end_flows((packet.number, packet.ts), said);
+        }
         said.outbox
             .begin(packet.number, u64::from(u8::MAX - packet.depth) + 256);
-        let Some(found) = found else {
-            return self.stages.process_alone(packet, said);
+        let verdict = match found {
+            None => self.stages.process_alone(packet, said),
+            Some(found) => {
+                let Some(slot) = self.flows.get_mut(found.handle) else {
+                    return Verdict::Accept;
+                };
+                let place = (found.direction, found.established);
+                let verdict = self.stages.process(packet, place, slot, said);
+                if let Some(blocks) = &self.blocks
+                    && slot.flow.happened.has(FlowEvents::ESTABLISHED)
+                {
+                    blocks.learn(slot.flow.key.src, slot.flow.key.dst);
+                }
+                self.flows.settle(found.handle);
+                verdict
+            }
         };
-        let Some(slot) = self.flows.get_mut(found.handle) else {
-            return Verdict::Accept;
-        };
-        let verdict = self
-            .stages
-            .process(packet, (found.direction, found.established), slot, said);
-        if let Some(blocks) = &self.blocks
-            && slot.flow.happened.has(FlowEvents::ESTABLISHED)
-        {
-            blocks.learn(slot.flow.key.src, slot.flow.key.dst);
-        }
-        self.flows.settle(found.handle);
+        // A half-open connection that gave way comes behind what took its place, in the order of ranks.
+        self.end_flows((packet.number, packet.ts), said);
         verdict
     }
 
@@ -291,13 +322,50 @@ impl SignatureWorker {
 
     /// What is left of flows that ended: their last bytes, transactions and records.
     fn end_flows(&mut self, (number, now): (u64, Timestamp), said: &mut Said) {
-        while let Some(mut slot) = self.flows.take_ended() {
-            // In the order in which the flows began, whichever worker has them.
-            let began = (slot.flow.first_number & 0x7ff_ffff) << 16 | slot.flow.id & 0xffff;
-            said.outbox.begin(number, 1 << 43 | began);
-            self.stages.end(&mut slot, (number, now), said);
-            self.stages.streams.release(&mut slot.ext.streams);
-            self.flows.recycle(slot);
+        // In the order in which the flows began, whichever worker has them.
+        let order =
+            |first_number: u64, id: u64| 1 << 43 | (first_number & 0x7ff_ffff) << 16 | id & 0xffff;
+        while let Some(ended) = self.flows.take_ended() {
+            match ended {
+                Ended::Flow(mut slot) => {
+                    let order = order(slot.flow.first_number, slot.flow.id);
+                    said.outbox.begin(number, order);
+                    self.stages.end(&mut slot, (number, now), said);
+                    self.stages.streams.release(&mut slot.ext.streams);
+                    self.flows.recycle(slot);
+                }
+                Ended::HalfOpen(ended) => {
+                    let EndedHalfOpen { half_open, .. } = &ended;
+                    let order = order(half_open.first_number, half_open.id);
+                    said.outbox.begin(number, order);
+                    self.end_half_open(&ended, (number, now), said);
+                }
+            }
+        }
+    }
+
+    /// The end of a connection of which only a SYN was seen: its record, and what the detectors make of it.
+    fn end_half_open(
+        &mut self,
+        ended: &EndedHalfOpen,
+        (number, now): (u64, Timestamp),
+        said: &mut Said,
+    ) {
+        if ended.report && self.stages.eve.flow {
+            let Slot { flow, ext } = &mut self.half_open;
+            *flow = Flow {
+                spare_tcp: flow.tcp.take(),
+                ..Flow::default()
+            };
+            ended.half_open.restore(flow);
+            flow.reason = ended.reason;
+            let extras = FlowExtras::default();
+            let eve = &self.stages.eve;
+            eve::flow(&mut said.outbox, eve, now, flow, &ext.app, extras);
+        }
+        if self.stages.hosts {
+            let order = 1 << 16 | (ended.half_open.first_number as u32 & 0xffff);
+            host_records::of_half_open(&ended.half_open, (number, order, now), &mut said.hosts);
         }
     }
 }
@@ -534,6 +602,7 @@ impl Stages {
         if ext.rules.take_changed() {
             metadata::write(self.inspector.engine().rules(), &ext.rules, &mut ext.noted);
         }
+        ext.hit |= !self.hits.is_empty();
         if self.hits.iter().any(|h| !h.silent) {
             flow.alerted = true;
         }
@@ -653,7 +722,7 @@ impl Stages {
         if flow.alerted {
             out.outcomes.push(flow_outcome(flow, number));
         }
-        if self.eve.flow && !ext.silenced.flow {
+        if self.eve.flow && !ext.silenced.flow && !flow.unreported {
             let transactions = ext
                 .app
                 .session

@@ -116,6 +116,24 @@ impl StreamBuffer {
         };
     }
 
+    /// Whether nothing but the sequence number of offset 0 was ever said to it.
+    pub(super) fn is_untouched(&self) -> bool {
+        let nothing_kept = self.bytes.is_empty()
+            && self.blocks.is_empty()
+            && self.segments.is_empty()
+            && (self.head, self.base, self.right_edge) == (0, 0, 0);
+        let nothing_read = (self.app, self.raw, self.needed, self.urgent) == (0, 0, 0, 0);
+        let nothing_noted = !(self.seen_data
+            || self.depth_reached
+            || self.closed
+            || self.flush
+            || self.raw_ending
+            || self.raw_ended);
+        let nothing_known =
+            self.policy.is_none() && self.policy_of_data.is_none() && self.packet.is_none();
+        nothing_kept && nothing_read && nothing_noted && nothing_known
+    }
+
     /// Says which sequence number offset 0 has. Only before data came.
     pub(super) fn start_at(&mut self, seq: u32) {
         if !self.seen_data {

@@ -349,6 +349,37 @@ pub struct StreamPair {
 }
 
 impl StreamPair {
+    /// Whether it is what [`Self::restore`] makes of a new pair: only a SYN was seen.
+    pub fn is_half_open(&self, flow: &Flow) -> bool {
+        let isn = flow
+            .tcp
+            .as_ref()
+            .map(|tcp| tcp.side(Direction::ToServer).isn);
+        let [to_server, to_client] = &self.sides;
+        to_server.is_untouched()
+            && to_client.is_untouched()
+            && isn.is_some_and(|isn| to_server.base_seq() == isn.wrapping_add(1))
+            && to_client.base_seq() == 0
+            && self.first_data.is_none()
+            && !self.app_done
+            && self.ending == [false; 2]
+    }
+
+    /// Forgets the SYN of a pair of which nothing but that was seen.
+    pub fn rewind(&mut self) {
+        for side in &mut self.sides {
+            side.start_at(0);
+        }
+    }
+
+    /// Makes a new pair what it was after the SYN of the flow's session.
+    pub fn restore(&mut self, flow: &Flow) {
+        if let Some(tcp) = &flow.tcp {
+            let first = tcp.side(Direction::ToServer).isn.wrapping_add(1);
+            self.side_mut(Direction::ToServer).start_at(first);
+        }
+    }
+
     fn side(&self, direction: Direction) -> &StreamBuffer {
         let [to_server, to_client] = &self.sides;
         if direction == Direction::ToServer {

@@ -11,7 +11,8 @@ pub enum RecordKind {
     Established,
     /// TCP: RST to the SYN. UDP: ICMP unreachable.
     Refused,
-    /// TCP: no answer within the deadline, or the handshake never completed.
+    /// TCP: no answer within the deadline, or the handshake never completed. Where nothing but the SYN was seen, this is
+    /// the end of the connection: no `Closed` follows.
     Unanswered,
     /// TCP: reset after establishment.
     Reset,

@@ -63,6 +63,16 @@ impl FlowRules {
         &self.ints
     }
 
+    /// Whether no rule wrote to it. What was tested so far may then be tested again: it comes to the same.
+    pub fn is_untouched(&self) -> bool {
+        self.bits.is_empty()
+            && self.ints.is_empty()
+            && self.vars.is_none()
+            && !self.changed
+            && self.action == FlowAction::None
+            && self.refused == 0
+    }
+
     /// Sets a flowbit.
     pub fn set_bit(&mut self, bit: u32) {
         if self.bit(bit) {

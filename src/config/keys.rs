@@ -312,6 +312,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.port-scan.arp-hosts-min",
+        "addresses asked for by ARP from which fewer failures are enough",
+        anomaly.port_scan.arp_hosts_min,
+        number
+    ),
+    key!(
         "detectors.port-scan.half-life-secs",
         "seconds in which a score halves",
         anomaly.port_scan.half_life_secs,
@@ -390,6 +396,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.smurf.plain-min",
+        "echo requests to a directed broadcast in ten seconds",
+        anomaly.smurf.plain_min,
+        number
+    ),
+    key!(
         "detectors.smurf.destinations",
         "destinations watched",
         anomaly.smurf.destinations,
@@ -438,6 +450,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.tcp-flood.plain-min",
+        "SYN-ACKs repeated to one who did not ask, in a minute",
+        anomaly.tcp_flood.plain_min,
+        number
+    ),
+    key!(
         "detectors.tcp-flood.destinations",
         "destinations watched",
         anomaly.tcp_flood.destinations,
@@ -480,6 +498,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.arp-scan.in-order-min",
+        "addresses asked for in order that are a sweep however slow",
+        anomaly.arp_scan.in_order_min,
+        number
+    ),
+    key!(
         "detectors.arp-scan.window-secs",
         "seconds of the window",
         anomaly.arp_scan.window_secs,
@@ -501,6 +525,12 @@ pub static KEYS: &[Key] = &[
         "detectors.brute-force.failures-min",
         "failed logins that are guessing",
         anomaly.brute_force.failures_min,
+        number
+    ),
+    key!(
+        "detectors.brute-force.burst-min",
+        "failed logins in ten seconds that are guessing",
+        anomaly.brute_force.burst_min,
         number
     ),
     key!(
@@ -537,6 +567,12 @@ pub static KEYS: &[Key] = &[
         "detectors.dns-tunnel.info-bytes-min",
         "information bytes in names below one domain",
         anomaly.dns_tunnel.info_bytes_min,
+        number
+    ),
+    key!(
+        "detectors.dns-tunnel.unheard-min",
+        "new names of types that nobody asks for",
+        anomaly.dns_tunnel.unheard_min,
         number
     ),
     key!(

@@ -53,11 +53,14 @@ pub fn of_flow(
         (FlowEvents::REFUSED, RecordKind::Refused),
         (FlowEvents::RESET, RecordKind::Reset),
         (FlowEvents::UNANSWERED, RecordKind::Unanswered),
-        (FlowEvents::UNSOLICITED, RecordKind::Unsolicited),
     ];
     for (event, kind) in simple {
         if happened.has(event) {
-            push(kind, 0, 0);
+            // A TCP client that resets after the answer of the server broke off by itself.
+            let aborted = kind == RecordKind::Refused
+                && tcp
+                && packet.is_some_and(|p| flow.direction_of(&p.key()) == Direction::ToServer);
+            push(kind, u32::from(aborted), 0);
         }
     }
     if happened.has(FlowEvents::STRAY) {
@@ -73,6 +76,21 @@ pub fn of_flow(
             u32::try_from(flow.bytes[0]).unwrap_or(u32::MAX),
             flow.bytes[0].saturating_add(flow.bytes[1]),
         );
+    }
+    if happened.has(FlowEvents::UNSOLICITED)
+        && let Some(packet) = packet
+    {
+        out.push(HostRecord {
+            number,
+            order,
+            ts,
+            key: packet.key(),
+            interface: flow.interface,
+            kind: RecordKind::Unsolicited,
+            detail: u32::from(packet.tcp.flags.0),
+            value: 0,
+            flow_id: flow.id,
+        });
     }
 }
 
@@ -184,6 +202,16 @@ pub fn of_packet(
     (told, parsed): (&mut Told, bool),
     out: &mut Vec<HostRecord>,
 ) {
+    // A capture may begin in the middle of a connection, with the server's word: its port tells.
+    let swapped = packet.transport == Transport::Tcp
+        && flow.tcp.is_none()
+        && flow.key.sport < 1_024
+        && flow.key.dport >= 1_024;
+    let (key, direction) = if swapped {
+        (flow.key.reversed(), direction.reverse())
+    } else {
+        (flow.key, direction)
+    };
     let at = direction.index();
     let to_server = direction == Direction::ToServer;
     let mut push = |kind, detail, value| {
@@ -191,7 +219,7 @@ pub fn of_packet(
             number: packet.number,
             order: u32::from(packet.depth),
             ts: packet.ts,
-            key: flow.key,
+            key,
             interface: packet.interface,
             kind,
             detail,
@@ -207,7 +235,7 @@ pub fn of_packet(
             push(RecordKind::Packets, at as u32, PACKETS);
         }
         // One packet may be chance; ESP's flows are of one direction.
-        if *count == 2 && flow.key.proto == 50 {
+        if *count == 2 && key.proto == 50 {
             push(RecordKind::FirstBytes, FirstBytes::Esp as u32, 0);
         }
     }
@@ -244,7 +272,7 @@ pub fn of_packet(
     let first = |at: usize| firsts.get(at).copied().flatten();
     if first(at).is_none() {
         let other = first(1 - at).unwrap_or_default();
-        let ports = (flow.key.sport, flow.key.dport);
+        let ports = (key.sport, key.dport);
         let verdict = first_bytes::classify(payload, (tcp, to_server), ports, (other, told.mark));
         told.mark = first_bytes::mark(payload);
         if let Some(slot) = told.first.get_mut(at) {
@@ -255,7 +283,7 @@ pub fn of_packet(
         }
     }
     if !tcp {
-        if (flow.key.dport == 53 || flow.key.sport == 53)
+        if (key.dport == 53 || key.sport == 53)
             && seen <= NAMES
             && let Some(name) = dns_names::read(payload)
         {
@@ -287,7 +315,7 @@ pub fn of_packet(
     if !to_server
         && seen <= CERTIFICATE
         && first(0) == Some(FirstBytes::Tls)
-        && let Some(verdict) = service_names::of_certificate(payload, flow.key.dport)
+        && let Some(verdict) = service_names::of_certificate(payload, key.dport)
     {
         told.first = [Some(verdict); 2];
         push(RecordKind::FirstBytes, verdict as u32, 0);
@@ -307,8 +335,10 @@ pub fn of_packet(
         told.asked = false;
         push(RecordKind::Answered, 0, 0);
     }
-    if !parsed && let Some(outcome) = first_bytes::login(payload, flow.key.dport) {
-        push(RecordKind::Login, outcome as u32, 0);
+    if !parsed && let Some(outcome) = first_bytes::login(payload, key.dport) {
+        // 401 may be a step of a login that goes on.
+        let step = u64::from(payload.starts_with(b"HTTP/"));
+        push(RecordKind::Login, outcome as u32, step);
     }
 }
 
@@ -352,6 +382,8 @@ fn of_arp(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
     if src == dst || *src == [0; 4] {
         return;
     }
+    let mac = arp.get(8..14).unwrap_or_default();
+    let mac = mac.iter().fold(0, |mac, byte| mac << 8 | u64::from(*byte));
     out.push(HostRecord {
         number: packet.number,
         order: u32::from(packet.depth),
@@ -364,7 +396,7 @@ fn of_arp(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
         interface: packet.interface,
         kind: RecordKind::ArpRequest,
         detail: 0,
-        value: 0,
+        value: mac,
         flow_id: 0,
     });
 }

@@ -1,5 +1,5 @@
-//! Password guessing (detectors.md D7): failed logins where the protocol shows them, uniform short sessions where it is
-//! encrypted (SSH, RDP), requests that carry passwords over and over (HTTP forms).
+//! Password guessing (detectors.md D7): failed logins where the protocol shows them (SSH: see [`super::ssh_login`]), uniform
+//! short sessions where it is encrypted (RDP), requests that carry passwords over and over (HTTP forms).
 //!
 //! Per (client, server, port). Failures fade with a half-life. A success after enough failures says that it worked.
 //! What is *not* guessing: a few mistakes before a success; sessions of differing sizes; long sessions.
@@ -22,6 +22,9 @@ use crate::packet::Timestamp;
 pub struct BruteForceSettings {
     /// Failed logins that are guessing. Default 10 (detectors.md D7: 20 at the edge, 10 in a DMZ, 5 inside).
     pub failures_min: u32,
+    /// Failed logins within [`BURST_SECS`] that are guessing: no person types as fast. Default 5 (CrowdSec's `ssh-bf`: more
+    /// than 5 in 10 s).
+    pub burst_min: u32,
     /// Requests with a password whose outcome is not plain. Default 15.
     pub tries_min: u32,
     /// Uniform short sessions of an encrypted protocol. Default 8 (detectors.md D7).
@@ -38,6 +41,7 @@ impl Default for BruteForceSettings {
     fn default() -> Self {
         Self {
             failures_min: 10,
+            burst_min: 5,
             tries_min: 15,
             sessions_min: 8,
             half_life_secs: 120,
@@ -47,6 +51,8 @@ impl Default for BruteForceSettings {
     }
 }
 
+/// Seconds of a burst of failed logins.
+const BURST_SECS: u64 = 10;
 /// Sessions whose sizes are compared.
 const SIZES: usize = 16;
 /// Bytes of a session that only tried to log in, at most.
@@ -55,6 +61,8 @@ const SHORT: u64 = 16_384;
 #[derive(Clone, Debug, Default)]
 struct Service {
     failures: Fading,
+    burst: u32,
+    burst_since: Timestamp,
     tries: Fading,
     failed: u32,
     tried: u32,
@@ -122,7 +130,7 @@ impl BruteForce {
     /// Takes one record.
     pub fn record(&mut self, record: &HostRecord, reports: &mut Vec<Report>) {
         let key = (record.key.src, record.key.dst, record.key.dport);
-        let encrypted = matches!(key.2, 22 | 2222 | 3389);
+        let encrypted = key.2 == 3389;
         let session = record.kind == RecordKind::Closed
             && record.key.proto == 6
             && encrypted
@@ -156,12 +164,22 @@ impl BruteForce {
         } else if record.detail == Login::Failed as u32 {
             service.failed = service.failed.saturating_add(1);
             service.failures.add(1.0, record.ts, half_life);
+            if record.ts.secs_since(service.burst_since) >= BURST_SECS {
+                service.burst_since = record.ts;
+                service.burst = 0;
+            }
+            // A 401 may be a step of a login that goes on.
+            service.burst += u32::from(record.value == 0);
+        } else if record.detail == Login::Tried as u32 {
+            service.tried = service.tried.saturating_add(1);
+            service.tries.add(1.0, record.ts, half_life);
         } else if record.detail == Login::Succeeded as u32 {
             worked = service.failures.value() >= f64::from(settings.failures_min.min(5));
             service.succeeded = service.succeeded.saturating_add(1);
         }
         let uniform = service.uniform();
         let enough = service.failures.value() + 0.5 >= f64::from(settings.failures_min)
+            || service.burst >= settings.burst_min
             || service.tries.value() + 0.5 >= f64::from(settings.tries_min)
             || (uniform >= settings.sessions_min
                 && uniform * 10 >= service.sessions.min(SIZES as u32) * 6);
@@ -233,7 +251,7 @@ mod tests {
         HostRecord {
             detail: 1_500,
             value: bytes,
-            ..record(RecordKind::Closed, 6, 1, 1, 22, ms)
+            ..record(RecordKind::Closed, 6, 1, 1, 3389, ms)
         }
     }
 
@@ -246,6 +264,20 @@ mod tests {
             reports.last().map(|r| r.efficacy),
             Some(Efficacy::Confirmed)
         );
+    }
+
+    #[test]
+    fn five_failures_in_ten_seconds_are_a_tool_and_challenges_are_not() {
+        let run_with = |value: u64, gap_ms: u64| {
+            run((0..7).map(|i| HostRecord {
+                value,
+                ..login(Login::Failed, 22, i * gap_ms)
+            }))
+            .len()
+        };
+        assert_eq!(run_with(0, 300), 1);
+        assert_eq!(run_with(1, 300), 0);
+        assert_eq!(run_with(0, 6_000), 0);
     }
 
     #[test]

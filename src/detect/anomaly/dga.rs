@@ -160,6 +160,7 @@ mod tests {
                 info: 0,
                 len: 20,
                 rare: false,
+                unheard: false,
                 invented,
                 failed: true,
             };

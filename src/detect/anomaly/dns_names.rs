@@ -3,7 +3,7 @@
 //! Reads the first question only; names with compression pointers or broken labels give nothing.
 //! A record's `value` is the hash of the domain (high 32 bits) and of the name below it (low 32 bits); its `detail` packs
 //! information bytes (bits 0..12), length of the name (12..20), rare type (bit 20), invented look (bit 21), failed
-//! answer (bit 22).
+//! answer (bit 22), type that nobody asks for (bit 23).
 
 use super::first_bytes::hash;
 
@@ -20,6 +20,8 @@ pub struct DnsName {
     pub len: u32,
     /// TXT, NULL, CNAME, MX, SRV, KEY or private types.
     pub rare: bool,
+    /// NULL, KEY or private types, which no program of our days asks for.
+    pub unheard: bool,
     /// The registered label looks invented.
     pub invented: bool,
     /// The message is an answer that says that the name does not exist.
@@ -32,7 +34,8 @@ impl DnsName {
         let value = u64::from(self.domain) << 32 | u64::from(self.below);
         let flags = u32::from(self.rare) << 20
             | u32::from(self.invented) << 21
-            | u32::from(self.failed) << 22;
+            | u32::from(self.failed) << 22
+            | u32::from(self.unheard) << 23;
         (
             value,
             self.info.min(0xfff) | self.len.min(0xff) << 12 | flags,
@@ -49,6 +52,7 @@ impl DnsName {
             rare: detail >> 20 & 1 == 1,
             invented: detail >> 21 & 1 == 1,
             failed: detail >> 22 & 1 == 1,
+            unheard: detail >> 23 & 1 == 1,
         }
     }
 }
@@ -115,6 +119,7 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
         below: below_hash as u32,
         info: (f64::from(len_below) * entropy.min(5.0) / 8.0) as u32,
         len: (at - 12) as u32,
+        unheard: matches!(kind, 10 | 25) || kind >= 65_280,
         rare: matches!(kind, 5 | 10 | 15 | 16 | 25 | 33) || kind >= 65_280,
         invented: domain.first().is_some_and(|label| looks_invented(label)),
         failed,

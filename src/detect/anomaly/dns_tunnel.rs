@@ -3,6 +3,7 @@
 //! Per (client, domain), and per (client, no domain) for names without a plausible top-level domain: the information
 //! bytes of every name not asked before, fading with a half-life. Alarm at a KiB when the names are long or of types
 //! that browsing does not use.
+//! Names asked with types that no program uses (NULL, KEY, private) are a tunnel from the eighth on.
 //! What is *not* a tunnel: block lists and reputation services (short names, addresses), content networks (few names),
 //! names asked again. Memory: fixed, one record per client and domain.
 
@@ -24,6 +25,8 @@ use crate::packet::Timestamp;
 pub struct DnsTunnelSettings {
     /// Information bytes below one domain. Default 1,024 (detectors.md D13).
     pub info_bytes_min: u32,
+    /// New names of types that nobody asks for (NULL, KEY, private). Default 8: a person who tries one out asks fewer.
+    pub unheard_min: u32,
     /// Mean length of names from which they are long. Default 40 (detectors.md D13 has 28, which content networks reach).
     pub name_len_min: u32,
     /// Seconds in which the count halves. Default 120.
@@ -38,6 +41,7 @@ impl Default for DnsTunnelSettings {
     fn default() -> Self {
         Self {
             info_bytes_min: 1_024,
+            unheard_min: 8,
             name_len_min: 40,
             half_life_secs: 120,
             domains: 16_384,
@@ -52,6 +56,8 @@ struct Domain {
     seen: Bitmap256,
     queries: u32,
     rare: u32,
+    /// New names of types that nobody asks for.
+    unheard: u32,
     length: u64,
     leaked: u64,
     live: Live,
@@ -123,10 +129,13 @@ impl DnsTunnel {
             .info
             .add(f64::from(name.info), record.ts, settings.half_life_secs);
         domain.leaked = domain.leaked.saturating_add(u64::from(name.info));
+        domain.unheard = domain.unheard.saturating_add(u32::from(name.unheard));
         let mean = domain.length / u64::from(domain.queries.max(1));
         let odd = mean >= u64::from(settings.name_len_min)
             || (domain.rare * 10 >= domain.queries * 3 && mean >= 20);
-        if info < f64::from(settings.info_bytes_min) || !odd {
+        let heavy = info >= f64::from(settings.info_bytes_min) && odd;
+        let unheard = domain.unheard >= settings.unheard_min && mean >= 20;
+        if !heavy && !unheard {
             return;
         }
         let size = domain.leaked;
@@ -194,6 +203,13 @@ mod tests {
             run((0..80).map(|i| (format!("{}.{}", coded(i), coded(i + 9)), 1))).len(),
             1
         );
+    }
+
+    #[test]
+    fn types_that_nobody_asks_for_are_a_tunnel_sooner() {
+        let names = |kind: u16| (0..12u64).map(move |i| (format!("y{i}b0p.t1.example.com"), kind));
+        assert_eq!(run(names(10)).len(), 1);
+        assert!(run(names(1)).is_empty());
     }
 
     #[test]

@@ -103,6 +103,8 @@ first_bytes! {
     SshReversed => "SSH with parts swapped",
     /// Encapsulating Security Payload.
     Esp => "IPsec ESP",
+    /// HTTP request of version detection.
+    ScanTool => "version detection",
     /// TLS ClientHello.
     Tls => "TLS",
     /// TLS to a VPN service, by name.
@@ -276,13 +278,23 @@ fn classify_http(bytes: &[u8], dport: u16) -> FirstBytes {
     }
     let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
     let asks = contains(line, b"info_hash=");
-    if asks && (contains(line, b"/announce") || contains(line, b"/scrape")) {
+    if is_version_probe(line) {
+        FirstBytes::ScanTool
+    } else if asks && (contains(line, b"/announce") || contains(line, b"/scrape")) {
         FirstBytes::Tracker
     } else if is_gnutella_download(line, dport) {
         FirstBytes::Gnutella
     } else {
         FirstBytes::Http
     }
+}
+
+/// What version detection asks for: names that cannot exist, to see how a server refuses. (Who says in the User-Agent that it
+/// scans is for rules.)
+fn is_version_probe(line: &[u8]) -> bool {
+    const PATHS: [&[u8]; 2] = [b"/nmaplowercheck", b"Tri%6Eity.txt%2ebak"];
+    let path = line.splitn(3, |b| *b == b' ').nth(1).unwrap_or_default();
+    PATHS.iter().any(|mark| contains(path, mark))
 }
 
 /// Gnutella 0.4 and HUGE: a file by its index, or by its hash; on the network's port.
@@ -614,6 +626,19 @@ mod tests {
         );
         assert_eq!(in_http(&masked), FirstBytes::SshInHttp);
         assert_eq!(in_http(b"<p>SSH-2.0-x is a banner"), FirstBytes::Nothing);
+    }
+
+    #[test]
+    fn version_detection_leaves_marks() {
+        let ask = |request: &[u8]| tcp(request, true, FirstBytes::Nothing);
+        assert_eq!(
+            ask(b"GET /nmaplowercheck1596343808 HTTP/1.1\r\nHost: a\r\n\r\n"),
+            FirstBytes::ScanTool
+        );
+        assert_eq!(
+            ask(b"GET / HTTP/1.1\r\nReferer: /nmaplowercheck\r\n\r\n"),
+            FirstBytes::Http
+        );
     }
 
     #[test]

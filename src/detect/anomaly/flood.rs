@@ -5,7 +5,8 @@
 //! - `icmp_flood`: echo requests over the floor.
 //! - `smurf`: echo requests to a directed broadcast, or echo replies that nobody asked for from many hosts.
 //! - `amplification`: datagrams that nobody asked for from many sources, all from ports of known amplifiers.
-//! - `tcp_flood`: SYN-ACKs or RSTs that nobody asked for from many sources (reflection, backscatter).
+//! - `tcp_flood`: SYN-ACKs or RSTs that nobody asked for from many sources (reflection, backscatter), or SYN-ACKs that a
+//!   few repeat over and over.
 //!
 //! What is *not* a flood: traffic in both directions (QUIC, VoIP, resolvers), whatever its rate.
 //! Memory: fixed, one record per destination.
@@ -29,6 +30,8 @@ pub struct FloodSettings {
     pub floor_per_sec: u32,
     /// Distinct sources in the window that make an alarm of unanswered packets below that rate.
     pub sources_min: u32,
+    /// Packets in the window that are evidence by themselves.
+    pub plain_min: u32,
     /// Destinations watched.
     pub destinations: usize,
     /// Quiet seconds after which an incident closes.
@@ -37,17 +40,20 @@ pub struct FloodSettings {
 
 impl FloodSettings {
     /// Defaults: D2's floors in a DMZ (UDP 5,000/s, ICMP 200/s), D3's 50 sources; 30 in a minute for reflected TCP.
+    /// By themselves: 20 echo requests to a directed broadcast in ten seconds (a person who pings one sends 10), 20 SYN-ACKs
+    /// in a minute that are repeated to somebody who did not ask (a server repeats one five times).
     pub fn of(detector: u16) -> Self {
-        let (floor_per_sec, sources_min) = match detector {
-            UDP_FLOOD => (5_000, 100),
-            ICMP_FLOOD => (200, u32::MAX),
-            SMURF => (u32::MAX, 10),
-            AMPLIFICATION => (u32::MAX, 50),
-            _ => (u32::MAX, 30),
+        let (floor_per_sec, sources_min, plain_min) = match detector {
+            UDP_FLOOD => (5_000, 100, u32::MAX),
+            ICMP_FLOOD => (200, u32::MAX, u32::MAX),
+            SMURF => (u32::MAX, 10, 20),
+            AMPLIFICATION => (u32::MAX, 50, u32::MAX),
+            _ => (u32::MAX, 30, 20),
         };
         Self {
             floor_per_sec,
             sources_min,
+            plain_min,
             destinations: 8_192,
             off_secs: 60,
         }
@@ -65,6 +71,8 @@ const AMPLIFIERS: &[u16] = &[
     17, 19, 53, 69, 111, 123, 137, 161, 389, 500, 520, 623, 1434, 1900, 3283, 3478, 3702, 5351,
     5353, 5683, 10_001, 11_211, 27_015, 33_848, 37_810, 47_808,
 ];
+/// TCP flags of an answer to a SYN.
+const SYN_ACK: u32 = 0x12;
 /// Bins of the window.
 const BINS: usize = 8;
 
@@ -73,6 +81,10 @@ struct Meter {
     bin: u64,
     packets: [u32; BINS],
     answered: [u32; BINS],
+    /// Packets that are evidence by themselves.
+    plain: [u32; BINS],
+    /// SYN-ACKs seen, by connection.
+    asked: Bitmap256,
     sources: Bitmap256,
     sources_since: u64,
     total: u64,
@@ -98,12 +110,15 @@ impl Meter {
         for _ in 0..steps {
             self.packets.rotate_left(1);
             self.answered.rotate_left(1);
+            self.plain.rotate_left(1);
+            self.plain[BINS - 1] = 0;
             self.packets[BINS - 1] = 0;
             self.answered[BINS - 1] = 0;
         }
         self.bin = self.bin.max(bin);
         if self.bin.saturating_sub(self.sources_since) >= BINS as u64 {
             self.sources = Bitmap256::default();
+            self.asked = Bitmap256::default();
             self.sources_since = self.bin;
         }
     }
@@ -122,7 +137,7 @@ pub struct Flood {
     meters: Watch<IpAddr, Meter>,
 }
 
-plain_detector!(Flood, Opened | Established | Packets | Unsolicited);
+plain_detector!(Flood, Opened | Established | Packets | Unsolicited | Echo);
 
 impl Flood {
     /// Takes its memory.
@@ -165,12 +180,25 @@ impl Flood {
             return;
         }
         meter.sources.insert(endpoint_hash(target.src, 0));
+        let evident = match (self.detector, record.kind) {
+            // The same answer again: whoever is said to have asked does not know of it.
+            (TCP_FLOOD, _) => {
+                let connection = endpoint_hash(target.src, target.sport)
+                    .rotate_left(17)
+                    .wrapping_add(u64::from(target.dport).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                record.detail & SYN_ACK == SYN_ACK && !meter.asked.insert(connection >> 13)
+            }
+            (SMURF, RecordKind::Echo) => true,
+            _ => false,
+        };
+        meter.plain[BINS - 1] = meter.plain[BINS - 1].saturating_add(u32::from(evident));
+        let plain = meter.plain.iter().sum::<u32>() >= self.settings.plain_min;
         let (seen, answers) = meter.in_window();
         let unanswered = answers * 20 <= seen || self.detector == ICMP_FLOOD;
         let fast = seen >= u64::from(self.settings.floor_per_sec).saturating_mul(secs);
         let enough = u64::from(self.settings.sources_min);
         let many = seen >= enough && u64::from(meter.sources.estimate()) >= enough;
-        if !unanswered || !(fast || many) {
+        if !(plain || unanswered && (fast || many)) {
             return;
         }
         let size = meter.total;
@@ -202,6 +230,7 @@ impl Flood {
         let key = record.key;
         let count = u32::try_from(record.value).unwrap_or(u32::MAX);
         let icmp = key.proto == 1 || key.proto == 58;
+        let is_request = record.detail >> 31 == 0;
         match (self.detector, record.kind) {
             (UDP_FLOOD, RecordKind::Opened) if key.proto == 17 && !is_multicast(key.dst) => {
                 Some((key, 1, 0))
@@ -231,15 +260,11 @@ impl Flood {
             {
                 Some((key, 0, 1))
             }
-            (TCP_FLOOD, RecordKind::Unsolicited) => {
-                // The flow is filed from the victim to whoever answers it.
-                let target = if key.sport < key.dport {
-                    key
-                } else {
-                    key.reversed()
-                };
-                Some((target, 1, 0))
+            // Asked in the name of the victim, which is the one that gets all the answers.
+            (SMURF, RecordKind::Echo) if key.proto == 1 && is_request && is_directed(key.dst) => {
+                Some((key.reversed(), 1, 0))
             }
+            (TCP_FLOOD, RecordKind::Unsolicited) => Some((key, 1, 0)),
             _ => None,
         }
     }
@@ -254,6 +279,11 @@ impl Flood {
 /// An echo reply opened the flow: types are in the source port.
 fn is_reply(key: &FlowKey) -> bool {
     matches!((key.proto, key.sport), (1, 0) | (58, 129))
+}
+
+/// What is most likely the directed broadcast of a segment: the mask is not in the packet, and /24 is what they have.
+fn is_directed(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(a) if a.octets()[3] == 255 && !a.is_broadcast())
 }
 
 /// Multicast or limited broadcast.
@@ -306,6 +336,34 @@ mod tests {
         };
         assert_eq!(run(ICMP_FLOOD, echo(20, 50)).len(), 1);
         assert!(run(ICMP_FLOOD, echo(20, 64_000)).is_empty());
+    }
+
+    #[test]
+    fn a_few_reflectors_that_repeat_their_answers_are_an_attack() {
+        let answers = |repeats: u64, hosts: u32, flags: u32| {
+            (0..repeats).flat_map(move |i| {
+                (0..hosts).map(move |host| HostRecord {
+                    detail: flags,
+                    ..record(RecordKind::Unsolicited, 6, host, 1, 21, i * 2_000)
+                })
+            })
+        };
+        assert_eq!(run(TCP_FLOOD, answers(24, 2, SYN_ACK)).len(), 1);
+        // A host that came up again while a few servers still answered it.
+        assert!(run(TCP_FLOOD, answers(5, 3, SYN_ACK)).is_empty());
+        // Backscatter of resets from a few hosts.
+        assert!(run(TCP_FLOOD, answers(24, 2, 4)).is_empty());
+        assert_eq!(run(TCP_FLOOD, answers(1, 60, SYN_ACK)).len(), 1);
+    }
+
+    #[test]
+    fn pings_of_a_directed_broadcast_are_smurf_when_no_person_sends_them() {
+        let pings = |n: u64, ms: u64, last: u32| {
+            (0..n).map(move |i| record(RecordKind::Echo, 1, 1, last, 0, i * ms))
+        };
+        assert_eq!(run(SMURF, pings(40, 100, 255)).len(), 1);
+        assert!(run(SMURF, pings(40, 1_000, 255)).is_empty());
+        assert!(run(SMURF, pings(40, 100, 7)).is_empty());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! Per asker: distinct addresses asked for within a window. Pings count when they are not answered in at least half of
 //! the cases; ARP requests count as they are, because a scan of a segment asks in seconds for more addresses than a host
-//! has neighbours.
-//! What is *not* a sweep: monitoring that gets its answers; announcements of one's own address.
-//! TCP and UDP sweeps are `port_scan`'s. Memory: fixed, one record per asker.
+//! has neighbours. A slow ARP sweep shows by its order: one address after the other.
+//! What is *not* a sweep: monitoring that gets its answers; announcements of one's own address; a router that speaks for
+//! several of its addresses with one hardware address and looks for hosts that somebody outside scans.
+//! TCP and UDP sweeps are `port_scan`'s. Memory: fixed, one record per asker and one per hardware address.
 
 use std::net::IpAddr;
 
@@ -12,7 +13,7 @@ use super::detector::plain_detector;
 use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
-use super::table::Bitmap256;
+use super::table::{Bitmap256, SetTable, Worth};
 use super::{ARP_SCAN, HOST_SCAN};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
@@ -23,6 +24,8 @@ use crate::packet::Timestamp;
 pub struct HostScanSettings {
     /// Distinct addresses in the window.
     pub hosts_min: u32,
+    /// Addresses asked for in ascending order, without a gap, that are a sweep however slow.
+    pub in_order_min: u32,
     /// The window, in seconds.
     pub window_secs: u32,
     /// Askers watched.
@@ -33,15 +36,16 @@ pub struct HostScanSettings {
 
 impl HostScanSettings {
     /// Defaults: pings to 15 hosts in a minute; ARP for 30 addresses in 30 s (Slips has 5, detectors.md D9 10 of the
-    /// unanswered: a router or a server with many clients asks for more).
+    /// unanswered: a router or a server with many clients asks for more), or for 20 in order.
     pub fn of(detector: u16) -> Self {
-        let (hosts_min, window_secs) = if detector == ARP_SCAN {
-            (30, 30)
+        let (hosts_min, in_order_min, window_secs) = if detector == ARP_SCAN {
+            (30, 20, 30)
         } else {
-            (15, 60)
+            (15, u32::MAX, 60)
         };
         Self {
             hosts_min,
+            in_order_min,
             window_secs,
             sources: 8_192,
             off_secs: 1_800,
@@ -55,12 +59,34 @@ impl Default for HostScanSettings {
     }
 }
 
+/// Seconds between two addresses of a slow sweep, at most.
+const STEP_SECS: u64 = 60;
+/// Addresses that one hardware address speaks for, from which it is a router.
+const ROUTER_ADDRESSES: u32 = 3;
+
+/// The addresses that a hardware address speaks for.
+#[derive(Clone, Debug, Default)]
+struct Speaker {
+    addresses: Bitmap256,
+    last: Timestamp,
+}
+
+impl Worth for Speaker {
+    fn worth(&self) -> u64 {
+        self.last.secs()
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Asker {
     since: Timestamp,
     hosts: Bitmap256,
     answered: Bitmap256,
     asked: u64,
+    /// The last address asked for, and how many before it were each one below the next.
+    at: u32,
+    in_order: u32,
+    last: Timestamp,
     live: Live,
 }
 
@@ -76,12 +102,27 @@ impl Entry for Asker {
     }
 }
 
+impl Asker {
+    /// Goes on to an address: the next one, the same again, or somewhere else.
+    fn step(&mut self, address: u32, now: Timestamp) {
+        let late = now.secs_since(self.last) > STEP_SECS;
+        self.last = self.last.max(now);
+        if late || !(address == self.at || address == self.at.wrapping_add(1)) {
+            self.in_order = 0;
+        } else if address != self.at {
+            self.in_order += 1;
+        }
+        self.at = address;
+    }
+}
+
 /// One of the two detectors.
 #[derive(Debug)]
 pub struct HostScan {
     detector: u16,
     settings: HostScanSettings,
     askers: Watch<IpAddr, Asker>,
+    speakers: SetTable<u64, Speaker>,
 }
 
 plain_detector!(HostScan, ArpRequest | Opened | Established);
@@ -92,13 +133,14 @@ impl HostScan {
         Self {
             detector,
             askers: Watch::new(detector, settings.sources),
+            speakers: SetTable::new(if detector == ARP_SCAN { 4_096 } else { 8 }),
             settings,
         }
     }
 
     /// Bytes it takes.
     pub fn bytes(&self) -> u64 {
-        self.askers.bytes()
+        self.askers.bytes() + self.speakers.bytes()
     }
 
     /// Takes one record.
@@ -111,10 +153,20 @@ impl HostScan {
             RecordKind::Established if self.detector == HOST_SCAN && echo => true,
             _ => return,
         };
+        let limits = &self.settings;
+        let router = record.kind == RecordKind::ArpRequest
+            && self
+                .speakers
+                .entry(record.value, Speaker::default)
+                .is_some_and(|speaker| {
+                    speaker.last = speaker.last.max(record.ts);
+                    speaker.addresses.insert(endpoint_hash(key.src, 0));
+                    speaker.addresses.estimate() >= ROUTER_ADDRESSES
+                });
         let Some(asker) = self.askers.entry(key.src, Asker::default) else {
             return;
         };
-        if record.ts.secs_since(asker.since) >= u64::from(self.settings.window_secs) {
+        if record.ts.secs_since(asker.since) >= u64::from(limits.window_secs) {
             asker.since = record.ts;
             asker.hosts = Bitmap256::default();
             asker.answered = Bitmap256::default();
@@ -126,8 +178,12 @@ impl HostScan {
         }
         asker.asked = asker.asked.saturating_add(1);
         asker.hosts.insert(host);
+        if let IpAddr::V4(address) = key.dst {
+            asker.step(address.to_bits(), record.ts);
+        }
         let hosts = asker.hosts.estimate();
-        if hosts < self.settings.hosts_min || asker.answered.estimate() * 2 > hosts {
+        let many = hosts >= limits.hosts_min && asker.answered.estimate() * 2 <= hosts;
+        if router || !(many || asker.in_order >= limits.in_order_min) {
             return;
         }
         let size = asker.asked;
@@ -145,6 +201,7 @@ impl HostScan {
                 evidence: evidence(|json| {
                     json.num("hosts_in_window", asker.hosts.estimate())
                         .num("answered", asker.answered.estimate())
+                        .num("in_order", asker.in_order)
                         .num("asked", asker.asked);
                 }),
             },
@@ -201,8 +258,45 @@ mod tests {
         let ask = |n: u32, ms: u64| {
             (0..n).map(move |i| record(RecordKind::ArpRequest, 0, 1, i, 0, u64::from(i) * ms))
         };
-        assert_eq!(run(ARP_SCAN, ask(254, 5)).len(), 1);
+        let opened = run(ARP_SCAN, ask(254, 5));
+        assert_eq!(opened.iter().filter(|r| r.state == "open").count(), 1);
         assert!(run(ARP_SCAN, ask(12, 5)).is_empty());
-        assert!(run(ARP_SCAN, ask(100, 5_000)).is_empty());
+        let scattered = (0..100u32).map(|i| {
+            record(RecordKind::ArpRequest, 0, 1, i * 97 % 251, 0, u64::from(i) * 5_000)
+        });
+        assert!(run(ARP_SCAN, scattered).is_empty());
+    }
+
+    #[test]
+    fn a_slow_sweep_shows_by_its_order() {
+        let sweep = (0..60u32).map(|i| {
+            record(RecordKind::ArpRequest, 0, 1, i / 3 + 2, 0, u64::from(i) * 1_000)
+        });
+        assert!(run(ARP_SCAN, sweep).is_empty());
+        let sweep = (0..90u32).map(|i| {
+            record(RecordKind::ArpRequest, 0, 1, i / 3 + 2, 0, u64::from(i) * 1_000)
+        });
+        let reports = run(ARP_SCAN, sweep);
+        assert_eq!(reports.len(), 1);
+        println!(
+            "slow ARP sweep, one address in 3 s: found after {} s, 21 addresses",
+            reports[0].number / 1_000
+        );
+    }
+
+    #[test]
+    fn a_router_with_several_addresses_is_none() {
+        let storm = |macs: u64| {
+            run(
+                ARP_SCAN,
+                (0..400u32).map(move |i| HostRecord {
+                    value: u64::from(i % 4) % macs,
+                    ..record(RecordKind::ArpRequest, 0, i % 4, 10 + i, 0, u64::from(i) * 60)
+                }),
+            )
+            .len()
+        };
+        assert_eq!(storm(1), 0);
+        assert_eq!(storm(4), 4);
     }
 }

@@ -4,7 +4,10 @@
 //! when it succeeds (θ0 = 0.8, θ1 = 0.2). Alarm at ln(β/α) with α = 1e-5, β = 0.999, and at least so many distinct
 //! targets. Successes cannot hide a scan by mixing (Mell & Harang 2013): the score never falls below −1 step, and a
 //! success counts once per (host, port).
-//! FIN, NULL, Xmas and ACK probes, which no client sends, count by distinct ports.
+//! FIN, NULL, Xmas and ACK probes, which no client sends, count by distinct ports. Evidence by themselves are requests
+//! that only version detection makes, and kinds of ICMP queries that only fingerprinting asks one host for (timestamp
+//! and address mask; Arkin 2001).
+//! A host that asks for a whole segment by ARP needs to fail less often: the hosts that are not there fail before TCP.
 //!
 //! What is *not* scan evidence: failures towards a service that is being flooded; answers to nobody (backscatter); one
 //! dead service that is retried; failures towards one port of one host.
@@ -14,6 +17,7 @@ use std::net::IpAddr;
 
 use super::PORT_SCAN;
 use super::detector::{Detector, Seen};
+use super::first_bytes::FirstBytes;
 use super::engine::{Report, endpoint_hash, evidence, incident};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
@@ -31,6 +35,8 @@ pub struct PortScanSettings {
     pub targets_min: u32,
     /// Distinct ports of stealth probes (FIN, NULL, Xmas …).
     pub stealth_ports_min: u32,
+    /// Addresses asked for by ARP from which a third of the failures is enough.
+    pub arp_hosts_min: u32,
     /// Half-life of a score, in seconds.
     pub half_life_secs: u32,
     /// Sources watched.
@@ -45,6 +51,7 @@ impl Default for PortScanSettings {
             alpha: 1e-5,
             targets_min: 15,
             stealth_ports_min: 5,
+            arp_hosts_min: 30,
             half_life_secs: 900,
             sources: 16_384,
             off_secs: 3600,
@@ -58,6 +65,9 @@ const STEP: f32 = 1.386;
 /// Probes with flags that no TCP sends, from one source, that are a fingerprint scan whatever their ports.
 const ILLEGAL_MIN: u32 = 3;
 
+/// ICMP queries that hosts do not ask each other: timestamp, information, address mask (RFC 792, RFC 950).
+const ODD_QUERIES: &[u16] = &[13, 15, 17];
+
 #[derive(Clone, Debug)]
 struct Source {
     score: f32,
@@ -69,6 +79,13 @@ struct Source {
     illegal: u32,
     /// Kinds of flags that no TCP sends, a bit each: a fingerprinting tool sends several.
     illegal_kinds: u8,
+    /// Addresses asked for by ARP.
+    arp: Bitmap256,
+    /// Kinds of odd ICMP queries to `queried`, a bit each.
+    queries: u8,
+    queried: u64,
+    /// Requests of version detection.
+    marks: u32,
     successes: u32,
     fails: u32,
     open_ports: [u16; 8],
@@ -99,7 +116,15 @@ pub struct PortScan {
 impl Detector for PortScan {
     fn kinds(&self) -> &'static [RecordKind] {
         use RecordKind as K;
-        &[K::Established, K::Refused, K::Unanswered, K::Stray]
+        &[
+            K::Established,
+            K::Refused,
+            K::Unanswered,
+            K::Stray,
+            K::Opened,
+            K::ArpRequest,
+            K::FirstBytes,
+        ]
     }
     fn bytes(&self) -> u64 {
         Self::bytes(self)
@@ -136,7 +161,9 @@ impl PortScan {
             Success,
             Failure,
             Stealth,
+            Odd,
         }
+        let odd_query = ODD_QUERIES.iter().position(|kind| *kind == record.key.sport);
         let outcome = match record.kind {
             RecordKind::Established => Outcome::Success,
             RecordKind::Refused | RecordKind::Unanswered
@@ -145,6 +172,9 @@ impl PortScan {
                 Outcome::Failure
             }
             RecordKind::Stray if is_stealth_probe(record.detail) => Outcome::Stealth,
+            RecordKind::ArpRequest => Outcome::Odd,
+            RecordKind::Opened if record.key.proto == 1 && odd_query.is_some() => Outcome::Odd,
+            RecordKind::FirstBytes if record.detail == FirstBytes::ScanTool as u32 => Outcome::Odd,
             _ => return,
         };
         let key = record.key;
@@ -161,6 +191,23 @@ impl PortScan {
         source.decay(record.ts, self.settings.half_life_secs);
         let target = endpoint_hash(key.dst, key.dport);
         match outcome {
+            Outcome::Odd => {
+                if record.kind == RecordKind::ArpRequest {
+                    // Evidence that only adds to failures: nothing to weigh now.
+                    source.arp.insert(endpoint_hash(key.dst, 0));
+                    return;
+                }
+                if let Some(kind) = odd_query.filter(|_| key.proto == 1) {
+                    let host = endpoint_hash(key.dst, 0);
+                    if host != source.queried {
+                        source.queried = host;
+                        source.queries = 0;
+                    }
+                    source.queries |= 1 << kind;
+                } else {
+                    source.marks = source.marks.saturating_add(1);
+                }
+            }
             Outcome::Stealth => {
                 source.stealth.insert(target);
                 let flags = record.detail as u8 & 0x3f;
@@ -246,6 +293,10 @@ impl Source {
             stealth: Bitmap256::default(),
             illegal: 0,
             illegal_kinds: 0,
+            arp: Bitmap256::default(),
+            queries: 0,
+            queried: 0,
+            marks: 0,
             successes: 0,
             fails: 0,
             open_ports: [0; 8],
@@ -289,14 +340,18 @@ impl Source {
         reports: &mut Vec<Report>,
     ) {
         const OPEN_MAX: usize = 4096;
-        let walked = self.score >= threshold && self.failed.estimate() >= settings.targets_min;
+        let swept = self.arp.estimate() >= settings.arp_hosts_min;
+        let share = if swept { 3 } else { 1 };
+        let walked = self.score * share as f32 >= threshold
+            && self.failed.estimate() * share >= settings.targets_min;
+        let fingerprint = self.queries.count_ones() > 1 || self.marks > 0;
         // Flags that no TCP sends (none at all, SYN with FIN, FIN with PSH and URG) are probes of a fingerprinting tool.
         let stealth = self.stealth.estimate() >= settings.stealth_ports_min
             || (self.illegal >= ILLEGAL_MIN && self.illegal_kinds.count_ones() > 1);
-        if !walked && !stealth {
+        if !walked && !stealth && !fingerprint {
             return;
         }
-        let size = self.fails.max(self.stealth.estimate());
+        let size = self.fails.max(self.stealth.estimate()).max(self.marks);
         if !self.alarmed && open.len() < OPEN_MAX {
             self.alarmed = true;
             self.since = record.ts;
@@ -327,6 +382,9 @@ impl Source {
                 .num("failed_targets", self.fails)
                 .num("ports", ports)
                 .num("hosts", hosts);
+            json.num("arp_hosts", self.arp.estimate())
+                .num("version_probes", self.marks)
+                .num("odd_icmp_queries", self.queries.count_ones());
             json.num("stealth_probes", self.stealth.estimate())
                 .num("answered", self.successes);
             json.float("score", f64::from((self.score * 10.0).round() / 10.0));
@@ -440,6 +498,79 @@ mod tests {
             )
         });
         assert!(run(benign).is_empty());
+    }
+
+    #[test]
+    fn fingerprinting_shows_by_its_queries_and_its_marks() {
+        let ask = |kinds: &[u16]| {
+            let floods = SynFlood::new(SynFloodSettings::default());
+            let mut detector = PortScan::new(PortScanSettings::default());
+            let mut reports = Vec::new();
+            for (i, kind) in kinds.iter().enumerate() {
+                let mut r = probe(1, 1, i as u64 * 100);
+                r.kind = RecordKind::Opened;
+                r.key.proto = 1;
+                r.key.sport = *kind;
+                detector.record(&r, &floods, &mut reports);
+            }
+            reports.len()
+        };
+        assert_eq!(ask(&[8, 13, 17]), 1);
+        // A ping, and a clock that is compared by ICMP.
+        assert_eq!(ask(&[8, 13, 8, 13]), 0);
+    }
+
+    #[test]
+    fn whoever_asks_for_a_whole_segment_fails_sooner() {
+        let fails = |asked: u32| {
+            let floods = SynFlood::new(SynFloodSettings::default());
+            let mut detector = PortScan::new(PortScanSettings::default());
+            let mut reports = Vec::new();
+            for i in 0..asked {
+                let mut r = probe(1, i, u64::from(i));
+                r.kind = RecordKind::ArpRequest;
+                detector.record(&r, &floods, &mut reports);
+            }
+            for i in 0..7 {
+                detector.record(&probe(1, i, 1_000), &floods, &mut reports);
+            }
+            reports.len()
+        };
+        assert_eq!(fails(100), 1);
+        assert_eq!(fails(5), 0);
+    }
+
+    /// A failed contact of 10.0.0.`src` with 192.0.2.`dst`.
+    fn probe(src: u32, dst: u32, ms: u64) -> HostRecord {
+        super::super::live::tests::record(RecordKind::Unanswered, 6, src, dst, 22, ms)
+    }
+
+    #[test]
+    fn a_scan_is_found_in_a_spray_of_forged_sources() {
+        // 20 probes a second among 100,000 failures a second of sources that each come once.
+        let floods = SynFlood::new(SynFloodSettings::default());
+        let mut detector = PortScan::new(PortScanSettings::default());
+        let bytes = detector.bytes();
+        let mut reports = Vec::new();
+        let mut probes = 0u32;
+        for i in 0..1_000_000u64 {
+            if i % 5_000 == 0 {
+                probes += 1;
+                let mut r = probe(1, 100_000 + probes, i / 100);
+                r.key.src = IpAddr::from([203, 0, 113, 9]);
+                detector.record(&r, &floods, &mut reports);
+                if !reports.is_empty() {
+                    break;
+                }
+            }
+            let forged = (i as u32).wrapping_mul(0x9e37_79b9) & 0x00ff_ffff;
+            detector.record(&probe(forged, i as u32 % 60_000, i / 100), &floods, &mut reports);
+        }
+        println!("scan of 20/s hidden in 100,000 forged failures/s: found at probe {probes}");
+        assert!(reports.iter().all(|r| r.key.src == IpAddr::from([203, 0, 113, 9])));
+        assert_eq!(reports.len(), 1);
+        assert!(probes <= 28, "{probes}");
+        assert_eq!(detector.bytes(), bytes);
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub enum RecordKind {
     Opened,
     /// TCP: the client completed the handshake. UDP and others: the first answer.
     Established,
-    /// TCP: RST to the SYN. UDP: ICMP unreachable.
+    /// TCP: RST to the SYN (`detail` = 1: from the client, after the server's answer). UDP: ICMP unreachable.
     Refused,
     /// TCP: no answer within the deadline, or the handshake never completed. Where nothing but the SYN was seen, this is
     /// the end of the connection: no `Closed` follows.
@@ -20,7 +20,7 @@ pub enum RecordKind {
     Closed,
     /// A segment that belongs to no connection (FIN, NULL, Xmas, ACK probes); `detail` = flags.
     Stray,
-    /// SYN-ACK or RST that nobody asked for (backscatter, reflection).
+    /// SYN-ACK or RST that nobody asked for (backscatter, reflection); from its sender; `detail` = flags.
     Unsolicited,
     /// SYN retransmitted.
     SynRetry,
@@ -38,11 +38,12 @@ pub enum RecordKind {
     FirstBytes,
     /// ICMP echo: `detail` = reply << 31 | payload length (15 bits) << 16 | sequence number; `value` = hash of the payload.
     Echo,
-    /// ARP request: from the asker to the address asked for.
+    /// ARP request: from the asker to the address asked for; `value` = hardware address of the asker.
     ArpRequest,
     /// DNS query or failed answer: see [`super::dns_names`].
     DnsName,
-    /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`].
+    /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`]; `value` = 1: it may be a step of one that
+    /// goes on.
     Login,
     /// HTTP request began: `value` = hash of server name and path without query; `detail` bit 0: it asks for a fresh
     /// copy (reload), bit 1: it carries a password.

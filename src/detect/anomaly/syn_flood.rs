@@ -7,8 +7,11 @@
 //! A destination as a whole is watched the same way, for floods that spray ports, and then many sources are required,
 //! because one source that sprays ports is a scan.
 //!
+//! A flood that forges sources and sprays destinations shows in neither; the segment as a whole is watched for it: in one
+//! bin, SYNs from as many sources to as many hosts as there are SYNs, hardly one of which is answered.
+//!
 //! What is *not* a flood: SYNs that are refused (RST) leave no half-open session (unless nearly every SYN has a source of
-//! its own, which only forged ones have). A server that answers nothing to nobody
+//! its own, which only forged ones have); a handshake that the client itself breaks off counts as incomplete. A server that answers nothing to nobody
 //! (no SYN-ACK, few sources, retries) is trouble of the device.
 //! Memory: fixed, one record per service.
 
@@ -92,6 +95,91 @@ pub struct SynFlood {
     /// Port 0 stands for the destination as a whole.
     services: SetTable<(IpAddr, u16), Service>,
     open: Vec<(IpAddr, u16)>,
+    spray: Spray,
+}
+
+/// SYNs of one bin over a whole segment.
+#[derive(Debug, Default)]
+struct Spray {
+    bin: u64,
+    syns: u32,
+    answered: u32,
+    sources: Bitmap256,
+    hosts: Bitmap256,
+    total: u64,
+    since: Timestamp,
+    last: Timestamp,
+    open: bool,
+}
+
+impl Spray {
+    /// Takes a record; whether it opens an incident.
+    fn record(&mut self, record: &HostRecord, floor_per_sec: u32) -> bool {
+        let bin = record.ts.0 / BIN;
+        if bin > self.bin {
+            *self = Self {
+                bin,
+                total: self.total,
+                since: self.since,
+                last: self.last,
+                open: self.open,
+                ..Self::default()
+            };
+        }
+        if record.kind != RecordKind::Opened {
+            self.answered += 1;
+            return false;
+        }
+        self.syns += 1;
+        let hash = |address| super::engine::endpoint_hash(address, 0);
+        self.sources.insert(hash(record.key.src));
+        self.hosts.insert(hash(record.key.dst));
+        let enough = self.syns >= (floor_per_sec / BINS as u32).max(SPRAY_SOURCES);
+        if !enough || self.answered * 20 > self.syns {
+            return false;
+        }
+        // The bitmaps tell up to some hundreds apart.
+        let unique = self.syns.min(300) * 8 / 10;
+        if self.sources.estimate() < unique || self.hosts.estimate() < unique {
+            return false;
+        }
+        self.total = self.total.saturating_add(u64::from(self.syns));
+        self.last = record.ts;
+        let opens = !self.open;
+        if opens {
+            self.open = true;
+            self.since = record.ts;
+        }
+        opens
+    }
+
+    fn report(&self, state: &'static str, record: Option<&HostRecord>, now: Timestamp) -> Report {
+        let evidence = evidence(|json| {
+            json.num("syns_in_250ms", self.syns)
+                .num("sources", self.sources.estimate())
+                .num("hosts", self.hosts.estimate())
+                .num("answered", self.answered)
+                .bool("sources_look_spoofed", true);
+        });
+        Report {
+            detector: SYN_FLOOD,
+            state,
+            number: record.map_or(0, |r| r.number),
+            ts: now,
+            key: FlowKey {
+                proto: 6,
+                ..FlowKey::default()
+            },
+            interface: record.map_or(0, |r| r.interface),
+            confidence: 0.85,
+            efficacy: Efficacy::Unknown,
+            reason: "",
+            source_verified: false,
+            severity: Severity::Major,
+            incident: incident(SYN_FLOOD, FlowKey::default().dst, 0, self.since),
+            evidence,
+        }
+    }
 }
 
 impl SynFlood {
@@ -101,6 +189,7 @@ impl SynFlood {
             services: SetTable::new(settings.services),
             settings,
             open: Vec::new(),
+            spray: Spray::default(),
         }
     }
 
@@ -128,8 +217,17 @@ impl SynFlood {
                 | RecordKind::SynRetry
                 | RecordKind::SynAck
         );
-        if !counts {
+        // Broken off by the client after the answer of the server: nobody waits, nobody was refused.
+        let aborted = record.kind == RecordKind::Refused && record.detail == 1;
+        if !counts || aborted {
             return;
+        }
+        if matches!(
+            record.kind,
+            RecordKind::Opened | RecordKind::SynAck | RecordKind::Refused
+        ) && self.spray.record(record, self.settings.floor_per_sec)
+        {
+            reports.push(self.spray.report("open", Some(record), record.ts));
         }
         for port in [record.key.dport, 0] {
             let fresh = || Service::new(record);
@@ -174,6 +272,10 @@ impl SynFlood {
             }
         }
         self.open.retain(|key| !closed.contains(key));
+        if self.spray.open && !last && now.secs_since(self.spray.last) >= quiet {
+            self.spray.open = false;
+            reports.push(self.spray.report("close", None, now));
+        }
     }
 }
 
@@ -452,6 +554,54 @@ mod tests {
             .map(|i| record(RecordKind::Opened, i * 7919, 5, u64::from(i)))
             .collect();
         assert_eq!(run(&records).len(), 1);
+    }
+
+    #[test]
+    fn forged_sources_and_sprayed_hosts_are_a_flood_of_the_segment() {
+        let sprayed = |answered: bool| {
+            let mut records = Vec::new();
+            for i in 0..200u32 {
+                let mut r = record(RecordKind::Opened, i * 7919, u64::from(i) * 160, u64::from(i));
+                r.key.dst = IpAddr::from((i * 104_729).to_be_bytes());
+                records.push(r);
+                if answered {
+                    r.kind = RecordKind::SynAck;
+                    records.push(r);
+                }
+            }
+            run(&records).len()
+        };
+        assert_eq!(sprayed(false), 1);
+        assert_eq!(sprayed(true), 0);
+    }
+
+    #[test]
+    fn one_host_that_sweeps_the_segment_is_no_flood() {
+        let records: Vec<_> = (0..5_000u32)
+            .map(|i| {
+                let mut r = record(RecordKind::Opened, 9, u64::from(i) * 100, u64::from(i));
+                r.key.dst = IpAddr::from((i * 104_729).to_be_bytes());
+                r
+            })
+            .collect();
+        assert!(run(&records).is_empty());
+    }
+
+    #[test]
+    fn handshakes_that_the_client_breaks_off_are_incomplete() {
+        let run_refused = |detail: u32| {
+            let mut records = Vec::new();
+            for i in 0..2_000u32 {
+                let opened = record(RecordKind::Opened, 9, u64::from(i) * 2_400, u64::from(i) * 2);
+                let mut refused = opened;
+                refused.kind = RecordKind::Refused;
+                refused.detail = detail;
+                records.extend([opened, refused]);
+            }
+            run(&records).len()
+        };
+        assert_eq!(run_refused(1), 1);
+        assert_eq!(run_refused(0), 0);
     }
 
     #[test]

@@ -262,7 +262,14 @@ mod tests {
         assert_eq!(opened.iter().filter(|r| r.state == "open").count(), 1);
         assert!(run(ARP_SCAN, ask(12, 5)).is_empty());
         let scattered = (0..100u32).map(|i| {
-            record(RecordKind::ArpRequest, 0, 1, i * 97 % 251, 0, u64::from(i) * 5_000)
+            record(
+                RecordKind::ArpRequest,
+                0,
+                1,
+                i * 97 % 251,
+                0,
+                u64::from(i) * 5_000,
+            )
         });
         assert!(run(ARP_SCAN, scattered).is_empty());
     }
@@ -270,11 +277,25 @@ mod tests {
     #[test]
     fn a_slow_sweep_shows_by_its_order() {
         let sweep = (0..60u32).map(|i| {
-            record(RecordKind::ArpRequest, 0, 1, i / 3 + 2, 0, u64::from(i) * 1_000)
+            record(
+                RecordKind::ArpRequest,
+                0,
+                1,
+                i / 3 + 2,
+                0,
+                u64::from(i) * 1_000,
+            )
         });
         assert!(run(ARP_SCAN, sweep).is_empty());
         let sweep = (0..90u32).map(|i| {
-            record(RecordKind::ArpRequest, 0, 1, i / 3 + 2, 0, u64::from(i) * 1_000)
+            record(
+                RecordKind::ArpRequest,
+                0,
+                1,
+                i / 3 + 2,
+                0,
+                u64::from(i) * 1_000,
+            )
         });
         let reports = run(ARP_SCAN, sweep);
         assert_eq!(reports.len(), 1);
@@ -291,7 +312,14 @@ mod tests {
                 ARP_SCAN,
                 (0..400u32).map(move |i| HostRecord {
                     value: u64::from(i % 4) % macs,
-                    ..record(RecordKind::ArpRequest, 0, i % 4, 10 + i, 0, u64::from(i) * 60)
+                    ..record(
+                        RecordKind::ArpRequest,
+                        0,
+                        i % 4,
+                        10 + i,
+                        0,
+                        u64::from(i) * 60,
+                    )
                 }),
             )
             .len()

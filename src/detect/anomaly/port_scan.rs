@@ -17,8 +17,8 @@ use std::net::IpAddr;
 
 use super::PORT_SCAN;
 use super::detector::{Detector, Seen};
-use super::first_bytes::FirstBytes;
 use super::engine::{Report, endpoint_hash, evidence, incident};
+use super::first_bytes::FirstBytes;
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
 use super::table::{Bitmap256, SetTable, Worth};
@@ -163,7 +163,9 @@ impl PortScan {
             Stealth,
             Odd,
         }
-        let odd_query = ODD_QUERIES.iter().position(|kind| *kind == record.key.sport);
+        let odd_query = ODD_QUERIES
+            .iter()
+            .position(|kind| *kind == record.key.sport);
         let outcome = match record.kind {
             RecordKind::Established => Outcome::Success,
             RecordKind::Refused | RecordKind::Unanswered
@@ -564,10 +566,18 @@ mod tests {
                 }
             }
             let forged = (i as u32).wrapping_mul(0x9e37_79b9) & 0x00ff_ffff;
-            detector.record(&probe(forged, i as u32 % 60_000, i / 100), &floods, &mut reports);
+            detector.record(
+                &probe(forged, i as u32 % 60_000, i / 100),
+                &floods,
+                &mut reports,
+            );
         }
         println!("scan of 20/s hidden in 100,000 forged failures/s: found at probe {probes}");
-        assert!(reports.iter().all(|r| r.key.src == IpAddr::from([203, 0, 113, 9])));
+        assert!(
+            reports
+                .iter()
+                .all(|r| r.key.src == IpAddr::from([203, 0, 113, 9]))
+        );
         assert_eq!(reports.len(), 1);
         assert!(probes <= 28, "{probes}");
         assert_eq!(detector.bytes(), bytes);

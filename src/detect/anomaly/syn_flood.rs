@@ -561,7 +561,12 @@ mod tests {
         let sprayed = |answered: bool| {
             let mut records = Vec::new();
             for i in 0..200u32 {
-                let mut r = record(RecordKind::Opened, i * 7919, u64::from(i) * 160, u64::from(i));
+                let mut r = record(
+                    RecordKind::Opened,
+                    i * 7919,
+                    u64::from(i) * 160,
+                    u64::from(i),
+                );
                 r.key.dst = IpAddr::from((i * 104_729).to_be_bytes());
                 records.push(r);
                 if answered {
@@ -592,7 +597,12 @@ mod tests {
         let run_refused = |detail: u32| {
             let mut records = Vec::new();
             for i in 0..2_000u32 {
-                let opened = record(RecordKind::Opened, 9, u64::from(i) * 2_400, u64::from(i) * 2);
+                let opened = record(
+                    RecordKind::Opened,
+                    9,
+                    u64::from(i) * 2_400,
+                    u64::from(i) * 2,
+                );
                 let mut refused = opened;
                 refused.kind = RecordKind::Refused;
                 refused.detail = detail;

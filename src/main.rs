@@ -22,6 +22,8 @@ enum Command {
     Replay(command::replay::Arguments),
     /// Watches interfaces, or stands between them.
     Run(command::run::Arguments),
+    /// Asks a running sensor, or tells it what to do.
+    Ctl(command::ctl::Arguments),
     /// Looks at rules: what loads, what is refused and why.
     #[command(subcommand)]
     Rules(command::ruleset::Command),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Replay(arguments) => command::replay::run(&arguments),
         Command::Run(arguments) => command::run::run(&arguments),
+        Command::Ctl(arguments) => command::ctl::run(&arguments),
         Command::Rules(command) => command::ruleset::run(&command),
         Command::Config(command) => command::config::run(&command),
     };

@@ -6,6 +6,7 @@ mod cases;
 mod flood;
 mod house;
 mod malformed;
+mod operate;
 mod syslog;
 mod workers;
 

@@ -1,9 +1,12 @@
 //! One file a command.
 
 pub mod config;
+pub mod ctl;
+mod daemon;
 pub mod replay;
 pub mod ruleset;
 pub mod run;
+mod top;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,8 +44,8 @@ fn load_rules(config: &Config) -> anyhow::Result<RuleSet> {
     })
 }
 
-/// Loads and compiles the rules of a configuration. Refused rules are said on stderr; the others work.
-fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+/// Loads and compiles the rules of a configuration. Refused rules are in the report; the others work.
+fn compile_engine(config: &Config) -> anyhow::Result<Engine> {
     let rules = load_rules(config)?;
     let segments = config.segment_views(&rules).map_err(anyhow::Error::msg)?;
     let settings = EngineSettings {
@@ -50,7 +53,12 @@ fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
         segments,
         ..EngineSettings::default()
     };
-    let engine = Arc::new(Engine::compile(Arc::new(rules), &settings)?);
+    Ok(Engine::compile(Arc::new(rules), &settings)?)
+}
+
+/// Loads and compiles for a process that uses no other rules until it ends.
+fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
+    let engine = Arc::new(compile_engine(config)?);
     // The process ends with it: freeing 26,000 signatures one by one would take 40 ms for nothing.
     std::mem::forget(Arc::clone(&engine));
     Ok(engine)

@@ -2,23 +2,26 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use sekisho::capture::{
     AfPacket, AfXdp, Bridge, Nfqueue, PacketBridge, Pass, QueueOptions, Source, XdpBridge,
 };
-use sekisho::config::{Config, Inline, InlineMethod, Listen, ListenMethod};
+use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
 use sekisho::grade::Exceptions;
 use sekisho::pipeline::ReportStage;
+use sekisho::pipeline::control::{Tally, TallySink};
 use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
 use sekisho::sink::{EveFile, Sink};
 use sekisho::sys::af_packet::{Fanout, PacketOptions};
 use sekisho::sys::bpf::{XdpMode, XdpProgram};
-use sekisho::sys::{Signal, Signals};
+use sekisho::sys::Signals;
+
+use super::daemon::Daemon;
 
 /// Watches interfaces, or stands between them.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Arguments {
     /// The configuration file.
     #[arg(short)]
@@ -41,21 +44,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     // Before any thread: all of them leave the signals to this one.
     let signals = Signals::take().context("signals")?;
-    let mut config = match super::load_config(Some(&arguments.config), &arguments.sets) {
+    let mut config = match resolve(arguments) {
         Ok(config) => config,
-        Err(code) => return Ok(code),
+        Err(errors) => return Ok(super::print_errors(&errors)),
     };
-    if let Some(dir) = &arguments.log_dir {
-        config.log_dir.clone_from(dir);
-    }
-    if !arguments.only_rules.is_empty() {
-        config.rule_files.clone_from(&arguments.only_rules);
-    } else if config.rule_files.is_empty() {
-        config.rule_files.extend(super::bundled_signatures());
-    }
-    config
-        .rule_files
-        .extend(arguments.more_rules.iter().cloned());
     if config.listen.is_empty() && config.bridges.is_empty() {
         eprintln!(
             "sekisho: {}: no [[interface]] to listen to and no [[inline]] pair",
@@ -70,14 +62,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     for bridge in &config.bridges {
         open_bridge(bridge, &mut opened)?;
     }
-    config.inline = !config.bridges.is_empty();
     config.grade.segments.interfaces.append(&mut opened.names);
-    let engine = super::load_engine(&config)?;
+    let engine = Arc::new(super::compile_engine(&config)?);
     super::print_refused(&engine);
     let eve = EveFile::append(&config.log_dir, config.eve)
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve)];
     sinks.extend(super::replay::syslog(&config)?);
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    sinks.push(Box::new(TallySink(Arc::clone(&tally))));
     let report = ReportStage::new(
         Arc::clone(engine.rules()),
         (config.grade.clone(), &config.anomaly, config.eve),
@@ -86,15 +79,27 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let options = options(&config, opened, report.watches_hosts());
     super::replay::print_bounds(&sekisho::pipeline::live::bounds(&engine, &options, &report));
     let mut live = Live::start(options, &engine, report)?;
-    eprintln!("sekisho: running");
+    // From here on the rules in force are those of the sensor: after a reload these are freed.
+    drop(engine);
     let control = Arc::clone(live.control());
-    live.watch(&mut |control| {
-        while let Some(signal) = signals.next() {
-            if signal == Signal::End {
-                control.stop();
-            }
+    let again = arguments.clone();
+    let resolve_again = move || {
+        resolve(&again).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            lines.join("; ")
+        })
+    };
+    let mut daemon = match Daemon::start(&config, &control, &tally, resolve_again) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            live.stop();
+            return Err(error);
         }
-    });
+    };
+    eprintln!("sekisho: running");
+    daemon.ready();
+    live.watch(&mut |control| daemon.pulse(&signals, control));
+    daemon.stopping(&control);
     let (report, errors) = live.stop();
     print_totals(&control);
     for error in &errors {
@@ -112,6 +117,24 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The configuration as file and command line have it.
+fn resolve(arguments: &Arguments) -> Result<Config, Vec<ConfigError>> {
+    let mut config = Config::load(Some(&arguments.config), &arguments.sets)?;
+    if let Some(dir) = &arguments.log_dir {
+        config.log_dir.clone_from(dir);
+    }
+    if !arguments.only_rules.is_empty() {
+        config.rule_files.clone_from(&arguments.only_rules);
+    } else if config.rule_files.is_empty() {
+        config.rule_files.extend(super::bundled_signatures());
+    }
+    config
+        .rule_files
+        .extend(arguments.more_rules.iter().cloned());
+    config.inline = !config.bridges.is_empty();
+    Ok(config)
 }
 
 /// What is open.

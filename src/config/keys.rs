@@ -1,5 +1,6 @@
 //! Every configuration key: name, what it does, how it is set and shown.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use toml::Value;
@@ -58,6 +59,30 @@ pub static KEYS: &[Key] = &[
         "inline: milliseconds that frames wait for a verdict before the exception policy decides",
         verdict_timeout_ms,
         size
+    ),
+    key!(
+        "control.socket",
+        "unix socket for sekisho ctl (live); empty: none",
+        operation.socket,
+        path
+    ),
+    key!(
+        "metrics.port",
+        "TCP port of the Prometheus page /metrics (live); 0: none",
+        operation.metrics_port,
+        port
+    ),
+    key!(
+        "metrics.address",
+        "address it listens on; anyone who can connect may read it",
+        operation.metrics_address,
+        address
+    ),
+    key!(
+        "stats.interval-secs",
+        "seconds between EVE stats events (live); 0: none",
+        operation.stats_secs,
+        number
     ),
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
@@ -816,6 +841,16 @@ pub(super) fn size(value: &Value) -> Result<u64, String> {
 
 fn number(value: &Value) -> Result<u32, String> {
     u32::try_from(size(value)?).map_err(|_| format!("wants at most {}", u32::MAX))
+}
+
+fn port(value: &Value) -> Result<u16, String> {
+    u16::try_from(size(value)?).map_err(|_| "wants a port, 0 to 65535".to_owned())
+}
+
+fn address(value: &Value) -> Result<IpAddr, String> {
+    let text = text(value)?;
+    text.parse()
+        .map_err(|_| format!("wants an IP address, not '{text}'"))
 }
 
 fn small(value: &Value) -> Result<u8, String> {

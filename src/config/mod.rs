@@ -7,6 +7,7 @@
 
 mod interfaces;
 mod keys;
+mod operation;
 mod segments;
 mod views;
 
@@ -23,6 +24,7 @@ use crate::sink::syslog::SyslogSettings;
 
 pub use interfaces::{Inline, InlineMethod, Listen, ListenMethod};
 pub use keys::{KEYS, Key};
+pub use operation::{OperationSettings, SOCKET};
 
 /// All settings in force.
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ pub struct Config {
     pub worker_stuck_ms: u64,
     /// Milliseconds that frames wait for a verdict before the exception policy decides (inline).
     pub verdict_timeout_ms: u64,
+    /// How a running sensor is looked after.
+    pub operation: OperationSettings,
     /// Where each value came from, for those that are not defaults.
     pub origins: BTreeMap<String, String>,
 }
@@ -117,6 +121,7 @@ impl Default for Config {
             bridges: Vec::new(),
             worker_stuck_ms: 1_000,
             verdict_timeout_ms: 250,
+            operation: OperationSettings::default(),
             origins: BTreeMap::new(),
         }
     }

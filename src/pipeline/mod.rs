@@ -9,6 +9,7 @@
 //! Every worker receives every batch, and answers every batch: the report stage takes the answers of all workers to one
 //! batch together, in packet order, so that what comes out does not depend on their number.
 
+pub mod control;
 mod feeder;
 mod host_records;
 pub mod live;

@@ -131,6 +131,33 @@ impl ReportStage {
         });
     }
 
+    /// Gives a line that no packet brought about to the sinks.
+    pub fn line(&mut self, kind: &'static str, line: &[u8]) {
+        for sink in &mut self.sinks {
+            sink.event(&crate::grade::Event::Line { kind, line });
+        }
+    }
+
+    /// Grades and says what is wrong with a device, a service or the sensor itself.
+    pub fn trouble(&mut self, trouble: Report) {
+        let mut outbox = Outbox::default();
+        outbox.now = trouble.ts;
+        finding(&mut outbox, &self.eve, &trouble);
+        let sinks = &mut self.sinks;
+        self.grader.batch(&[&outbox], &mut |event| {
+            for sink in sinks.iter_mut() {
+                sink.event(&event);
+            }
+        });
+    }
+
+    /// Log files were moved away: the sinks open them again.
+    pub fn reopen(&mut self) {
+        for sink in &mut self.sinks {
+            sink.reopen();
+        }
+    }
+
     /// Everything until here is to leave the sinks' buffers.
     pub fn flush(&mut self) {
         for sink in &mut self.sinks {

@@ -10,7 +10,8 @@ use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRa
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
 use crate::detect::signature::{
-    Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView,
+    Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, RuleCost,
+    StreamView,
 };
 use crate::flow::{
     EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowSettings, FlowState, FlowStats,
@@ -200,6 +201,16 @@ impl SignatureWorker {
         self.stages.segments = segments;
         self.stages.segments_state = self.stages.segments_state.wrapping_add(1);
         std::mem::replace(&mut self.stages.inspector, inspector)
+    }
+
+    /// Begins to measure what each signature costs, or stops.
+    pub fn profile(&mut self, on: bool) {
+        self.stages.inspector.profile(on);
+    }
+
+    /// What each signature cost since that began, by its place in the rule set.
+    pub fn costs(&self) -> Vec<RuleCost> {
+        self.stages.inspector.costs()
     }
 
     /// Bounds of its tables.

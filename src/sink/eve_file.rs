@@ -87,6 +87,16 @@ impl Sink for EveFile {
         self.write_out();
     }
 
+    fn reopen(&mut self) {
+        self.write_out();
+        let again = OpenOptions::new().append(true).create(true).open(&self.path);
+        match again {
+            Ok(file) => self.file = file,
+            // The old file is still open: nothing is lost, and the error is said at the end.
+            Err(error) => drop(self.error.get_or_insert(error)),
+        }
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         self.write_out();
         match self.error.take() {

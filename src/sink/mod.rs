@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod eve;
 mod eve_file;
 mod expect;
+pub mod pcap;
 pub mod syslog;
 
 pub use eve_file::EveFile;
@@ -21,6 +22,9 @@ pub trait Sink: Send {
 
     /// Everything until here has been given: hand it on.
     fn flush(&mut self);
+
+    /// Its file was moved away (log rotation): open it again. Those without a file do nothing.
+    fn reopen(&mut self) {}
 
     /// The end: delivers what is left. The error says what was lost and why.
     fn finish(&mut self) -> Result<(), SinkError>;

@@ -13,6 +13,15 @@ pub fn map_file(file: &File) -> io::Result<memmap2::Mmap> {
     unsafe { memmap2::Mmap::map(file) }
 }
 
+/// Gives memory that was freed back to the kernel: after a reload, that of the old rules.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes an integer, touches only free memory, and takes the allocator's locks itself.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Tells the kernel that a part of a map is not needed for now: it leaves memory, and is read again if touched.
 pub fn release_mapped(map: &memmap2::Mmap, offset: usize, len: usize) {
     const PAGE: usize = 4096;

@@ -9,13 +9,16 @@ pub mod af_xdp;
 pub mod bpf;
 pub mod hs;
 mod memory;
+mod notify;
 pub mod netlink;
 pub mod pcre;
 mod process;
+pub mod sandbox;
 mod signal;
 mod socket;
 
-pub use memory::{map_file, release_mapped};
+pub use memory::{give_memory_back, map_file, release_mapped};
+pub use notify::Notify;
 pub use process::{Usage, usage};
 pub use signal::{Signal, Signals};
 pub use socket::{EventFd, interface_index, pin_thread, wait_readable};

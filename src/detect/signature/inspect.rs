@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::compiled::{Class, FRONT_BYTES, ProtoTest, Ranked, need};
+use super::cost::{Costs, RuleCost};
 use super::flow_rules::{FlowAction, FlowRules};
 use super::packet_test::{
     flow_test, is_established, packet_test, sctp_user_data, segment, state_changes, state_tests,
@@ -146,6 +147,8 @@ pub(super) struct Work {
     pub tx_candidates: Vec<u32>,
     pub tx: TxScratch,
     thresholds: Thresholds,
+    /// What signatures cost, when asked for.
+    pub costs: Costs,
     queue: Vec<Match>,
     src: Memo,
     dst: Memo,
@@ -200,6 +203,7 @@ impl Inspector {
             tx_candidates: Vec::with_capacity(64),
             tx: TxScratch::default(),
             thresholds: Thresholds::default(),
+            costs: Costs::default(),
             queue: Vec::with_capacity(32),
             src: Memo::default(),
             dst: Memo::default(),
@@ -215,10 +219,22 @@ impl Inspector {
         &self.engine
     }
 
+    /// Begins to measure what each signature costs, or stops.
+    pub fn profile(&mut self, on: bool) {
+        let count = self.engine.rules().signatures.len();
+        self.work.costs.set(on.then_some(count));
+    }
+
+    /// What each signature cost since, by its place in the rule set; empty when nothing is measured.
+    pub fn costs(&self) -> Vec<RuleCost> {
+        self.work.costs.copy()
+    }
+
     /// Goes on where `before` stops, which worked with the engine that this one's replaces: its counts.
     pub fn take_over(&mut self, before: &mut Self) {
         self.work.thresholds = std::mem::take(&mut before.work.thresholds);
         self.work.stats = before.work.stats;
+        self.profile(before.work.costs.is_on());
         self.work.verifier.step_limits = before.work.verifier.step_limits;
         self.work.verifier.pcre_limits = before.work.verifier.pcre_limits;
     }
@@ -541,7 +557,10 @@ impl Work {
                 continue;
             }
             self.stats.verified += 1;
-            let Some(place) = self.buffers(engine, signature, input) else {
+            let begun = self.costs.begin();
+            let place = self.buffers(engine, signature, input);
+            self.costs.end(begun, signature.index, place.is_some());
+            let Some(place) = place else {
                 continue;
             };
             matched(rule, input);

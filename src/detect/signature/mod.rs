@@ -22,6 +22,7 @@ mod base64;
 mod bytes;
 mod cache;
 mod compiled;
+mod cost;
 mod engine;
 mod flow_rules;
 mod flow_vars;
@@ -42,6 +43,7 @@ mod values;
 mod verdict;
 mod verify;
 
+pub use cost::RuleCost;
 pub use engine::{CompileReport, Engine, EngineError, EngineSettings, SegmentView};
 pub use flow_rules::{FlowAction, FlowRules};
 pub use flow_vars::{Captured, FlowVars};

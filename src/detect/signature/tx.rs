@@ -327,9 +327,11 @@ fn inspect_in_hand(
         let Some(rule) = engine.rules().signatures.get(signature.index as usize) else {
             continue;
         };
+        let begun = work.costs.begin();
         let outcome = signature_on(
             work, engine, input, facts, hand, signature, rule, *candidate,
         );
+        work.costs.end(begun, signature.index, outcome.matched);
         if signature.transactional && hand.direction == Direction::ToServer {
             // Decided when the response is there.
             if let Some(bits) = outcome.bits.filter(|bits| bits & DONE == 0) {

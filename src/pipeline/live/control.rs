@@ -3,14 +3,21 @@
 //! Counters have one writer each (a capture thread, a worker, the report thread) and any number of readers.
 //! A mailbox is looked at once a batch: one relaxed load when it is empty.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lane::Link;
 use super::report::Inbox;
+use super::tap::HostTap;
+use crate::detect::anomaly::Report;
+use crate::detect::signature::{Engine, Inspector, RuleCost};
 use crate::grade::action::BlockList;
+use crate::grade::{GradeSettings, Segments};
 use crate::ring::Bell;
+use crate::rules::RuleSet;
 
 /// A counter that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -101,6 +108,8 @@ pub struct WorkerCounts {
     pub restarts: Count,
     /// Packets stopped by the block list (inline).
     pub blocked: Count,
+    /// The change of rules it works with.
+    pub adopted: Count,
     /// Nanoseconds spent on batches.
     pub busy_ns: Count,
     /// Answers the report thread had no room for (inline: packets are not kept waiting for it).
@@ -134,6 +143,8 @@ pub struct ReportCounts {
     pub levels: [Count; 4],
     /// The packets' time, in nanoseconds since the epoch.
     pub now_ns: Count,
+    /// The change of rules it grades by.
+    pub adopted: Count,
 }
 
 /// An order to a capture thread.
@@ -143,13 +154,30 @@ pub enum LaneOrder {
     Worker(usize, Box<Link>),
 }
 
-/// An order to a worker: for tests of what happens when one fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An order to a worker.
+#[derive(Debug)]
 pub enum WorkerOrder {
-    /// Do nothing for so many milliseconds.
+    /// Other rules from the next batch on.
+    Adopt(Box<Adoption>),
+    /// Begin to measure what each signature costs, or stop.
+    Profile(bool),
+    /// Say what the signatures cost so far.
+    TellCosts(SyncSender<Vec<RuleCost>>),
+    /// Copy the packets of a host.
+    Tap(Arc<HostTap>),
+    /// For tests of what happens when one fails: do nothing for so many milliseconds.
     Stall(u64),
-    /// End at once.
+    /// For the same: end at once.
     End,
+}
+
+/// What a worker needs to go on with other rules.
+#[derive(Debug)]
+pub struct Adoption {
+    pub(super) inspector: Inspector,
+    pub(super) segments: Arc<Segments>,
+    /// Number of the change.
+    pub(super) number: u64,
 }
 
 /// An order to the report thread.
@@ -157,6 +185,34 @@ pub enum WorkerOrder {
 pub enum ReportOrder {
     /// A worker was restarted: its answers come this way from now on.
     Worker(usize, Box<Inbox>),
+    /// Findings with numbers from the first on speak of these rules.
+    Adopt {
+        /// Number of the first signature.
+        first: u32,
+        /// The rules.
+        rules: Arc<RuleSet>,
+        /// How they are graded.
+        grade: Box<GradeSettings>,
+        /// Number of the change.
+        number: u64,
+    },
+    /// An EVE line that no packet brought about: its type, and the line without its end.
+    Line(&'static str, Vec<u8>),
+    /// Something is wrong with a device, a service or the sensor itself.
+    Trouble(Box<Report>),
+    /// Log files were moved: open them again.
+    Reopen,
+}
+
+/// What is in force: what a worker that is restarted begins with.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    /// The rules.
+    pub engine: Arc<Engine>,
+    /// The segments.
+    pub segments: Arc<Segments>,
+    /// How often something was changed.
+    pub number: u64,
 }
 
 /// Orders that wait for a thread.
@@ -204,6 +260,20 @@ impl<T> Mailbox<T> {
     }
 }
 
+/// How long the threads are waited for when something changes.
+const ADOPT_WAIT: Duration = Duration::from_secs(5);
+
+fn wait_until(done: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + ADOPT_WAIT;
+    while !done() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
 /// The handle on a running sensor.
 #[derive(Debug)]
 pub struct Control {
@@ -211,6 +281,11 @@ pub struct Control {
     stop: AtomicBool,
     /// Who may not pass (inline). Written by grading and by orders, read by every worker.
     pub blocks: Arc<BlockList>,
+    in_force: Mutex<InForce>,
+    /// What workers no longer need, to be freed where nobody waits for it.
+    discarded: Mutex<Vec<Inspector>>,
+    /// By worker: the sources that send most, with their estimated rate in bits a second.
+    pub talkers: Vec<Mutex<Vec<(IpAddr, u64)>>>,
     /// By capture thread.
     pub lanes: Vec<LaneCounts>,
     /// By worker.
@@ -231,9 +306,12 @@ impl Control {
         bells: &[Bell],
         workers: usize,
         blocks: Arc<BlockList>,
+        in_force: InForce,
     ) -> Self {
         Self {
             blocks,
+            in_force: Mutex::new(in_force),
+            discarded: Mutex::new(Vec::new()),
             started: Instant::now(),
             stop: AtomicBool::new(false),
             lanes: lanes
@@ -243,6 +321,7 @@ impl Control {
                     ..LaneCounts::default()
                 })
                 .collect(),
+            talkers: (0..workers).map(|_| Mutex::default()).collect(),
             workers: (0..workers).map(|_| WorkerCounts::default()).collect(),
             report: ReportCounts::default(),
             lane_orders: bells
@@ -252,6 +331,89 @@ impl Control {
             worker_orders: (0..workers).map(|_| Mailbox::new(None)).collect(),
             report_orders: Mailbox::new(None),
         }
+    }
+
+    /// What is in force now.
+    pub fn in_force(&self) -> InForce {
+        match self.in_force.lock() {
+            Ok(now) => now.clone(),
+            // Nothing that can fail is done while it is held.
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+
+    /// Puts other rules, segments and grading in force, while packets go through: each thread changes between two batches,
+    /// the report thread first. `engine` must follow the one in force ([`Engine::following`]). Says within how many
+    /// milliseconds everybody had changed; an error names who had not in [`ADOPT_WAIT`] (it still will).
+    pub fn adopt(&self, engine: &Arc<Engine>, grade: GradeSettings) -> Result<u64, String> {
+        let begun = Instant::now();
+        let segments = Arc::new(grade.segments.clone());
+        // Made here, so that no packet waits for it.
+        let inspectors: Vec<Inspector> = self.workers.iter().map(|_| engine.worker()).collect();
+        let number = self.in_force().number + 1;
+        self.report_orders.give(ReportOrder::Adopt {
+            first: engine.first(),
+            rules: Arc::clone(engine.rules()),
+            grade: Box::new(grade),
+            number,
+        });
+        // No worker may speak of rules that the report thread has not heard of.
+        if !wait_until(|| self.report.adopted.get() >= number) {
+            return Err("the report thread does not answer; nothing was changed yet".to_owned());
+        }
+        if let Ok(mut now) = self.in_force.lock() {
+            *now = InForce {
+                engine: Arc::clone(engine),
+                segments: Arc::clone(&segments),
+                number,
+            };
+        }
+        for (orders, inspector) in self.worker_orders.iter().zip(inspectors) {
+            let segments = Arc::clone(&segments);
+            orders.give(WorkerOrder::Adopt(Box::new(Adoption {
+                inspector,
+                segments,
+                number,
+            })));
+        }
+        let slow = |w: &&WorkerCounts| w.adopted.get() < number;
+        let all = wait_until(|| !self.workers.iter().any(|w| slow(&w)));
+        // The old rules are freed here, not where packets wait.
+        if let Ok(mut discarded) = self.discarded.lock() {
+            drop(std::mem::take(&mut *discarded));
+        }
+        if all {
+            return Ok(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+        }
+        let count = self.workers.iter().filter(slow).count();
+        Err(format!(
+            "in force, but {count} of {} workers have not changed yet",
+            self.workers.len()
+        ))
+    }
+
+    /// Takes what a worker no longer needs.
+    pub(super) fn discard(&self, inspector: Inspector) {
+        if let Ok(mut discarded) = self.discarded.lock() {
+            discarded.push(inspector);
+        }
+    }
+
+    /// Asks every worker what its signatures cost so far, added up. Workers that do not answer in time are left out.
+    pub fn rule_costs(&self) -> Vec<RuleCost> {
+        let (sender, receiver) = sync_channel(self.workers.len().max(1));
+        for orders in &self.worker_orders {
+            orders.give(WorkerOrder::TellCosts(sender.clone()));
+        }
+        drop(sender);
+        let mut sum: Vec<RuleCost> = Vec::new();
+        while let Ok(costs) = receiver.recv_timeout(ADOPT_WAIT) {
+            sum.resize(sum.len().max(costs.len()), RuleCost::default());
+            for (into, cost) in sum.iter_mut().zip(costs) {
+                into.add(&cost);
+            }
+        }
+        sum
     }
 
     /// Milliseconds since the start.

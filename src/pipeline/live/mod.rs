@@ -19,14 +19,17 @@ mod kernel_blocks;
 mod lane;
 mod refuse;
 mod report;
+mod talkers;
+mod tap;
 mod worker;
 
 pub use control::{
-    Control, Count, LaneCounts, LaneOrder, Mailbox, ReportCounts, ReportOrder, WorkerCounts,
+    Adoption, Control, Count, InForce, LaneCounts, LaneOrder, Mailbox, ReportCounts, ReportOrder, WorkerCounts,
     WorkerOrder, WorkerState,
 };
 pub use lane::Link;
 pub use report::Inbox;
+pub use tap::{Captured, HostTap};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -98,7 +101,6 @@ impl std::fmt::Debug for LiveOptions {
 /// A running sensor.
 pub struct Live {
     control: Arc<Control>,
-    engine: Arc<Engine>,
     settings: WorkerSettings,
     stuck_ms: u64,
     bells: Vec<Bell>,
@@ -181,6 +183,11 @@ impl Live {
             .map(|_| Bell::with_event())
             .collect::<std::io::Result<_>>()?;
         let names = options.lanes.iter().map(|l| l.name.clone()).collect();
+        let in_force = InForce {
+            engine: Arc::clone(engine),
+            segments: Arc::clone(&options.worker.segments),
+            number: 0,
+        };
         let blocks = Arc::new(BlockList::default());
         let inline = options
             .lanes
@@ -191,7 +198,7 @@ impl Live {
             let closed = |e: &Exceptions| e.parser_error == OnException::Drop;
             options.worker.failed_closed = options.exceptions.iter().map(closed).collect();
         }
-        let control = Arc::new(Control::new(names, &bells, count, blocks));
+        let control = Arc::new(Control::new(names, &bells, count, blocks, in_force));
         let inline = Arc::new(InlineSettings {
             exceptions: options.exceptions,
             verdict_timeout: Duration::from_millis(options.verdict_timeout_ms.max(1)),
@@ -247,7 +254,6 @@ impl Live {
         }
         Ok(Self {
             control,
-            engine: Arc::clone(engine),
             settings: options.worker,
             stuck_ms: options.stuck_ms.max(1),
             bells,
@@ -318,7 +324,12 @@ impl Live {
         self.control
             .report_orders
             .give(ReportOrder::Worker(index, Box::new(inbox)));
-        let started = spawn_worker(index, &self.engine, &self.settings, rings, &self.control);
+        let now = self.control.in_force();
+        self.settings.segments = now.segments;
+        if let Some(counts) = self.control.workers.get(index) {
+            counts.adopted.set(now.number);
+        }
+        let started = spawn_worker(index, &now.engine, &self.settings, rings, &self.control);
         for (orders, link) in self.control.lane_orders.iter().zip(links) {
             orders.give(LaneOrder::Worker(index, Box::new(link)));
         }

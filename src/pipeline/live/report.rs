@@ -48,10 +48,27 @@ pub(super) fn report(
     let mut flushed = Instant::now();
     let mut dirty = false;
     loop {
-        for ReportOrder::Worker(at, inbox) in control.report_orders.take() {
-            if let Some(slot) = inboxes.get_mut(at) {
-                // What the lost one still says is heard.
-                old.push(std::mem::replace(slot, *inbox));
+        for order in control.report_orders.take() {
+            dirty = true;
+            match order {
+                ReportOrder::Worker(at, inbox) => {
+                    if let Some(slot) = inboxes.get_mut(at) {
+                        // What the lost one still says is heard.
+                        old.push(std::mem::replace(slot, *inbox));
+                    }
+                }
+                ReportOrder::Adopt {
+                    first,
+                    rules,
+                    grade,
+                    number,
+                } => {
+                    stage.adopt(first, rules, *grade);
+                    control.report.adopted.set(number);
+                }
+                ReportOrder::Line(kind, line) => stage.line(kind, &line),
+                ReportOrder::Trouble(trouble) => stage.trouble(*trouble),
+                ReportOrder::Reopen => stage.reopen(),
             }
         }
         let mut idle = true;

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::control::{Control, WorkerOrder, WorkerState};
+use super::control::{Adoption, Control, WorkerOrder, WorkerState};
+use super::talkers::Talkers;
+use super::tap::Taps;
 use crate::alert::Verdict;
 use crate::packet::{Batch, FrameBytes};
 use crate::pipeline::report::Said;
@@ -80,10 +82,27 @@ pub(super) fn work(
         counts.blocked.get(),
     ];
     let mut backlog: VecDeque<Said> = VecDeque::new();
+    let mut talkers = Talkers::new(index);
+    let mut taps = Taps::default();
     loop {
-        if orders.is_full() {
+        // Orders are for whoever has the rings: a worker that was replaced leaves them to its successor.
+        if orders.is_full() && !rings.lanes.iter().all(|(_, back)| back.is_abandoned()) {
             for order in orders.take() {
                 match order {
+                    WorkerOrder::Adopt(adoption) => {
+                        let Adoption {
+                            inspector,
+                            segments,
+                            number,
+                        } = *adoption;
+                        control.discard(worker.adopt(inspector, segments));
+                        counts.adopted.set(number);
+                    }
+                    WorkerOrder::Tap(tap) => taps.add(tap),
+                    WorkerOrder::Profile(on) => worker.profile(on),
+                    WorkerOrder::TellCosts(receiver) => {
+                        let _ = receiver.try_send(worker.costs());
+                    }
                     WorkerOrder::Stall(ms) => {
                         counts.busy_since_ms.set(control.uptime_ms().max(1));
                         std::thread::sleep(Duration::from_millis(ms));
@@ -102,6 +121,8 @@ pub(super) fn work(
             let begun = Instant::now();
             counts.busy_since_ms.set(control.uptime_ms().max(1));
             counts.taken.add(1);
+            talkers.batch(&work.batch, control);
+            taps.batch(&work.batch);
             let mut said = rings.said.1.try_receive().unwrap_or_default();
             worker.batch(&work.batch, &mut said);
             said.lane = work.lane;

@@ -1,0 +1,205 @@
+//! What surrounds a running sensor: control socket, metrics page, statistics, signals, systemd.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use sekisho::config::{Config, KEYS, SOCKET};
+use sekisho::packet::Timestamp;
+use sekisho::pipeline::control::{
+    ControlSocket, Loaded, MetricsServer, Operator, Tally, counters, prometheus,
+};
+use sekisho::pipeline::live::{Control, ReportOrder};
+use sekisho::sys::{Notify, Signal, Signals};
+
+/// A capture thread that has not gone round for so long keeps systemd's watchdog from being told that all is well.
+const LANE_SILENCE: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub struct Daemon {
+    operator: Arc<Operator>,
+    notify: Notify,
+    said_alive: Instant,
+    said_stats: Instant,
+    stats_every: Option<Duration>,
+    reloading: Arc<AtomicBool>,
+    // Last, so that they end before what they answer from.
+    _socket: Option<ControlSocket>,
+    _metrics: Option<MetricsServer>,
+}
+
+impl Daemon {
+    /// Opens everything. `resolve` reads the configuration anew, as the command line has it.
+    pub fn start(
+        config: &Config,
+        control: &Arc<Control>,
+        tally: &Arc<Mutex<Tally>>,
+        resolve: impl Fn() -> Result<Config, String> + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let interfaces = config.grade.segments.interfaces.clone();
+        let at_start = changeable_apart(config);
+        let load = move || -> Result<Loaded, String> {
+            let mut config = resolve()?;
+            config.grade.segments.interfaces.clone_from(&interfaces);
+            let restart = changeable_apart(&config)
+                .into_iter()
+                .zip(&at_start)
+                .filter(|(now, before)| now != *before)
+                .map(|((key, _), _)| key.to_owned())
+                .collect();
+            let engine = super::compile_engine(&config).map_err(|error| format!("{error:#}"))?;
+            if engine.rules().signatures.is_empty() && !config.rule_files.is_empty() {
+                return Err("not one rule loads".to_owned());
+            }
+            let refused = engine.rules().errors.iter().chain(&engine.report().refused);
+            let refused = refused.map(ToString::to_string).collect();
+            Ok(Loaded {
+                engine,
+                grade: config.grade,
+                refused,
+                restart,
+            })
+        };
+        let operator = Arc::new(Operator::new(
+            Arc::clone(control),
+            Arc::clone(tally),
+            Box::new(load),
+            config.inline,
+        ));
+        let settings = &config.operation;
+        let answering = Arc::clone(&operator);
+        let socket = match settings.socket.as_os_str().is_empty() {
+            true => None,
+            false => {
+                let answer = Arc::new(move |request: &_| answering.answer(request));
+                match ControlSocket::open(&settings.socket, answer) {
+                    Ok(socket) => Some(socket),
+                    // Nobody asked for this very place: the sensor is worth more than its socket.
+                    Err(error) if settings.socket.as_os_str() == SOCKET => {
+                        eprintln!("sekisho: control socket {SOCKET}: {error}; going on without");
+                        None
+                    }
+                    Err(error) => {
+                        let path = settings.socket.display().to_string();
+                        return Err(error).with_context(|| format!("control socket {path}"));
+                    }
+                }
+            }
+        };
+        let metrics = match settings.metrics_port {
+            0 => None,
+            port => {
+                let address = SocketAddr::from((settings.metrics_address, port));
+                let asked = Arc::clone(&operator);
+                let page = Arc::new(move || prometheus(&asked));
+                let opened = MetricsServer::open(address, page);
+                Some(opened.with_context(|| format!("metrics on {address}"))?)
+            }
+        };
+        let now = Instant::now();
+        let stats = u64::from(settings.stats_secs);
+        Ok(Self {
+            operator,
+            notify: Notify::from_environment(),
+            said_alive: now,
+            said_stats: now,
+            stats_every: (stats > 0).then(|| Duration::from_secs(stats)),
+            reloading: Arc::default(),
+            _socket: socket,
+            _metrics: metrics,
+        })
+    }
+
+    /// Tells whoever started us that packets are looked at from now on.
+    pub fn ready(&self) {
+        self.notify.say("READY=1");
+    }
+
+    /// Once in a while: signals, statistics, systemd's watchdog.
+    pub fn pulse(&mut self, signals: &Signals, control: &Control) {
+        while let Some(signal) = signals.next() {
+            match signal {
+                Signal::End => control.stop(),
+                Signal::Reload => self.reload(),
+                Signal::Reopen => control.report_orders.give(ReportOrder::Reopen),
+            }
+        }
+        if self.stats_every.is_some_and(|every| self.said_stats.elapsed() >= every) {
+            self.said_stats = Instant::now();
+            self.say_stats(control);
+        }
+        if let Some(every) = self.notify.alive_every()
+            && self.said_alive.elapsed() >= every
+            && is_alive(control)
+        {
+            self.said_alive = Instant::now();
+            self.notify.say("WATCHDOG=1");
+        }
+    }
+
+    /// The end is near: what is on its way is still reported.
+    pub fn stopping(&self, control: &Control) {
+        self.notify.say("STOPPING=1");
+        if self.stats_every.is_some() {
+            self.say_stats(control);
+        }
+    }
+
+    /// On a thread of its own: the workers are looked after meanwhile.
+    fn reload(&self) {
+        let operator = Arc::clone(&self.operator);
+        let under_way = Arc::clone(&self.reloading);
+        if under_way.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let done = Arc::clone(&under_way);
+        let started = std::thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                match operator.reload() {
+                    Ok(message) => eprintln!("sekisho: reloaded: {message}"),
+                    Err(why) => eprintln!("sekisho: reload failed; {why}"),
+                }
+                done.store(false, Ordering::Release);
+            });
+        if let Err(error) = started {
+            eprintln!("sekisho: reload: {error}");
+            under_way.store(false, Ordering::Release);
+        }
+    }
+
+    fn say_stats(&self, control: &Control) {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        let time = Timestamp::new(now.as_secs(), now.subsec_nanos()).eve();
+        let event = serde_json::json!({
+            "timestamp": String::from_utf8_lossy(&time), "event_type": "stats", "stats": counters(&self.operator),
+        });
+        control
+            .report_orders
+            .give(ReportOrder::Line("stats", event.to_string().into_bytes()));
+    }
+}
+
+/// Whether every capture thread goes round.
+fn is_alive(control: &Control) -> bool {
+    let now = control.uptime_ms();
+    let silence = |beat: u64| now.saturating_sub(beat) > LANE_SILENCE.as_millis() as u64;
+    !control.lanes.iter().any(|lane| silence(lane.beat_ms.get()))
+}
+
+/// The keys that a reload does not put in force, with their values.
+fn changeable_apart(config: &Config) -> Vec<(&'static str, String)> {
+    const CHANGEABLE: [&str; 3] = ["rule-files", "classification-file", "reference-config-file"];
+    let mut list: Vec<(&str, String)> = KEYS
+        .iter()
+        .filter(|key| !CHANGEABLE.contains(&key.name) && !key.name.starts_with("grade."))
+        .map(|key| (key.name, (key.get)(config)))
+        .collect();
+    list.push(("interface", format!("{:?}", config.listen)));
+    list.push(("inline", format!("{:?}", config.bridges)));
+    list
+}

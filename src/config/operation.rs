@@ -1,0 +1,31 @@
+//! How a running sensor is looked after: control socket, metrics, statistics.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+/// Where the control socket is unless configured otherwise.
+pub const SOCKET: &str = "/run/sekisho/control.sock";
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct OperationSettings {
+    /// The control socket; empty: none.
+    pub socket: PathBuf,
+    /// Port of the metrics page; 0: none.
+    pub metrics_port: u16,
+    /// Address it listens on.
+    pub metrics_address: IpAddr,
+    /// Seconds between EVE `stats` events; 0: none.
+    pub stats_secs: u32,
+}
+
+impl Default for OperationSettings {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from(SOCKET),
+            metrics_port: 0,
+            metrics_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            stats_secs: 30,
+        }
+    }
+}

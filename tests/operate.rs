@@ -1,0 +1,332 @@
+//! A running sensor is asked, told and reloaded, between two network namespaces of its own.
+//!
+//! Needs root, `ip` and `python3` (which plays client and server); says so and passes when it lacks them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Two namespaces joined by a veth pair; they go away with this.
+struct Net {
+    near: String,
+    far: String,
+}
+
+fn quiet(command: &[&str]) -> bool {
+    let [program, arguments @ ..] = command else {
+        return false;
+    };
+    let done = Command::new(program)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    done.is_ok_and(|s| s.success())
+}
+
+impl Net {
+    /// 10.77.0.1 (the client) and 10.77.0.2 (the server, where the sensor listens on `inside`).
+    fn new(tag: &str) -> Option<Self> {
+        let id = format!("{tag}{}", std::process::id());
+        let net = Self {
+            near: format!("skn{id}"),
+            far: format!("skf{id}"),
+        };
+        if !quiet(&["python3", "-c", "pass"]) {
+            eprintln!("skipped: no python3");
+            return None;
+        }
+        if !quiet(&["ip", "netns", "add", &net.near]) || !quiet(&["ip", "netns", "add", &net.far]) {
+            eprintln!("skipped: no right to make network namespaces");
+            return None;
+        }
+        let steps: [&[&str]; 5] = [
+            &["ip", "-n", &net.near, "link", "add", "outside", "type", "veth", "peer", "inside", "netns", &net.far],
+            &["ip", "-n", &net.near, "address", "add", "10.77.0.1/24", "dev", "outside"],
+            &["ip", "-n", &net.far, "address", "add", "10.77.0.2/24", "dev", "inside"],
+            &["ip", "-n", &net.near, "link", "set", "outside", "up"],
+            &["ip", "-n", &net.far, "link", "set", "inside", "up"],
+        ];
+        for step in steps {
+            assert!(quiet(step), "{step:?}");
+        }
+        Some(net)
+    }
+
+    fn run(&self, far: bool, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        let name = if far { &self.far } else { &self.near };
+        command.args(["netns", "exec", name]).args(arguments);
+        command
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        quiet(&["ip", "netns", "del", &self.near]);
+        quiet(&["ip", "netns", "del", &self.far]);
+    }
+}
+
+/// A process that ends with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Sensor {
+    process: Running,
+    folder: tempfile::TempDir,
+}
+
+impl Sensor {
+    fn start(net: &Net, rules: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display();
+        let text = format!(
+            "log-dir = \"{at}\"\ncontrol.socket = \"{at}/c.sock\"\nrule-files = \"{at}/r.rules\"\nworkers = 2\n{more}\n[[interface]]\nname = \"inside\"\nmethod = \"af-packet\"\n"
+        );
+        std::fs::write(folder.path().join("sensor.toml"), text).unwrap();
+        std::fs::write(folder.path().join("r.rules"), rules).unwrap();
+        let config = folder.path().join("sensor.toml");
+        let log = std::fs::File::create(folder.path().join("stderr")).unwrap();
+        let process = net
+            .run(
+                true,
+                &[env!("CARGO_BIN_EXE_sekisho"), "run", "-c", config.to_str().unwrap()],
+            )
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let sensor = Self {
+            process: Running(process),
+            folder,
+        };
+        sensor.wait("the sensor to answer", || sensor.ctl(&["status"]).is_ok());
+        sensor
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn rules(&self, text: &str) {
+        std::fs::write(self.path("r.rules"), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        let socket = self.path("c.sock");
+        command.args(["ctl", "--socket", socket.to_str().unwrap(), "--json"]);
+        command.args(arguments);
+        command
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Result<Value, String> {
+        let output = self.command(arguments).output().unwrap();
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout).unwrap())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// Events of eve.json.
+    fn events(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("eve.json")).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Times a signature alerted.
+    fn alerts(&self, gid: u64, sid: u64) -> Vec<Value> {
+        let is = |e: &Value| {
+            e["event_type"] == "alert"
+                && e["alert"]["gid"] == gid
+                && e["alert"]["signature_id"] == sid
+        };
+        self.events().into_iter().filter(is).collect()
+    }
+
+    fn wait(&self, what: &str, done: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !done() {
+            if Instant::now() > until {
+                let said = std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
+                panic!("waited too long for {what}\n{said}");
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends it as systemd would; gives what it said.
+    fn end(mut self) -> String {
+        quiet(&["kill", "-TERM", &self.process.0.id().to_string()]);
+        let status = self.process.0.wait().unwrap();
+        let said = std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
+        assert!(status.success(), "{status}: {said}");
+        said
+    }
+}
+
+/// A TCP connection from near to far that says what it is told to, line by line.
+struct Talk {
+    _server: Running,
+    _client: Running,
+    say: ChildStdin,
+    heard: BufReader<std::process::ChildStdout>,
+}
+
+const SERVER: &str = "
+import socket, sys
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('10.77.0.2', 7777)); s.listen(); print('ready', flush=True)
+c, _ = s.accept()
+while True:
+    data = c.recv(65536)
+    if not data: break
+    c.sendall(b'heard ' + data)
+";
+
+const CLIENT: &str = "
+import socket, sys
+c = socket.create_connection(('10.77.0.2', 7777))
+for line in sys.stdin:
+    c.sendall(line.encode()); print(c.recv(65536).decode(), end='', flush=True)
+";
+
+impl Talk {
+    fn new(net: &Net) -> Self {
+        let mut server = net
+            .run(true, &["python3", "-c", SERVER])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        let mut out = BufReader::new(server.stdout.take().unwrap());
+        out.read_line(&mut ready).unwrap();
+        let mut client = net
+            .run(false, &["python3", "-c", CLIENT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let say = client.stdin.take().unwrap();
+        let heard = BufReader::new(client.stdout.take().unwrap());
+        Self {
+            _server: Running(server),
+            _client: Running(client),
+            say,
+            heard,
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.say, "{line}").unwrap();
+        let mut answer = String::new();
+        self.heard.read_line(&mut answer).unwrap();
+        assert_eq!(answer.trim(), format!("heard {line}"));
+    }
+}
+
+const FIRST: &str = "alert tcp any any -> any 7777 (msg:\"first\"; dsize:>0; content:\"first\"; flowbits:set,seen; sid:1;)\n";
+const SECOND: &str = "alert tcp any any -> any 7777 (msg:\"second\"; dsize:>0; content:\"second\"; flowbits:isset,seen; sid:2;)\n";
+const OTHER: &str = "alert tcp any any -> any 7777 (msg:\"other\"; dsize:>0; content:\"other\"; flowbits:set,elsewhere; sid:3;)\n";
+
+#[test]
+fn rules_change_under_traffic_and_flows_keep_what_they_know() {
+    let Some(net) = Net::new("r") else { return };
+    let sensor = Sensor::start(&net, &format!("{FIRST}{SECOND}"), "");
+    let mut talk = Talk::new(&net);
+    talk.say("first words");
+    sensor.wait("the first alert", || sensor.alerts(1, 1).len() == 1);
+    // Other numbers for everything: one rule in front, one gone.
+    sensor.rules(&format!("{OTHER}{SECOND}"));
+    let answer = sensor.ctl(&["reload"]).unwrap();
+    assert_eq!((&answer["loaded"], &answer["before"]), (&2.into(), &2.into()), "{answer}");
+    talk.say("first no more, but second");
+    sensor.wait("the bit set before the reload", || sensor.alerts(1, 2).len() == 1);
+    talk.say("other");
+    sensor.wait("the new rule", || sensor.alerts(1, 3).len() == 1);
+    assert_eq!(sensor.alerts(1, 1).len(), 1, "the rule is gone");
+    // What cannot be loaded changes nothing, and says why.
+    std::fs::remove_file(sensor.path("r.rules")).unwrap();
+    let why = sensor.ctl(&["reload"]).unwrap_err();
+    assert!(why.contains("old rules stay in force") && why.contains("r.rules"), "{why}");
+    sensor.rules("alert tcp any any -> any any (msg:\"broken\"; contnet:\"x\"; sid:9;)\n");
+    let why = sensor.ctl(&["reload"]).unwrap_err();
+    assert!(why.contains("not one rule loads"), "{why}");
+    let status = sensor.ctl(&["status"]).unwrap();
+    assert_eq!(status["rules"]["loaded"], 2, "{status}");
+    assert_eq!(status["reloads"]["failed"], 2, "{status}");
+    // A configuration with a mistake, by signal.
+    sensor.rules(&format!("{FIRST}{SECOND}{OTHER}"));
+    quiet(&["kill", "-HUP", &sensor.process.0.id().to_string()]);
+    sensor.wait("the reload by signal", || {
+        sensor.ctl(&["status"]).is_ok_and(|s| s["rules"]["loaded"] == 3)
+    });
+    talk.say("second, still");
+    sensor.wait("the bit after two reloads", || sensor.alerts(1, 2).len() == 2);
+    let stats = sensor.ctl(&["stats"]).unwrap();
+    assert_eq!(stats["capture"]["kernel_drops"], 0, "{stats}");
+    assert_eq!(stats["sekisho"]["worker_restarts"], 0, "{stats}");
+    let said = sensor.end();
+    assert!(said.contains("reloaded"), "{said}");
+}
+
+#[test]
+fn a_running_sensor_shows_captures_blocks_and_measures() {
+    let Some(net) = Net::new("o") else { return };
+    let sensor = Sensor::start(&net, &format!("{FIRST}{SECOND}"), "stats.interval-secs = 1");
+    sensor.ctl(&["profile", "on"]).unwrap();
+    let mut talk = Talk::new(&net);
+    let file = sensor.path("host.pcap");
+    let capture = sensor
+        .command(&["capture", "10.77.0.1", file.to_str().unwrap(), "--packets", "20", "--seconds", "30"])
+        .spawn()
+        .unwrap();
+    let mut capture = Running(capture);
+    // The file has its packets when something is said; until then the tap may not be open yet.
+    while capture.0.try_wait().unwrap().is_none() {
+        talk.say("first words");
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(&file).unwrap().read_to_end(&mut bytes).unwrap();
+    assert_eq!(bytes.get(..4), Some(&0xa1b2_3c4d_u32.to_le_bytes()[..]));
+    assert!(bytes.windows(5).any(|w| w == b"first"));
+    let costs = sensor.ctl(&["profile", "show"]).unwrap();
+    assert_eq!(costs["rules"][0]["sid"], 1, "{costs}");
+    sensor.ctl(&["block", "192.0.2.7", "--seconds", "100"]).unwrap();
+    let list = sensor.ctl(&["blocklist"]).unwrap();
+    assert_eq!(list["entries"][0]["address"], "192.0.2.7", "{list}");
+    sensor.ctl(&["unblock", "192.0.2.7"]).unwrap();
+    assert!(sensor.ctl(&["unblock", "192.0.2.7"]).is_err());
+    sensor.wait("an event of statistics", || {
+        sensor.events().iter().any(|e| e["event_type"] == "stats" && e["stats"]["decoder"]["pkts"].as_u64() > Some(0))
+    });
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(sensor.path("c.sock")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o660);
+    assert!(Path::new(&sensor.path("eve.json")).exists());
+    sensor.end();
+}
+
+#[test]
+fn the_example_configurations_are_good() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(crate::root().join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        let output = crate::sekisho(&["config", "check", "-c", path.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}

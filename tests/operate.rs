@@ -44,9 +44,30 @@ impl Net {
             return None;
         }
         let steps: [&[&str]; 5] = [
-            &["ip", "-n", &net.near, "link", "add", "outside", "type", "veth", "peer", "inside", "netns", &net.far],
-            &["ip", "-n", &net.near, "address", "add", "10.77.0.1/24", "dev", "outside"],
-            &["ip", "-n", &net.far, "address", "add", "10.77.0.2/24", "dev", "inside"],
+            &[
+                "ip", "-n", &net.near, "link", "add", "outside", "type", "veth", "peer", "inside",
+                "netns", &net.far,
+            ],
+            &[
+                "ip",
+                "-n",
+                &net.near,
+                "address",
+                "add",
+                "10.77.0.1/24",
+                "dev",
+                "outside",
+            ],
+            &[
+                "ip",
+                "-n",
+                &net.far,
+                "address",
+                "add",
+                "10.77.0.2/24",
+                "dev",
+                "inside",
+            ],
             &["ip", "-n", &net.near, "link", "set", "outside", "up"],
             &["ip", "-n", &net.far, "link", "set", "inside", "up"],
         ];
@@ -100,7 +121,12 @@ impl Sensor {
         let process = net
             .run(
                 true,
-                &[env!("CARGO_BIN_EXE_sekisho"), "run", "-c", config.to_str().unwrap()],
+                &[
+                    env!("CARGO_BIN_EXE_sekisho"),
+                    "run",
+                    "-c",
+                    config.to_str().unwrap(),
+                ],
             )
             .stderr(log)
             .spawn()
@@ -251,16 +277,25 @@ fn rules_change_under_traffic_and_flows_keep_what_they_know() {
     // Other numbers for everything: one rule in front, one gone.
     sensor.rules(&format!("{OTHER}{SECOND}"));
     let answer = sensor.ctl(&["reload"]).unwrap();
-    assert_eq!((&answer["loaded"], &answer["before"]), (&2.into(), &2.into()), "{answer}");
+    assert_eq!(
+        (&answer["loaded"], &answer["before"]),
+        (&2.into(), &2.into()),
+        "{answer}"
+    );
     talk.say("first no more, but second");
-    sensor.wait("the bit set before the reload", || sensor.alerts(1, 2).len() == 1);
+    sensor.wait("the bit set before the reload", || {
+        sensor.alerts(1, 2).len() == 1
+    });
     talk.say("other");
     sensor.wait("the new rule", || sensor.alerts(1, 3).len() == 1);
     assert_eq!(sensor.alerts(1, 1).len(), 1, "the rule is gone");
     // What cannot be loaded changes nothing, and says why.
     std::fs::remove_file(sensor.path("r.rules")).unwrap();
     let why = sensor.ctl(&["reload"]).unwrap_err();
-    assert!(why.contains("old rules stay in force") && why.contains("r.rules"), "{why}");
+    assert!(
+        why.contains("old rules stay in force") && why.contains("r.rules"),
+        "{why}"
+    );
     sensor.rules("alert tcp any any -> any any (msg:\"broken\"; contnet:\"x\"; sid:9;)\n");
     let why = sensor.ctl(&["reload"]).unwrap_err();
     assert!(why.contains("not one rule loads"), "{why}");
@@ -271,10 +306,14 @@ fn rules_change_under_traffic_and_flows_keep_what_they_know() {
     sensor.rules(&format!("{FIRST}{SECOND}{OTHER}"));
     quiet(&["kill", "-HUP", &sensor.process.0.id().to_string()]);
     sensor.wait("the reload by signal", || {
-        sensor.ctl(&["status"]).is_ok_and(|s| s["rules"]["loaded"] == 3)
+        sensor
+            .ctl(&["status"])
+            .is_ok_and(|s| s["rules"]["loaded"] == 3)
     });
     talk.say("second, still");
-    sensor.wait("the bit after two reloads", || sensor.alerts(1, 2).len() == 2);
+    sensor.wait("the bit after two reloads", || {
+        sensor.alerts(1, 2).len() == 2
+    });
     let stats = sensor.ctl(&["stats"]).unwrap();
     assert_eq!(stats["capture"]["kernel_drops"], 0, "{stats}");
     assert_eq!(stats["sekisho"]["worker_restarts"], 0, "{stats}");
@@ -290,7 +329,15 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
     let mut talk = Talk::new(&net);
     let file = sensor.path("host.pcap");
     let capture = sensor
-        .command(&["capture", "10.77.0.1", file.to_str().unwrap(), "--packets", "20", "--seconds", "30"])
+        .command(&[
+            "capture",
+            "10.77.0.1",
+            file.to_str().unwrap(),
+            "--packets",
+            "20",
+            "--seconds",
+            "30",
+        ])
         .spawn()
         .unwrap();
     let mut capture = Running(capture);
@@ -299,20 +346,32 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
         talk.say("first words");
     }
     let mut bytes = Vec::new();
-    std::fs::File::open(&file).unwrap().read_to_end(&mut bytes).unwrap();
+    std::fs::File::open(&file)
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .unwrap();
     assert_eq!(bytes.get(..4), Some(&0xa1b2_3c4d_u32.to_le_bytes()[..]));
     assert!(bytes.windows(5).any(|w| w == b"first"));
     let costs = sensor.ctl(&["profile", "show"]).unwrap();
     assert_eq!(costs["rules"][0]["sid"], 1, "{costs}");
-    sensor.ctl(&["block", "192.0.2.7", "--seconds", "100"]).unwrap();
+    sensor
+        .ctl(&["block", "192.0.2.7", "--seconds", "100"])
+        .unwrap();
     let list = sensor.ctl(&["blocklist"]).unwrap();
     assert_eq!(list["entries"][0]["address"], "192.0.2.7", "{list}");
     sensor.ctl(&["unblock", "192.0.2.7"]).unwrap();
     assert!(sensor.ctl(&["unblock", "192.0.2.7"]).is_err());
     sensor.wait("an event of statistics", || {
-        sensor.events().iter().any(|e| e["event_type"] == "stats" && e["stats"]["decoder"]["pkts"].as_u64() > Some(0))
+        sensor
+            .events()
+            .iter()
+            .any(|e| e["event_type"] == "stats" && e["stats"]["decoder"]["pkts"].as_u64() > Some(0))
     });
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(sensor.path("c.sock")).unwrap().permissions());
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(sensor.path("c.sock"))
+            .unwrap()
+            .permissions(),
+    );
     assert_eq!(mode & 0o777, 0o660);
     assert!(Path::new(&sensor.path("eve.json")).exists());
     sensor.end();

@@ -126,7 +126,10 @@ impl Daemon {
                 Signal::Reopen => control.report_orders.give(ReportOrder::Reopen),
             }
         }
-        if self.stats_every.is_some_and(|every| self.said_stats.elapsed() >= every) {
+        if self
+            .stats_every
+            .is_some_and(|every| self.said_stats.elapsed() >= every)
+        {
             self.said_stats = Instant::now();
             self.say_stats(control);
         }

@@ -14,9 +14,9 @@ use sekisho::pipeline::ReportStage;
 use sekisho::pipeline::control::{Tally, TallySink};
 use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
 use sekisho::sink::{EveFile, Sink};
+use sekisho::sys::Signals;
 use sekisho::sys::af_packet::{Fanout, PacketOptions};
 use sekisho::sys::bpf::{XdpMode, XdpProgram};
-use sekisho::sys::Signals;
 
 use super::daemon::Daemon;
 

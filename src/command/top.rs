@@ -45,7 +45,10 @@ fn number(value: &Value, path: &[&str]) -> f64 {
 }
 
 fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
-    at(value, path).as_array().map(Vec::as_slice).unwrap_or_default()
+    at(value, path)
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 fn text(value: &Value, path: &[&str]) -> String {
@@ -138,7 +141,12 @@ fn view(before: &Value, now: &Value, secs: f64) -> String {
         });
         let rule = rules.get(row).map_or(String::new(), |r| {
             let name: String = text(r, &["signature"]).chars().take(60).collect();
-            format!("{:>8} {}:{} {name}", text(r, &["alerts"]), text(r, &["gid"]), text(r, &["sid"]))
+            format!(
+                "{:>8} {}:{} {name}",
+                text(r, &["alerts"]),
+                text(r, &["gid"]),
+                text(r, &["sid"])
+            )
         });
         if talker.is_empty() && rule.is_empty() {
             break;
@@ -170,7 +178,10 @@ mod tests {
         };
         let view = view(&answer(1_000), &answer(5_000), 2.0);
         assert!(view.contains("frames 2.0k/s  1.6Mbit/s"), "{view}");
-        assert!(view.contains("12.3M") && view.contains("1:7 evil .[2J name"), "{view}");
+        assert!(
+            view.contains("12.3M") && view.contains("1:7 evil .[2J name"),
+            "{view}"
+        );
         assert!(!view.contains('\u{1b}'));
     }
 }

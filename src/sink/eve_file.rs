@@ -89,7 +89,10 @@ impl Sink for EveFile {
 
     fn reopen(&mut self) {
         self.write_out();
-        let again = OpenOptions::new().append(true).create(true).open(&self.path);
+        let again = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.path);
         match again {
             Ok(file) => self.file = file,
             // The old file is still open: nothing is lost, and the error is said at the end.

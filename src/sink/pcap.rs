@@ -41,17 +41,28 @@ mod tests {
     fn what_is_written_is_read_back() {
         let mut bytes = Vec::new();
         header(&mut bytes, LinkType::ETHERNET);
-        record(&mut bytes, Timestamp::new(1_700_000_000, 123_456_789), &[7; 60]);
+        record(
+            &mut bytes,
+            Timestamp::new(1_700_000_000, 123_456_789),
+            &[7; 60],
+        );
         record(&mut bytes, Timestamp::new(1_700_000_001, 5), &[8; 1500]);
         let mut file = tempfile::NamedTempFile::new().expect("file");
         file.write_all(&bytes).expect("writes");
         let mut source = CaptureFile::open(file.path()).expect("opens");
         let mut frames = FrameBatch::default();
         let _ = source.fill(&mut frames, 10);
-        let seen: Vec<_> = frames.frames.iter().map(|f| (f.ts.0, f.slice.len)).collect();
+        let seen: Vec<_> = frames
+            .frames
+            .iter()
+            .map(|f| (f.ts.0, f.slice.len))
+            .collect();
         assert_eq!(
             seen,
-            [(1_700_000_000_123_456_789, 60), (1_700_000_001_000_000_005, 1500)]
+            [
+                (1_700_000_000_123_456_789, 60),
+                (1_700_000_001_000_000_005, 1500)
+            ]
         );
     }
 }

@@ -124,7 +124,13 @@ fn drop_capabilities(keep: &[Capability]) -> io::Result<()> {
     }
     // SAFETY: plain integers.
     unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        );
     }
     // SAFETY: as for capget; the kernel only reads.
     check(unsafe {
@@ -227,7 +233,8 @@ fn landlock(keep: &Confinement) -> io::Result<(i32, Vec<String>)> {
 }
 
 fn allow(ruleset: &OwnedFd, path: &PathBuf, access: u64) -> io::Result<()> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let name =
+        CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: a terminated string; the descriptor is new and ours.
     let place = unsafe {
         let fd = check(libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC))?;
@@ -235,7 +242,11 @@ fn allow(ruleset: &OwnedFd, path: &PathBuf, access: u64) -> io::Result<()> {
     };
     // A file has no entries: what is about folders must not be asked for.
     let of_files = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE;
-    let access = if path.is_dir() { access } else { access & of_files };
+    let access = if path.is_dir() {
+        access
+    } else {
+        access & of_files
+    };
     let rule = LandlockPath {
         allowed_access: access,
         parent_fd: place.as_raw_fd(),
@@ -476,10 +487,18 @@ mod tests {
             assert_eq!(here(*number), libc::SECCOMP_RET_ALLOW, "{number}");
         }
         let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
-        for number in [libc::SYS_execve, libc::SYS_ptrace, libc::SYS_mount, libc::SYS_setns] {
+        for number in [
+            libc::SYS_execve,
+            libc::SYS_ptrace,
+            libc::SYS_mount,
+            libc::SYS_setns,
+        ] {
             assert_eq!(here(number), refused, "{number}");
         }
-        assert_eq!(answer(&program, 0x4000_0003, libc::SYS_read as u32), refused);
+        assert_eq!(
+            answer(&program, 0x4000_0003, libc::SYS_read as u32),
+            refused
+        );
     }
 
     #[test]

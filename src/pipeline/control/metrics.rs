@@ -88,7 +88,9 @@ impl Page {
 
 /// A label's value, escaped as the format wants it.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    text.replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 /// Everything as Prometheus text.
@@ -105,9 +107,15 @@ pub fn prometheus(operator: &Operator) -> String {
     workers(&mut page, control);
     let levels = ["GREEN", "YELLOW", "ORANGE", "RED"].map(str::to_owned);
     page.many(
-        ("sekisho_alerts_total", "counter", "Alerts given out, by level."),
+        (
+            "sekisho_alerts_total",
+            "counter",
+            "Alerts given out, by level.",
+        ),
         "level",
-        levels.into_iter().zip(control.report.levels.iter().map(|c| c.get())),
+        levels
+            .into_iter()
+            .zip(control.report.levels.iter().map(|c| c.get())),
     );
     let report = &control.report;
     page.one(
@@ -143,10 +151,18 @@ pub fn prometheus(operator: &Operator) -> String {
         [("done".to_owned(), done), ("failed".to_owned(), failed)].into_iter(),
     );
     let tally = operator.tally();
-    let mut events: Vec<_> = tally.events.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect();
+    let mut events: Vec<_> = tally
+        .events
+        .iter()
+        .map(|(k, n)| ((*k).to_owned(), *n))
+        .collect();
     events.sort();
     page.many(
-        ("sekisho_eve_events_total", "counter", "EVE events that are not alerts, by type."),
+        (
+            "sekisho_eve_events_total",
+            "counter",
+            "EVE events that are not alerts, by type.",
+        ),
         "type",
         events.into_iter(),
     );
@@ -171,18 +187,50 @@ fn lanes(page: &mut Page, control: &Control) {
     let list: [(&str, &str, Of); 12] = [
         ("frames", "Frames taken.", |l| l.frames.get()),
         ("bytes", "Bytes of frames taken.", |l| l.bytes.get()),
-        ("kernel_drops", "Frames the kernel dropped for want of room.", |l| l.kernel_drops.get()),
-        ("ring_full", "Packets not inspected because a ring was full.", |l| l.ring_full.get()),
-        ("worker_lost", "Packets not inspected because a worker was gone.", |l| l.worker_lost.get()),
-        ("forwarded", "Inline: frames sent on.", |l| l.forwarded.get()),
-        ("uninspected", "Inline: frames sent on without inspection.", |l| l.uninspected.get()),
-        ("dropped", "Inline: frames stopped by a rule.", |l| l.dropped.get()),
-        ("dropped_by_policy", "Inline: frames stopped by an exception policy.", |l| {
-            l.dropped_by_policy.get()
+        (
+            "kernel_drops",
+            "Frames the kernel dropped for want of room.",
+            |l| l.kernel_drops.get(),
+        ),
+        (
+            "ring_full",
+            "Packets not inspected because a ring was full.",
+            |l| l.ring_full.get(),
+        ),
+        (
+            "worker_lost",
+            "Packets not inspected because a worker was gone.",
+            |l| l.worker_lost.get(),
+        ),
+        ("forwarded", "Inline: frames sent on.", |l| {
+            l.forwarded.get()
         }),
-        ("rejects", "Inline: packets made to refuse a connection.", |l| l.rejects.get()),
-        ("send_errors", "Inline: frames that could not be sent.", |l| l.send_errors.get()),
-        ("replaced", "Inline: frames changed on their way.", |l| l.replaced.get()),
+        (
+            "uninspected",
+            "Inline: frames sent on without inspection.",
+            |l| l.uninspected.get(),
+        ),
+        ("dropped", "Inline: frames stopped by a rule.", |l| {
+            l.dropped.get()
+        }),
+        (
+            "dropped_by_policy",
+            "Inline: frames stopped by an exception policy.",
+            |l| l.dropped_by_policy.get(),
+        ),
+        (
+            "rejects",
+            "Inline: packets made to refuse a connection.",
+            |l| l.rejects.get(),
+        ),
+        (
+            "send_errors",
+            "Inline: frames that could not be sent.",
+            |l| l.send_errors.get(),
+        ),
+        ("replaced", "Inline: frames changed on their way.", |l| {
+            l.replaced.get()
+        }),
     ];
     for (name, help, of) in list {
         let name = format!("sekisho_lane_{name}_total");
@@ -193,7 +241,11 @@ fn lanes(page: &mut Page, control: &Control) {
         );
     }
     page.many(
-        ("sekisho_lane_silent_seconds", "gauge", "Seconds since a capture thread last went round."),
+        (
+            "sekisho_lane_silent_seconds",
+            "gauge",
+            "Seconds since a capture thread last went round.",
+        ),
         "lane",
         control.lanes.iter().map(|l| {
             let silent = control.uptime_ms().saturating_sub(l.beat_ms.get());
@@ -222,25 +274,59 @@ fn lanes(page: &mut Page, control: &Control) {
 fn workers(page: &mut Page, control: &Control) {
     type Of = fn(&crate::pipeline::live::WorkerCounts) -> f64;
     let list: [(&str, &str, &str, Of); 8] = [
-        ("packets_total", "counter", "Packets.", |w| w.packets.get() as f64),
-        ("panics_total", "counter", "Packets that made the analysis fail.", |w| w.panics.get() as f64),
-        ("flows_total", "counter", "Flows opened.", |w| w.flows.get() as f64),
-        ("restarts_total", "counter", "Times it was restarted.", |w| w.restarts.get() as f64),
-        ("busy_seconds_total", "counter", "Seconds spent on batches.", |w| w.busy_ns.get() as f64 / 1e9),
-        ("unreported_total", "counter", "Answers there was no room for.", |w| w.unreported.get() as f64),
-        ("batches_waiting", "gauge", "Batches taken and not done.", |w| {
-            w.taken.get().saturating_sub(w.done.get()) as f64
+        ("packets_total", "counter", "Packets.", |w| {
+            w.packets.get() as f64
         }),
-        ("running", "gauge", "1 when it works, 0 when it is stuck or gone.", |w| {
-            f64::from(u8::from(w.state() == WorkerState::Running))
+        (
+            "panics_total",
+            "counter",
+            "Packets that made the analysis fail.",
+            |w| w.panics.get() as f64,
+        ),
+        ("flows_total", "counter", "Flows opened.", |w| {
+            w.flows.get() as f64
         }),
+        (
+            "restarts_total",
+            "counter",
+            "Times it was restarted.",
+            |w| w.restarts.get() as f64,
+        ),
+        (
+            "busy_seconds_total",
+            "counter",
+            "Seconds spent on batches.",
+            |w| w.busy_ns.get() as f64 / 1e9,
+        ),
+        (
+            "unreported_total",
+            "counter",
+            "Answers there was no room for.",
+            |w| w.unreported.get() as f64,
+        ),
+        (
+            "batches_waiting",
+            "gauge",
+            "Batches taken and not done.",
+            |w| w.taken.get().saturating_sub(w.done.get()) as f64,
+        ),
+        (
+            "running",
+            "gauge",
+            "1 when it works, 0 when it is stuck or gone.",
+            |w| f64::from(u8::from(w.state() == WorkerState::Running)),
+        ),
     ];
     for (name, kind, help, of) in list {
         let name = format!("sekisho_worker_{name}");
         page.many(
             (&name, kind, help),
             "worker",
-            control.workers.iter().enumerate().map(|(at, w)| (at.to_string(), of(w))),
+            control
+                .workers
+                .iter()
+                .enumerate()
+                .map(|(at, w)| (at.to_string(), of(w))),
         );
     }
 }

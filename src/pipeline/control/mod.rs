@@ -211,7 +211,9 @@ mod tests {
         stream.write_all(line.as_bytes()).expect("writes");
         stream.write_all(b"\n").expect("writes");
         let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).expect("reads");
+        BufReader::new(stream)
+            .read_line(&mut answer)
+            .expect("reads");
         serde_json::from_str(&answer).expect("JSON")
     }
 
@@ -230,10 +232,22 @@ mod tests {
         let mut peer = UnixStream::connect(&path).expect("connects");
         assert_eq!(ask(&mut peer, "{\"version\":\"0.2\"}")["return"], "OK");
         assert_eq!(ask(&mut peer, "nonsense")["return"], "NOK");
-        assert_eq!(ask(&mut peer, "{\"command\":\"dance\"}")["message"], "no command 'dance'");
-        let answer = ask(&mut peer, "{\"command\":\"echo\",\"arguments\":{\"say\":\"hi\"}}");
-        assert_eq!((&answer["return"], &answer["message"]), (&json!("OK"), &json!("hi")));
-        assert!(ControlSocket::open(&path, Arc::new(echo)).is_err(), "one that answers is left alone");
+        assert_eq!(
+            ask(&mut peer, "{\"command\":\"dance\"}")["message"],
+            "no command 'dance'"
+        );
+        let answer = ask(
+            &mut peer,
+            "{\"command\":\"echo\",\"arguments\":{\"say\":\"hi\"}}",
+        );
+        assert_eq!(
+            (&answer["return"], &answer["message"]),
+            (&json!("OK"), &json!("hi"))
+        );
+        assert!(
+            ControlSocket::open(&path, Arc::new(echo)).is_err(),
+            "one that answers is left alone"
+        );
         drop(socket);
         assert!(!path.exists());
     }

@@ -103,9 +103,7 @@ impl Operator {
 
     /// Reloads done and failed.
     pub fn reloads(&self) -> (u64, u64) {
-        self.reloads
-            .lock()
-            .map_or((0, 0), |r| (r.done, r.failed))
+        self.reloads.lock().map_or((0, 0), |r| (r.done, r.failed))
     }
 
     /// Carries out a request.
@@ -287,7 +285,10 @@ impl Operator {
 
     fn capture(&self, request: &Request) -> Result<Answer, String> {
         let host = Self::address(request)?;
-        let packets = request.number("packets").unwrap_or(10_000).clamp(1, 1_000_000);
+        let packets = request
+            .number("packets")
+            .unwrap_or(10_000)
+            .clamp(1, 1_000_000);
         let secs = request.number("seconds").unwrap_or(60).clamp(1, 3_600);
         let (tap, packets_in) = HostTap::new(host, packets, Duration::from_secs(secs));
         let tap = Arc::new(tap);

@@ -24,8 +24,8 @@ mod tap;
 mod worker;
 
 pub use control::{
-    Adoption, Control, Count, InForce, LaneCounts, LaneOrder, Mailbox, ReportCounts, ReportOrder, WorkerCounts,
-    WorkerOrder, WorkerState,
+    Adoption, Control, Count, InForce, LaneCounts, LaneOrder, Mailbox, ReportCounts, ReportOrder,
+    WorkerCounts, WorkerOrder, WorkerState,
 };
 pub use lane::Link;
 pub use report::Inbox;

@@ -50,7 +50,8 @@ impl Talkers {
         let secs = batch.now.since(self.since) as f64 / 1e9;
         let first = self.since.0 == 0;
         self.since = batch.now;
-        self.places.sort_unstable_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        self.places
+            .sort_unstable_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         if let Some(slot) = control.talkers.get(self.worker)
             && let Ok(mut shown) = slot.lock()
         {

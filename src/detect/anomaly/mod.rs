@@ -24,7 +24,7 @@ pub mod service_names;
 mod sightings;
 pub mod ssh_login;
 mod syn_flood;
-mod table;
+pub mod table;
 
 pub use brute_force::BruteForceSettings;
 pub use dga::DgaSettings;

@@ -38,6 +38,21 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
         (self.slots.len() * size_of::<Option<(K, V)>>()) as u64
     }
 
+    /// The entry of `key`, when it is there.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let first = (self.hasher.hash_one(key) as usize % self.sets) * WAYS;
+        let set = self.slots.get_mut(first..first + WAYS)?;
+        set.iter_mut()
+            .flatten()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v)
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.slots.iter().flatten()
+    }
+
     /// The entry of `key`; made by `new` when it is not there.
     pub fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
         let first = (self.hasher.hash_one(key) as usize % self.sets) * WAYS;

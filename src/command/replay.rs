@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sekisho::alert::Level;
+use sekisho::alert::{Json, Level};
 use sekisho::app::layer::EncryptionHandling;
 use sekisho::capture::expand_paths;
 use sekisho::config::Config;
 use sekisho::decode::{ChecksumMode, DecodeSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
+use sekisho::grade::ledger::Ledger;
 use sekisho::pipeline::{
     ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, bounds, replay,
 };
-use sekisho::sink::console::Console;
+use sekisho::sink::console::{self, Console};
 use sekisho::sink::delivery::{Delivery, Spool};
 use sekisho::sink::syslog::{Messages, Target, Transport};
 use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
@@ -129,9 +130,44 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+    let noise = report.grader().ledger().clone();
+    let hosts = hosts(&report, config.grade.map.listed);
     let (_, sink_errors) = report.finish();
-    finish(arguments, &console, &summary, &sink_errors, fail_on)
+    let result = Replayed {
+        summary,
+        noise,
+        hosts,
+        sink_errors,
+    };
+    finish(arguments, &console, &result, fail_on)
 }
+
+/// What a replay leaves behind.
+struct Replayed {
+    summary: ReplaySummary,
+    noise: Ledger,
+    /// The asset map: for people, and as JSON.
+    hosts: (Vec<String>, serde_json::Value),
+    sink_errors: Vec<SinkError>,
+}
+
+/// The hosts of ours with their services: for people, and as JSON.
+fn hosts(report: &ReportStage, most: usize) -> (Vec<String>, serde_json::Value) {
+    let Some(assets) = report.grader().assets() else {
+        return (Vec::new(), serde_json::Value::Null);
+    };
+    let lines = assets.list(HOSTS_SHOWN).0;
+    let lines = lines.iter().map(|(a, h)| console::host(*a, h)).collect();
+    let mut out = Vec::new();
+    let mut json = Json::new(&mut out);
+    json.begin();
+    sekisho::sink::eve::stats::summary(&mut json, report.grader().ledger(), Some(assets), most);
+    json.end();
+    (lines, serde_json::from_slice(&out).unwrap_or_default())
+}
+
+/// Hosts shown to people.
+const HOSTS_SHOWN: usize = 12;
 
 /// The configuration with what the command line adds; or everything that is wrong, and exit code 2.
 fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
@@ -304,10 +340,10 @@ impl Sink for Shared {
 fn finish(
     arguments: &Arguments,
     summary: &Arc<Mutex<Summary>>,
-    replayed: &ReplaySummary,
-    sink_errors: &[SinkError],
+    result: &Replayed,
     fail_on: Option<Level>,
 ) -> Result<ExitCode> {
+    let (replayed, sink_errors) = (&result.summary, &result.sink_errors);
     let summary = summary
         .lock()
         .map_err(|_| anyhow::anyhow!("the report stage failed"))?;
@@ -320,12 +356,20 @@ fn finish(
             let document = serde_json::json!({
                 "packets": replayed.feeder.frames, "bytes": replayed.feeder.bytes, "alerts": levels,
                 "errors": replayed.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "noise": result.hosts.1.get("noise"), "assets": result.hosts.1.get("assets"),
             });
             return writeln!(out, "{document}");
         }
         summary
             .console
             .print(out, SHOWN, std::io::stdout().is_terminal())?;
+        console::print_noise(out, &result.noise)?;
+        if !result.hosts.0.is_empty() {
+            writeln!(out, "hosts of ours (all in eve.json, record stats):")?;
+        }
+        for line in &result.hosts.0 {
+            writeln!(out, "  {line}")?;
+        }
         writeln!(
             out,
             "{} packets, {} bytes",

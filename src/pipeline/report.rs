@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::alert::{Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
-use crate::grade::{GradeCounts, GradeSettings, Grader};
+use crate::grade::action::BlockList;
+use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads};
+use crate::packet::Timestamp;
+use crate::sink::eve::stats;
 use crate::rules::RuleSet;
 use crate::sink::eve::{self, EveSettings};
 use crate::sink::{Sink, SinkError};
@@ -33,6 +36,8 @@ pub struct ReportStage {
     hosts: Vec<HostRecord>,
     reports: Vec<Report>,
     behaviour: Outbox,
+    started: Option<Timestamp>,
+    listed: usize,
 }
 
 impl std::fmt::Debug for ReportStage {
@@ -48,30 +53,43 @@ impl ReportStage {
         (grade, anomaly, eve): (GradeSettings, &AnomalySettings, EveSettings),
         sinks: Vec<Box<dyn Sink>>,
     ) -> Self {
+        let listed = grade.map.listed;
         Self {
             anomaly: anomaly
                 .enabled
                 .then(|| AnomalyEngine::new(anomaly, Box::new(grade.segments.clone()))),
-            grader: Grader::new(rules, grade),
+            grader: Grader::new(rules, grade, heads(eve)),
             sinks,
             eve,
             hosts: Vec::new(),
             reports: Vec::new(),
             behaviour: Outbox::default(),
+            started: None,
+            listed,
         }
     }
 
-    /// Bounds of the detectors' tables.
+    /// Bounds of the tables of detectors and grading.
     pub fn bounds(&self) -> Vec<crate::stats::MemoryBound> {
-        self.anomaly
-            .as_ref()
-            .map(AnomalyEngine::bounds)
-            .unwrap_or_default()
+        let detectors = self.anomaly.as_ref().map(AnomalyEngine::bounds);
+        let mut bounds = detectors.unwrap_or_default();
+        bounds.extend(self.grader.bounds());
+        bounds
     }
 
     /// Whether host records are wanted.
     pub fn watches_hosts(&self) -> bool {
-        self.anomaly.is_some()
+        self.anomaly.is_some() || self.grader.wants_records()
+    }
+
+    /// The grading stage: its ledger, map and block list.
+    pub fn grader(&self) -> &Grader {
+        &self.grader
+    }
+
+    /// What is decided goes into a list that the workers read (inline, `actions.enabled`).
+    pub fn enforce(&mut self, blocks: Arc<BlockList>) {
+        self.grader.enforce(blocks);
     }
 
     /// Counters of grading.
@@ -82,28 +100,29 @@ impl ReportStage {
     /// Takes what every worker said about one batch.
     pub fn batch(&mut self, said: &[&Said]) {
         self.behaviour.clear();
-        if let (Some(anomaly), Some(first)) = (&mut self.anomaly, said.first()) {
+        let Some(first) = said.first() else { return };
+        self.started.get_or_insert(first.outbox.now);
+        let mut merged = Vec::new();
+        let records: &[HostRecord] = if let [only] = said
+            && is_ordered(&only.hosts)
+        {
+            &only.hosts
+        } else {
             // One worker's records come in order but for flows that ended at the border; several workers' do not.
-            let records: &[HostRecord] = match said {
-                [only] if only.hosts.is_sorted_by_key(|r| (r.number, r.order)) => &only.hosts,
-                _ => {
-                    self.hosts.clear();
-                    for one in said {
-                        self.hosts.extend_from_slice(&one.hosts);
-                    }
-                    self.hosts.sort_by_key(|r| (r.number, r.order, r.flow_id));
-                    &self.hosts
-                }
-            };
+            self.hosts.clear();
+            for one in said {
+                self.hosts.extend_from_slice(&one.hosts);
+            }
+            self.hosts.sort_by_key(|r| (r.number, r.order, r.flow_id));
+            merged = std::mem::take(&mut self.hosts);
+            &merged
+        };
+        self.behaviour.now = first.outbox.now;
+        self.behaviour.last = first.outbox.last;
+        if let Some(anomaly) = &mut self.anomaly {
             self.reports.clear();
-            anomaly.batch(
-                records,
-                first.outbox.now,
-                first.outbox.last,
-                &mut self.reports,
-            );
-            self.behaviour.now = first.outbox.now;
-            self.behaviour.last = first.outbox.last;
+            let (now, last) = (first.outbox.now, first.outbox.last);
+            anomaly.batch(records, now, last, &mut self.reports);
             for report in &self.reports {
                 finding(&mut self.behaviour, &self.eve, report);
             }
@@ -111,11 +130,17 @@ impl ReportStage {
         let mut boxes: Vec<&Outbox> = said.iter().map(|s| &s.outbox).collect();
         boxes.push(&self.behaviour);
         let sinks = &mut self.sinks;
-        self.grader.batch(&boxes, &mut |event| {
+        self.grader.batch(&boxes, records, &mut |event| {
             for sink in sinks.iter_mut() {
                 sink.event(&event);
             }
         });
+        if merged.capacity() > 0 {
+            self.hosts = merged;
+        }
+        if first.outbox.last {
+            self.say_stats(first.outbox.now);
+        }
     }
 
     /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`.
@@ -165,6 +190,22 @@ impl ReportStage {
         }
     }
 
+    /// Writes a `stats` record: what was removed as noise and why, and the hosts of ours.
+    pub fn say_stats(&mut self, now: Timestamp) {
+        if !self.eve.stats || self.eve.strict {
+            return;
+        }
+        let started = *self.started.get_or_insert(now);
+        let mut line = Vec::new();
+        stats::write(&mut line, &self.grader, (started, now), self.listed);
+        for sink in &mut self.sinks {
+            sink.event(&Event::Line {
+                kind: "stats",
+                line: &line,
+            });
+        }
+    }
+
     /// The end: every sink delivers what it has. Gives the sinks back, and what they could not do.
     pub fn finish(mut self) -> (Vec<Box<dyn Sink>>, Vec<SinkError>) {
         let errors = self
@@ -174,6 +215,20 @@ impl ReportStage {
             .collect();
         (self.sinks, errors)
     }
+}
+
+fn is_ordered(records: &[HostRecord]) -> bool {
+    records.is_sorted_by_key(|r| (r.number, r.order))
+}
+
+/// The beginning of alerts that no packet in hand shows.
+fn heads(settings: EveSettings) -> Heads {
+    Box::new(move |finding| {
+        let mut out = Outbox::default();
+        let at = (finding.number, finding.ts);
+        let head = eve::alert::detector_head(&mut out, &settings, at, &finding.key);
+        out.slice(head).to_vec()
+    })
 }
 
 /// A detector's report as a finding.

@@ -60,7 +60,10 @@ impl Wanted {
     fn is_about(&self, alert: &Alert<'_>) -> bool {
         let floor = self.level_at_least.as_deref().and_then(Level::from_name);
         self.sid
-            .is_none_or(|sid| alert.detector.is_empty() && alert.sid == sid)
+            .is_none_or(|sid| {
+                // What raises an alert afterwards is not one more.
+                alert.detector.is_empty() && alert.sid == sid && alert.finding.state.is_empty()
+            })
             && self
                 .detector
                 .as_ref()

@@ -239,9 +239,23 @@ fn ours(json: &mut Json<'_>, alert: &Alert<'_>) {
     )
     .str("why", &alert.why);
     if !alert.detector.is_empty() {
-        json.str("detector", alert.detector)
-            .str("state", alert.finding.state);
+        json.str("detector", alert.detector);
+    }
+    if !alert.finding.state.is_empty() {
+        json.str("state", alert.finding.state);
+    }
+    if alert.finding.incident != 0 {
         json.str("incident", format!("{:016x}", alert.finding.incident));
+    }
+    if alert.impact != 0 {
+        json.num("impact_bits", alert.impact);
+    }
+    if alert.digest {
+        json.bool("digest", true);
+    }
+    if !alert.action.0.is_empty() {
+        let (name, why) = &alert.action;
+        json.object("action").str("name", name).str("why", why).end();
     }
     if !alert.techniques.is_empty() {
         json.array("attack");

@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod metadata;
+pub mod stats;
 mod record;
 
 pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};

@@ -1,7 +1,7 @@
 //! `sekisho replay`.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,6 +64,9 @@ pub struct Arguments {
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
+    /// Replay under two configurations: which alerts appear, vanish or change level, and what each change costs.
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["config", "expect", "fail_on"])]
+    compare: Vec<PathBuf>,
 }
 
 /// Kinds of alerts shown of each level.
@@ -71,7 +74,12 @@ const SHOWN: usize = 8;
 
 /// Carries it out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = match settings(arguments) {
+    if let [old, new] = arguments.compare.as_slice() {
+        let files = expand_paths(&arguments.captures).context("capture folder")?;
+        let adjust = |file: &Path| settings(arguments, Some(file));
+        return super::compare::run((old, new), &files, &adjust, arguments.json);
+    }
+    let config = match settings(arguments, arguments.config.as_deref()) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
@@ -99,8 +107,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let engine = super::load_engine(&config)?;
     super::print_refused(&engine);
-    let rules = Arc::clone(engine.rules());
-
     let console = Arc::new(Mutex::new(Summary {
         console: Console::default(),
         expected,
@@ -109,11 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve), Box::new(Shared(Arc::clone(&console)))];
     sinks.extend(syslog(&config)?);
-    let mut report = ReportStage::new(
-        Arc::clone(&rules),
-        (config.grade.clone(), &config.anomaly, config.eve),
-        sinks,
-    );
+    let mut report = super::report_stage(&config, &engine, sinks);
     let files = expand_paths(&arguments.captures).context("capture folder")?;
     if files.is_empty() {
         anyhow::bail!("no capture files found");
@@ -170,12 +172,12 @@ fn hosts(report: &ReportStage, most: usize) -> (Vec<String>, serde_json::Value) 
 const HOSTS_SHOWN: usize = 12;
 
 /// The configuration with what the command line adds; or everything that is wrong, and exit code 2.
-fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
+fn settings(arguments: &Arguments, file: Option<&Path>) -> Result<Config, ExitCode> {
     let mut sets = arguments.sets.clone();
     if let Some(workers) = &arguments.workers {
         sets.push(format!("workers={workers}"));
     }
-    let mut config = super::load_config(arguments.config.as_deref(), &sets)?;
+    let mut config = super::load_config(file, &sets)?;
     if let Some(dir) = &arguments.log_dir {
         config.log_dir.clone_from(dir);
     }
@@ -199,7 +201,8 @@ fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
     Ok(config)
 }
 
-fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
+/// How a configuration replays files.
+pub(super) fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
     let (decode, worker) = stage_settings(config, config.workers, hosts);
     ReplayOptions {
         files,

@@ -10,7 +10,6 @@ use sekisho::capture::{
 };
 use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
 use sekisho::grade::Exceptions;
-use sekisho::pipeline::ReportStage;
 use sekisho::pipeline::control::{Tally, TallySink};
 use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
 use sekisho::sink::{EveFile, Sink};
@@ -71,11 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     sinks.extend(super::replay::syslog(&config)?);
     let tally = Arc::new(Mutex::new(Tally::default()));
     sinks.push(Box::new(TallySink(Arc::clone(&tally))));
-    let report = ReportStage::new(
-        Arc::clone(engine.rules()),
-        (config.grade.clone(), &config.anomaly, config.eve),
-        sinks,
-    );
+    let report = super::report_stage(&config, &engine, sinks);
     let options = options(&config, opened, report.watches_hosts());
     super::replay::print_bounds(&sekisho::pipeline::live::bounds(&engine, &options, &report));
     let mut live = Live::start(options, &engine, report)?;

@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::Config;
 use crate::alert::Level;
+use crate::grade::Subnet;
 
 /// A key.
 pub struct Key {
@@ -294,6 +295,111 @@ pub static KEYS: &[Key] = &[
         grade.outcome_wait_ms,
         size
     ),
+    key!(
+        "assets.enabled",
+        "keep the passive map of hosts, services and roles",
+        grade.map.enabled,
+        boolean
+    ),
+    key!(
+        "assets.hosts",
+        "hosts kept in the map",
+        grade.map.hosts,
+        count
+    ),
+    key!(
+        "assets.services",
+        "services whose health is metered",
+        grade.map.services,
+        count
+    ),
+    key!(
+        "assets.observe-secs",
+        "seconds a host is watched before the roles it seems to have lower an alert",
+        grade.map.observe_secs,
+        size
+    ),
+    key!(
+        "assets.listed",
+        "hosts of ours listed in the stats record and --json",
+        grade.map.listed,
+        count
+    ),
+    key!(
+        "budget.orange-per-hour",
+        "ORANGE alerts of one rule or detector that people are sent in an hour; 0: no limit",
+        grade.budget.orange_per_hour,
+        number
+    ),
+    key!(
+        "budget.yellow-per-hour",
+        "YELLOW alerts of one rule or detector that people are sent in an hour; 0: no limit",
+        grade.budget.yellow_per_hour,
+        number
+    ),
+    key!(
+        "actions.enabled",
+        "carry out what detectors lead to (inline); off: alerts say what would be done",
+        grade.actions.enabled,
+        boolean
+    ),
+    key!(
+        "actions.drop-secs",
+        "seconds a source is dropped the first time; six times as long each further time",
+        grade.actions.drop_secs,
+        number
+    ),
+    key!(
+        "actions.drop-secs-max",
+        "seconds a source is dropped at most",
+        grade.actions.drop_secs_max,
+        number
+    ),
+    key!(
+        "actions.limit-secs",
+        "seconds a source or service is limited",
+        grade.actions.limit_secs,
+        number
+    ),
+    key!(
+        "actions.contain-secs",
+        "seconds a host of ours is contained",
+        grade.actions.contain_secs,
+        number
+    ),
+    key!(
+        "actions.service-per-ten-secs",
+        "flows in ten seconds that unknown clients may open towards a flooded service",
+        grade.actions.service_per_ten_secs,
+        number
+    ),
+    key!(
+        "actions.policy",
+        "act on tunnels, P2P and the like too",
+        grade.actions.policy,
+        boolean
+    ),
+    key!(
+        "actions.off",
+        "detectors that never lead to an action",
+        grade.actions.off,
+        texts
+    ),
+    Key {
+        name: "actions.never",
+        doc: "addresses and networks that are never restricted",
+        set: |config, value| {
+            config.grade.actions.never = texts(value)?
+                .iter()
+                .map(|text| Subnet::parse(text))
+                .collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        get: |config| {
+            let nets = config.grade.actions.never.iter();
+            show(&nets.map(ToString::to_string).collect::<Vec<_>>())
+        },
+    },
     key!(
         "detectors.enabled",
         "watch the behaviour of hosts",
@@ -907,6 +1013,18 @@ fn paths(value: &Value) -> Result<Vec<PathBuf>, String> {
     match value {
         Value::Array(list) => list.iter().map(path).collect(),
         one => path(one).map(|p| vec![p]),
+    }
+}
+
+/// A list of strings; one string, or several with commas, will do.
+fn texts(value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        one => Ok(text(one)?
+            .split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect()),
     }
 }
 

@@ -6,8 +6,10 @@
 //! Segments and assets are lists of tables and are read by [`segments`].
 
 mod interfaces;
+mod exempt;
 mod keys;
 mod operation;
+mod overlay;
 mod segments;
 mod views;
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub verdict_timeout_ms: u64,
     /// How a running sensor is looked after.
     pub operation: OperationSettings,
+    /// Thresholds of detectors that differ by the role of a segment.
+    pub by_role: Vec<overlay::Override>,
     /// Where each value came from, for those that are not defaults.
     pub origins: BTreeMap<String, String>,
 }
@@ -122,6 +126,7 @@ impl Default for Config {
             worker_stuck_ms: 1_000,
             verdict_timeout_ms: 250,
             operation: OperationSettings::default(),
+            by_role: Vec::new(),
             origins: BTreeMap::new(),
         }
     }
@@ -171,6 +176,7 @@ impl Config {
                 }),
             }
         }
+        config.check_overlays(&mut errors);
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -213,15 +219,15 @@ impl Config {
     ) {
         let place = || format!("{name}:{}", line_of(text, key));
         match (key, value) {
-            ("segment" | "asset", toml::Value::Array(list)) => {
-                let read = if key == "segment" {
-                    segments::segment
-                } else {
-                    segments::asset
-                };
+            ("segment" | "asset" | "exempt", toml::Value::Array(list)) => {
                 for (at, item) in list.iter().enumerate() {
-                    if let Err(messages) = read(&mut self.grade.segments, item) {
-                        let place = format!("{} ([[{key}]] number {})", place(), at + 1);
+                    let place = format!("{} ([[{key}]] number {})", place(), at + 1);
+                    let read = match key {
+                        "segment" => segments::segment(&mut self.grade.segments, item, &place),
+                        "asset" => segments::asset(&mut self.grade.segments, item),
+                        _ => exempt::read(&mut self.grade.exemptions, item),
+                    };
+                    if let Err(messages) = read {
                         errors.extend(messages.into_iter().map(|message| ConfigError {
                             place: place.clone(),
                             message,
@@ -252,6 +258,21 @@ impl Config {
                         None => errors.push(ConfigError {
                             place: place(),
                             message: format!("vars.{variable}: wants a string"),
+                        }),
+                    }
+                }
+            }
+            ("role", toml::Value::Table(roles)) => {
+                for (role, value) in roles {
+                    let place = format!("{name}:{}", line_of(text, &format!("role.{role}")));
+                    match (segments::role(role), value) {
+                        (Ok(role), toml::Value::Table(inner)) => {
+                            overlay::leaves("", inner, &place, &mut self.by_role, role);
+                        }
+                        (Err(message), _) => errors.push(ConfigError { place, message }),
+                        (Ok(_), other) => errors.push(ConfigError {
+                            place,
+                            message: format!("role.{role}: wants a table, not {other}"),
                         }),
                     }
                 }
@@ -328,12 +349,22 @@ impl Config {
         for (name, value) in self.variables.addresses.iter().chain(&self.variables.ports) {
             out.push_str(&format!("vars.{name} = \"{value}\"\n"));
         }
+        for one in &self.by_role {
+            let role = one.role.as_str();
+            out.push_str(&format!("# role {role}: {} = {}  # {}\n", one.key, one.value, one.place));
+        }
         for segment in &self.grade.segments.list {
-            out.push_str(&format!(
-                "# segment {}: role {}\n",
-                segment.name,
-                segment.role.as_str()
-            ));
+            let (name, role) = (&segment.name, segment.role.as_str());
+            out.push_str(&format!("# segment {name}: role {role}\n"));
+            for (key, value, place) in &segment.detectors {
+                out.push_str(&format!("# segment {name}: {key} = {value}  # {place}\n"));
+            }
+            for (variable, value) in &segment.variables {
+                out.push_str(&format!("# segment {name}: vars.{variable} = \"{value}\"\n"));
+            }
+        }
+        for (at, exemption) in self.grade.exemptions.iter().enumerate() {
+            out.push_str(&format!("# exemption {}: {}\n", at + 1, exemption.reason));
         }
         out
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::alert::{Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
 use crate::grade::action::BlockList;
-use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads};
+use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads, Segments};
 use crate::packet::Timestamp;
 use crate::sink::eve::stats;
 use crate::rules::RuleSet;
@@ -38,6 +38,17 @@ pub struct ReportStage {
     behaviour: Outbox,
     started: Option<Timestamp>,
     listed: usize,
+    segments: Arc<Segments>,
+    tuned: Vec<Tuned>,
+    share: Vec<HostRecord>,
+}
+
+/// Detectors of segments with thresholds of their own.
+struct Tuned {
+    name: String,
+    segments: Vec<usize>,
+    engine: AnomalyEngine,
+    records: Vec<HostRecord>,
 }
 
 impl std::fmt::Debug for ReportStage {
@@ -54,6 +65,7 @@ impl ReportStage {
         sinks: Vec<Box<dyn Sink>>,
     ) -> Self {
         let listed = grade.map.listed;
+        let segments = Arc::new(grade.segments.clone());
         Self {
             anomaly: anomaly
                 .enabled
@@ -66,13 +78,41 @@ impl ReportStage {
             behaviour: Outbox::default(),
             started: None,
             listed,
+            segments,
+            tuned: Vec::new(),
+            share: Vec::new(),
         }
+    }
+
+    /// Gives a segment (its index) thresholds of its own. Segments with the same thresholds share detectors.
+    pub fn tune(&mut self, segment: usize, settings: &AnomalySettings) {
+        if self.anomaly.is_none() {
+            return;
+        }
+        let name = format!("{settings:?}");
+        if let Some(tuned) = self.tuned.iter_mut().find(|t| t.name == name) {
+            tuned.segments.push(segment);
+            return;
+        }
+        let places = Box::new((*self.segments).clone());
+        self.tuned.push(Tuned {
+            name,
+            segments: vec![segment],
+            engine: AnomalyEngine::new(settings, places),
+            records: Vec::new(),
+        });
     }
 
     /// Bounds of the tables of detectors and grading.
     pub fn bounds(&self) -> Vec<crate::stats::MemoryBound> {
         let detectors = self.anomaly.as_ref().map(AnomalyEngine::bounds);
         let mut bounds = detectors.unwrap_or_default();
+        for tuned in &self.tuned {
+            bounds.push(crate::stats::MemoryBound {
+                what: "detectors of tuned segments",
+                bytes: tuned.engine.bounds().iter().map(|b| b.bytes).sum(),
+            });
+        }
         bounds.extend(self.grader.bounds());
         bounds
     }
@@ -122,7 +162,28 @@ impl ReportStage {
         if let Some(anomaly) = &mut self.anomaly {
             self.reports.clear();
             let (now, last) = (first.outbox.now, first.outbox.last);
-            anomaly.batch(records, now, last, &mut self.reports);
+            if self.tuned.is_empty() {
+                anomaly.batch(records, now, last, &mut self.reports);
+            } else {
+                self.share.clear();
+                for tuned in &mut self.tuned {
+                    tuned.records.clear();
+                }
+                for record in records {
+                    let key = &record.key;
+                    let at = self.segments.index(record.interface, key.vlan[0], key.dst, key.src);
+                    match self.tuned.iter_mut().find(|t| t.segments.contains(&at)) {
+                        Some(tuned) => tuned.records.push(*record),
+                        None => self.share.push(*record),
+                    }
+                }
+                anomaly.batch(&self.share, now, last, &mut self.reports);
+                for tuned in &mut self.tuned {
+                    tuned
+                        .engine
+                        .batch(&tuned.records, now, last, &mut self.reports);
+                }
+            }
             for report in &self.reports {
                 finding(&mut self.behaviour, &self.eve, report);
             }

@@ -102,6 +102,9 @@ impl AssetMap {
             }
             // Answers with RST: the host is there. An ICMP error may come from a router on the way.
             RecordKind::Refused if key.proto == 6 => {
+                if record.detail == 1 {
+                    return;
+                }
                 self.server(record, places, Status::Refused, 0);
             }
             RecordKind::Refused | RecordKind::Unanswered => {

@@ -7,7 +7,8 @@
 //!   blocked from outside −1 (never for an internal source: blocking does not cure the host)
 //!   critical asset +1 · segment's role · campaign of one actor +1 · its duty, as it seems −1, declared: GREEN
 //!   caps: confidence < 0.9 at most ORANGE, < 0.6 at most YELLOW; ORANGE unless the outcome is likely or better, or an
-//!   inside host shows two independent signs of infection; morals alone at most ORANGE
+//!   inside host shows two independent signs of infection; a success code alone is RED for critical rules only; morals
+//!   alone at most ORANGE
 //! ```
 
 use crate::alert::{Efficacy, Level, Phenomenon, Threat};
@@ -96,6 +97,14 @@ pub fn grade(grounds: &Grounds<'_>) -> (Level, String) {
     }
     if walk.step > 2 && grounds.threats.iter().all(|t| *t == Threat::MoralsCollapse) {
         walk.cap(Level::Orange, "morals only");
+    }
+    if walk.step > 2
+        && grounds.efficacy == Efficacy::Likely
+        && grounds.efficacy_reason == super::efficacy::SUCCESS
+        && grounds.severity < Severity::Critical
+    {
+        // Many servers answer everything with 200.
+        walk.cap(Level::Orange, "a success code alone");
     }
     if walk.step > 2 && grounds.efficacy < Efficacy::Likely && !grounds.infected {
         walk.cap(Level::Orange, "no sign that it worked");
@@ -304,6 +313,22 @@ mod tests {
         let (level, why) = grade(&declared);
         assert_eq!(level, Level::Green);
         assert!(why.ends_with("at most GREEN: its declared duty: scanner"), "{why}");
+    }
+
+    #[test]
+    fn a_success_code_alone_is_red_only_for_critical_rules() {
+        let code = Grounds {
+            efficacy: Efficacy::Likely,
+            efficacy_reason: crate::grade::efficacy::SUCCESS,
+            efficacy_code: 200,
+            ..grounds()
+        };
+        assert_eq!(grade(&code).0, Level::Orange);
+        let critical = Grounds {
+            severity: Severity::Critical,
+            ..code
+        };
+        assert_eq!(grade(&critical).0, Level::Red);
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub fn of_flow(
     let simple = [
         (FlowEvents::SYN_RETRY, RecordKind::SynRetry),
         (FlowEvents::ESTABLISHED, RecordKind::Established),
+        (FlowEvents::REFUSED, RecordKind::Refused),
         (FlowEvents::RESET, RecordKind::Reset),
         (FlowEvents::UNANSWERED, RecordKind::Unanswered),
     ];

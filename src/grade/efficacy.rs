@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 
-use crate::alert::{Efficacy, Finding, Phenomenon, Threat};
+use crate::alert::{Efficacy, Finding, FindingSource, Phenomenon, Threat};
 use crate::asset::{AssetMap, Product, Status};
 
 /// What is asked about.
@@ -42,8 +42,11 @@ pub fn judge(assets: &mut AssetMap, attack: &Attack<'_>) -> (Efficacy, &'static 
     {
         efficacy = Efficacy::Likely;
     }
-    // Only what the attacker sends to a service is judged by the service.
-    let at_service = attack.victim == key.dst && finding.from_client && key.dport != 0;
+    // Only what the attacker sends to a service is judged by the service; a scan is none the less a scan when ports
+    // refuse it.
+    let signature = matches!(finding.source, FindingSource::Signature(_));
+    let at_service =
+        signature && attack.victim == key.dst && finding.from_client && key.dport != 0;
     if at_service && let Some(service) = assets.service(attack.victim, key.proto, port) {
         impact |= u8::from(service.status == Status::Listening) << 1;
         impact |= u8::from(service.product != Product::Unknown) << 2;

@@ -115,7 +115,14 @@ impl Host {
         if let Some(at) = found {
             return self.services.get_mut(at);
         }
-        let worth = |s: &Service| (s.proto != 0, s.status == Status::Listening, s.accepted, s.seen);
+        let worth = |s: &Service| {
+            (
+                s.proto != 0,
+                s.status == Status::Listening,
+                s.accepted,
+                s.seen,
+            )
+        };
         let slot = self.services.iter_mut().min_by_key(|s| worth(s))?;
         *slot = Service {
             proto,
@@ -140,7 +147,10 @@ impl Host {
     /// What system it runs, as far as its packets and banners say; empty when they say nothing. Initial TTLs are 64
     /// (Unix), 128 (Windows) and 255 (network devices), less the hops on the way.
     pub fn system(&self) -> &'static str {
-        let said = self.services().map(|s| s.product.os()).find(|os| !os.is_empty());
+        let said = self
+            .services()
+            .map(|s| s.product.os())
+            .find(|os| !os.is_empty());
         said.unwrap_or(match self.ttl.1 {
             0 => "",
             1..=64 => "Unix-like",

@@ -148,7 +148,12 @@ impl AssetMap {
         }
     }
 
-    fn host(&mut self, address: IpAddr, at: Timestamp, ours: impl FnOnce() -> bool) -> Option<&mut Host> {
+    fn host(
+        &mut self,
+        address: IpAddr,
+        at: Timestamp,
+        ours: impl FnOnce() -> bool,
+    ) -> Option<&mut Host> {
         if address.is_unspecified() || address.is_multicast() {
             return None;
         }
@@ -303,14 +308,23 @@ mod tests {
         for one in [
             record(RecordKind::SynAck, client, 80, 64, 1_000_000),
             record(RecordKind::Established, client, 80, 0, 0),
-            record(RecordKind::Software, client, 80, Product::Nginx as u32, 1 << 32),
+            record(
+                RecordKind::Software,
+                client,
+                80,
+                Product::Nginx as u32,
+                1 << 32,
+            ),
             record(RecordKind::Refused, client, 81, 0, 0),
             record(RecordKind::Unanswered, client, 82, 0, 0),
         ] {
             map.record(&one, &places);
         }
         let web = map.service(SERVER, 6, 80).expect("known");
-        assert_eq!((web.status, web.product, web.accepted), (Status::Listening, Product::Nginx, 1));
+        assert_eq!(
+            (web.status, web.product, web.accepted),
+            (Status::Listening, Product::Nginx, 1)
+        );
         let status = |map: &mut AssetMap, port| map.service(SERVER, 6, port).map(|s| s.status);
         assert_eq!(status(&mut map, 81), Some(Status::Refused));
         assert_eq!(status(&mut map, 82), Some(Status::Silent));
@@ -322,14 +336,23 @@ mod tests {
 
     #[test]
     fn invented_sources_make_no_hosts_and_no_memory() {
-        let mut map = AssetMap::new(&AssetSettings { hosts: 64, ..AssetSettings::default() });
+        let mut map = AssetMap::new(&AssetSettings {
+            hosts: 64,
+            ..AssetSettings::default()
+        });
         let bytes = map.bounds()[0].bytes;
         for src in 0..100_000 {
-            map.record(&record(RecordKind::Opened, src, 80, 64, 0), &Undeclared::default());
+            map.record(
+                &record(RecordKind::Opened, src, 80, 64, 0),
+                &Undeclared::default(),
+            );
         }
         assert_eq!(map.list(10).1, 0);
         for src in 0..10_000 {
-            map.record(&record(RecordKind::Established, src, 80, 0, 0), &Undeclared::default());
+            map.record(
+                &record(RecordKind::Established, src, 80, 0, 0),
+                &Undeclared::default(),
+            );
         }
         assert_eq!(map.bounds()[0].bytes, bytes);
         // Ours stay: the server is still there.

@@ -134,8 +134,7 @@ impl Meter {
         let completion = (bin.tried >= SAMPLES_MIN)
             .then(|| (bin.completed.min(bin.tried)) as f32 / bin.tried as f32);
         let delay = bin.p95_us();
-        let errors =
-            (bin.answers >= SAMPLES_MIN).then(|| bin.errors as f32 / bin.answers as f32);
+        let errors = (bin.answers >= SAMPLES_MIN).then(|| bin.errors as f32 / bin.answers as f32);
         if self.bins >= BASELINE_BINS {
             let hurt = if completion.is_some_and(|c| c < self.completion * 0.5) {
                 Some(Hurt::Handshakes)

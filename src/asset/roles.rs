@@ -30,8 +30,7 @@ pub fn propose(host: &Host) -> Vec<(HostRole, &'static str)> {
     );
     add(
         HostRole::Mail,
-        host.mail_peers.estimate() >= CLIENTS_MIN
-            || [25, 465, 587].iter().any(|p| serves(6, *p)),
+        host.mail_peers.estimate() >= CLIENTS_MIN || [25, 465, 587].iter().any(|p| serves(6, *p)),
         "carries mail to or from several hosts",
     );
     add(
@@ -92,7 +91,14 @@ pub fn duties(host: &Host) -> Vec<&'static str> {
 
 /// The duty because of which a host of ours may not be cut off; empty: none.
 pub fn needed(host: &Host) -> &'static str {
-    const NEEDED: &[&str] = &["resolver", "dhcp", "domain_controller", "proxy", "router", "time"];
+    const NEEDED: &[&str] = &[
+        "resolver",
+        "dhcp",
+        "domain_controller",
+        "proxy",
+        "router",
+        "time",
+    ];
     let duties = duties(host);
     NEEDED
         .iter()
@@ -120,7 +126,10 @@ mod tests {
         for client in 0..9u64 {
             dns.clients.insert(client * 31);
         }
-        assert_eq!(propose(&host).first().map(|r| r.0), Some(HostRole::Resolver));
+        assert_eq!(
+            propose(&host).first().map(|r| r.0),
+            Some(HostRole::Resolver)
+        );
         assert_eq!(needed(&host), "resolver");
         for port in [88, 389] {
             host.service_mut(6, port).expect("room").status = Status::Listening;

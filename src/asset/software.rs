@@ -192,13 +192,37 @@ mod tests {
     #[test]
     fn banners_are_products_with_versions() {
         let cases: &[(&[u8], Product, &str)] = &[
-            (b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n", Product::OpenSsh, "9.2"),
-            (b"HTTP/1.1 200 OK\r\nDate: x\r\nServer: Apache/2.4.57 (Debian)\r\n\r\n", Product::Apache, "2.4.57"),
-            (b"HTTP/1.1 404 Not Found\r\nserver: Microsoft-IIS/10.0\r\n\r\n", Product::Iis, "10.0"),
-            (b"HTTP/1.1 200 OK\r\nServer: Apache-Coyote/1.1\r\n\r\n", Product::ApacheTomcat, "1.1"),
+            (
+                b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
+                Product::OpenSsh,
+                "9.2",
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nDate: x\r\nServer: Apache/2.4.57 (Debian)\r\n\r\n",
+                Product::Apache,
+                "2.4.57",
+            ),
+            (
+                b"HTTP/1.1 404 Not Found\r\nserver: Microsoft-IIS/10.0\r\n\r\n",
+                Product::Iis,
+                "10.0",
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nServer: Apache-Coyote/1.1\r\n\r\n",
+                Product::ApacheTomcat,
+                "1.1",
+            ),
             (b"220 (vsFTPd 3.0.5)\r\n", Product::Vsftpd, "3.0.5"),
-            (b"220 mail.example.org ESMTP Postfix\r\n", Product::Postfix, "0.0"),
-            (b"\x4a\0\0\0\x0a5.5.5-10.6.12-MariaDB\0rest", Product::MariaDb, "10.6.12"),
+            (
+                b"220 mail.example.org ESMTP Postfix\r\n",
+                Product::Postfix,
+                "0.0",
+            ),
+            (
+                b"\x4a\0\0\0\x0a5.5.5-10.6.12-MariaDB\0rest",
+                Product::MariaDb,
+                "10.6.12",
+            ),
             (b"\x4a\0\0\0\x0a8.0.36\0rest", Product::MySql, "8.0.36"),
         ];
         for (bytes, product, version) in cases {
@@ -210,10 +234,21 @@ mod tests {
 
     #[test]
     fn no_bytes_make_it_fail() {
-        for bytes in [&b""[..], b"HTTP/1.1", b"HTTP/1.1 200 OK\r\nServer", b"220", b"\0\0\0\0\x0a", b"SSH-", &[255; 4_000]] {
+        for bytes in [
+            &b""[..],
+            b"HTTP/1.1",
+            b"HTTP/1.1 200 OK\r\nServer",
+            b"220",
+            b"\0\0\0\0\x0a",
+            b"SSH-",
+            &[255; 4_000],
+        ] {
             let _ = read(bytes, 3306);
         }
         // A header of the body is not the server's.
-        assert_eq!(read(b"HTTP/1.1 200 OK\r\n\r\nServer: nginx/1.0\r\n", 80), None);
+        assert_eq!(
+            read(b"HTTP/1.1 200 OK\r\n\r\nServer: nginx/1.0\r\n", 80),
+            None
+        );
     }
 }

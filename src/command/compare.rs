@@ -44,7 +44,11 @@ pub fn run(
             costs.push((change.name.as_str(), loud(&alone) - loud(&before)));
         }
     } else {
-        costs.extend(changes.iter().map(|c| (c.name.as_str(), loud(&after) - loud(&before))));
+        costs.extend(
+            changes
+                .iter()
+                .map(|c| (c.name.as_str(), loud(&after) - loud(&before))),
+        );
     }
     let difference = Difference::between(&before, &after);
     let mut out = std::io::stdout().lock();
@@ -221,7 +225,12 @@ impl<'a> Difference<'a> {
         Ok(())
     }
 
-    fn json(&self, out: &mut dyn Write, seconds: f64, costs: &[(&str, i64)]) -> std::io::Result<()> {
+    fn json(
+        &self,
+        out: &mut dyn Write,
+        seconds: f64,
+        costs: &[(&str, i64)],
+    ) -> std::io::Result<()> {
         let list = |list: &[Moved<'_>]| -> Vec<serde_json::Value> {
             list.iter().map(Moved::json).collect()
         };

@@ -78,13 +78,20 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
     let rehearsal = rehearse(config, &files)?;
     let mut lines: BTreeMap<(u32, u32, &str), Line> = BTreeMap::new();
     for (kind, tally) in &rehearsal.kinds {
-        let line = lines.entry((kind.gid, kind.sid, &kind.segment)).or_default();
+        let line = lines
+            .entry((kind.gid, kind.sid, &kind.segment))
+            .or_default();
         line.add(kind.ends, tally);
     }
     let mut lines: Vec<_> = lines.into_iter().collect();
     lines.sort_by_key(|(key, line)| (std::cmp::Reverse((line.loud(), line.levels)), *key));
     let print = |out: &mut dyn Write| -> std::io::Result<()> {
-        writeln!(out, "# {} of traffic in {} files", long(seconds), files.len())?;
+        writeln!(
+            out,
+            "# {} of traffic in {} files",
+            long(seconds),
+            files.len()
+        )?;
         writeln!(
             out,
             "# {:>8} {:>6} {:>6} {:>6} {:>6} {:>7}  segment  rule or detector",
@@ -102,7 +109,12 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
         }
         for stage in Stage::ALL {
             if rehearsal.noise.total(stage) > 0 {
-                writeln!(out, "# already removed: {} {}", rehearsal.noise.total(stage), stage.says())?;
+                writeln!(
+                    out,
+                    "# already removed: {} {}",
+                    rehearsal.noise.total(stage),
+                    stage.says()
+                )?;
             }
         }
         let mut proposed = 0;
@@ -116,9 +128,16 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
             propose(out, *sid, segment, line, &a_day(line.loud(), seconds))?;
         }
         if proposed == 0 {
-            writeln!(out, "# nothing is louder than {} alerts a day", arguments.loud)?;
+            writeln!(
+                out,
+                "# nothing is louder than {} alerts a day",
+                arguments.loud
+            )?;
         } else {
-            writeln!(out, "# try it: sekisho replay --compare old.toml new.toml DIR")?;
+            writeln!(
+                out,
+                "# try it: sekisho replay --compare old.toml new.toml DIR"
+            )?;
         }
         Ok(())
     };
@@ -129,25 +148,42 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// A setting that quietens one line, with what it costs and why that one.
-fn propose(out: &mut dyn Write, sid: u32, segment: &str, line: &Line, rate: &str) -> std::io::Result<()> {
+fn propose(
+    out: &mut dyn Write,
+    sid: u32,
+    segment: &str,
+    line: &Line,
+    rate: &str,
+) -> std::io::Result<()> {
     let what = if line.detector.is_empty() {
         format!("sids = [{sid}]")
     } else {
         format!("detectors = [\"{}\"]", line.detector)
     };
-    writeln!(out, "\n# {}: about {rate} alerts a day in {segment}", line.message.escape_debug())?;
+    writeln!(
+        out,
+        "\n# {}: about {rate} alerts a day in {segment}",
+        line.message.escape_debug()
+    )?;
     let all: u64 = line.levels.iter().sum();
     let busiest = line.attackers.iter().max_by_key(|(_, n)| **n);
     match busiest {
         Some((Some(host), n)) if *n * 10 >= all * 8 && !host.is_unspecified() => {
-            writeln!(out, "# {n} of {all} come from one host: is it its duty? (roles = [...] in [[asset]], or:)")?;
+            writeln!(
+                out,
+                "# {n} of {all} come from one host: is it its duty? (roles = [...] in [[asset]], or:)"
+            )?;
             writeln!(
                 out,
                 "[[exempt]]\nreason = \"{host} does this by duty: confirm\"\n{what}\nsources = [\"{host}\"]\nsegments = [\"{segment}\"]\neffect = \"green\""
             )
         }
         _ if line.detector.is_empty() => {
-            let failed = if line.failed * 10 >= all * 8 { " and most failed" } else { "" };
+            let failed = if line.failed * 10 >= all * 8 {
+                " and most failed"
+            } else {
+                ""
+            };
             writeln!(
                 out,
                 "# {} attackers, {} victims{failed}: one a host and hour says as much",

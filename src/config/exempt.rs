@@ -170,13 +170,20 @@ effect = "green"
         )
         .expect("reads");
         let window = one.when.expect("a window");
-        assert_eq!((window.days, window.from_minute, window.to_minute), (0x60, 1_320, 270));
-        assert_eq!((one.effect, one.sources.len(), one.red), (Effect::Green, 1, false));
+        assert_eq!(
+            (window.days, window.from_minute, window.to_minute),
+            (0x60, 1_320, 270)
+        );
+        assert_eq!(
+            (one.effect, one.sources.len(), one.red),
+            (Effect::Green, 1, false)
+        );
     }
 
     #[test]
     fn all_that_is_wrong_is_said_and_nothing_mutes_everything() {
-        let wrong = parse("reason = \"x\"\ndetectors = [\"nap\"]\nhosts = [\"x\"]\nhours = \"7\"\n");
+        let wrong =
+            parse("reason = \"x\"\ndetectors = [\"nap\"]\nhosts = [\"x\"]\nhours = \"7\"\n");
         assert_eq!(wrong.map_err(|e| e.len()).err(), Some(3));
         assert!(parse("reason = \"x\"\nsegments = [\"lan\"]\n").is_err());
     }

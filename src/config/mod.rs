@@ -5,8 +5,8 @@
 //! where each value came from. A key that does not exist is an error that names the nearest one.
 //! Segments and assets are lists of tables and are read by [`segments`].
 
-mod interfaces;
 mod exempt;
+mod interfaces;
 mod keys;
 mod operation;
 mod overlay;
@@ -351,7 +351,10 @@ impl Config {
         }
         for one in &self.by_role {
             let role = one.role.as_str();
-            out.push_str(&format!("# role {role}: {} = {}  # {}\n", one.key, one.value, one.place));
+            out.push_str(&format!(
+                "# role {role}: {} = {}  # {}\n",
+                one.key, one.value, one.place
+            ));
         }
         for segment in &self.grade.segments.list {
             let (name, role) = (&segment.name, segment.role.as_str());
@@ -360,7 +363,9 @@ impl Config {
                 out.push_str(&format!("# segment {name}: {key} = {value}  # {place}\n"));
             }
             for (variable, value) in &segment.variables {
-                out.push_str(&format!("# segment {name}: vars.{variable} = \"{value}\"\n"));
+                out.push_str(&format!(
+                    "# segment {name}: vars.{variable} = \"{value}\"\n"
+                ));
             }
         }
         for (at, exemption) in self.grade.exemptions.iter().enumerate() {

@@ -145,8 +145,15 @@ targets-min = 40
         assert_eq!((of(0), of(1), of(2)), (Some(8), Some(40), None));
         // A partial table leaves the rest alone.
         let (mine, all) = (config.detectors_of(1), AnomalySettings::default());
-        assert_eq!(mine.map(|s| s.port_scan.off_secs), Some(all.port_scan.off_secs));
-        assert!(config.show().contains("# segment lab: detectors.port-scan.targets-min = 40"));
+        assert_eq!(
+            mine.map(|s| s.port_scan.off_secs),
+            Some(all.port_scan.off_secs)
+        );
+        assert!(
+            config
+                .show()
+                .contains("# segment lab: detectors.port-scan.targets-min = 40")
+        );
     }
 
     #[test]
@@ -156,6 +163,9 @@ targets-min = 40
         );
         let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(said.len(), 4, "{said:?}");
-        assert!(said.iter().any(|s| s.contains("did you mean 'detectors.port-scan.targets-min'")));
+        assert!(
+            said.iter()
+                .any(|s| s.contains("did you mean 'detectors.port-scan.targets-min'"))
+        );
     }
 }

@@ -92,11 +92,13 @@ mod tests {
             orange_per_hour: 2,
             ..BudgetSettings::default()
         };
-        let mut spend = |level, secs| {
-            budgets.spend(&settings, (1, 7), level, Timestamp::new(secs, 0))
-        };
+        let mut spend =
+            |level, secs| budgets.spend(&settings, (1, 7), level, Timestamp::new(secs, 0));
         let hour = [0, 1, 2, 3].map(|s| spend(Level::Orange, s));
-        assert_eq!(hour, [Spent::Within, Spent::Within, Spent::First, Spent::Over]);
+        assert_eq!(
+            hour,
+            [Spent::Within, Spent::Within, Spent::First, Spent::Over]
+        );
         assert_eq!(spend(Level::Orange, 3_600), Spent::Within);
         assert!((0..1_000).all(|s| spend(Level::Red, s) == Spent::Within));
     }

@@ -72,7 +72,9 @@ impl Family {
     /// The family of a signature by its class.
     pub fn of_class(class: &str, phenomenon: Phenomenon) -> Option<Self> {
         Some(match class {
-            "attempted-recon" | "network-scan" | "successful-recon-limited"
+            "attempted-recon"
+            | "network-scan"
+            | "successful-recon-limited"
             | "successful-recon-largescale" => Self::Scan,
             "suspicious-login" | "default-login-attempt" | "unsuccessful-user" => Self::Guessing,
             "trojan-activity" | "command-and-control" | "domain-c2" => Self::Control,
@@ -136,7 +138,11 @@ impl Campaigns {
         let mut why = Vec::new();
         if entry.families.count_ones() > 1 {
             let seen = |f: &Family| entry.families & 1 << *f as u8 != 0;
-            let names: Vec<&str> = Family::ALL.iter().filter(|f| seen(f)).map(|f| f.as_str()).collect();
+            let names: Vec<&str> = Family::ALL
+                .iter()
+                .filter(|f| seen(f))
+                .map(|f| f.as_str())
+                .collect();
             why.push(names.join(", "));
         }
         if entry.segments.count_ones() > 1 {
@@ -157,9 +163,18 @@ mod tests {
         let at = |s: u64| Timestamp::new(10_000 + s, 0);
         assert_eq!(campaigns.note(actor, Family::Scan, 0, at(0)), "");
         assert_eq!(campaigns.note(actor, Family::Scan, 0, at(10)), "");
-        assert_eq!(campaigns.note(actor, Family::Guessing, 0, at(20)), "scan, guessing");
-        assert_eq!(campaigns.note(actor, Family::Scan, 1, at(30)), "scan, guessing in 2 segments");
+        assert_eq!(
+            campaigns.note(actor, Family::Guessing, 0, at(20)),
+            "scan, guessing"
+        );
+        assert_eq!(
+            campaigns.note(actor, Family::Scan, 1, at(30)),
+            "scan, guessing in 2 segments"
+        );
         assert_eq!(campaigns.note(actor, Family::Exploit, 0, at(9_000)), "");
-        assert_eq!(campaigns.note(IpAddr::from([0, 0, 0, 0]), Family::Scan, 0, at(1)), "");
+        assert_eq!(
+            campaigns.note(IpAddr::from([0, 0, 0, 0]), Family::Scan, 0, at(1)),
+            ""
+        );
     }
 }

@@ -34,7 +34,11 @@ pub fn judge(assets: &mut AssetMap, attack: &Attack<'_>) -> (Efficacy, &'static 
     let finding = attack.finding;
     let key = &finding.key;
     let (mut efficacy, mut reason) = attack.so_far;
-    let port = if attack.victim == key.dst { key.dport } else { key.sport };
+    let port = if attack.victim == key.dst {
+        key.dport
+    } else {
+        key.sport
+    };
     let mut impact = u8::from(assets.get(attack.victim).is_some());
     if efficacy == Efficacy::Reached
         && reason == SUCCESS
@@ -45,8 +49,7 @@ pub fn judge(assets: &mut AssetMap, attack: &Attack<'_>) -> (Efficacy, &'static 
     // Only what the attacker sends to a service is judged by the service; a scan is none the less a scan when ports
     // refuse it.
     let signature = matches!(finding.source, FindingSource::Signature(_));
-    let at_service =
-        signature && attack.victim == key.dst && finding.from_client && key.dport != 0;
+    let at_service = signature && attack.victim == key.dst && finding.from_client && key.dport != 0;
     if at_service && let Some(service) = assets.service(attack.victim, key.proto, port) {
         impact |= u8::from(service.status == Status::Listening) << 1;
         impact |= u8::from(service.product != Product::Unknown) << 2;
@@ -161,7 +164,12 @@ mod tests {
         }
     }
 
-    fn ask(map: &mut AssetMap, port: u16, so_far: (Efficacy, &'static str), software: &[Product]) -> Efficacy {
+    fn ask(
+        map: &mut AssetMap,
+        port: u16,
+        so_far: (Efficacy, &'static str),
+        software: &[Product],
+    ) -> Efficacy {
         let finding = Finding {
             key: key(port),
             ..finding()

@@ -421,7 +421,11 @@ impl Grader {
             let whose = (signature.gid, signature.sid.0);
             let passes = self.thresholds.passes(whose, &threshold, key, flow, now);
             if !passes.alerts {
-                let by = if changed.is_some() { "the segment's" } else { "the rule's" };
+                let by = if changed.is_some() {
+                    "the segment's"
+                } else {
+                    "the rule's"
+                };
                 self.ledger.note(Stage::Threshold, what, || {
                     format!("{by}: {} in {} s", threshold.count, threshold.seconds)
                 });
@@ -436,7 +440,10 @@ impl Grader {
         let serious = known.as_ref().is_some_and(|k| {
             k.profile.phenomenon == Phenomenon::UnauthorizedAccess
                 && k.profile.severity > Severity::Informational
-                && k.profile.threats.iter().any(|t| *t != Threat::MoralsCollapse)
+                && k.profile
+                    .threats
+                    .iter()
+                    .any(|t| *t != Threat::MoralsCollapse)
         });
         // The attacker's own connection carried it, so that a call back is news.
         let carried = if finding.from_client {
@@ -473,7 +480,10 @@ impl Grader {
             if family == Some(Family::Scan) {
                 assets.scanned(attacker, finding.ts);
             }
-            if matches!(family, Some(Family::Scan | Family::Guessing | Family::Control)) {
+            if matches!(
+                family,
+                Some(Family::Scan | Family::Guessing | Family::Control)
+            ) {
                 let shown = self.watch.attacks(attacker, finding.ts, finding.number);
                 self.raise(shown, finding.ts, finding.number, receive);
             }
@@ -575,7 +585,13 @@ impl Grader {
                     category: class.map_or("", |c| c.description.as_str()),
                     severity: signature.priority,
                     metadata: signature.metadata.iter().collect(),
-                    ..draft(finding, parts, evidence, ends(signature, finding), &known.profile)
+                    ..draft(
+                        finding,
+                        parts,
+                        evidence,
+                        ends(signature, finding),
+                        &known.profile,
+                    )
                 };
                 let about = (known.software.as_slice(), known.family);
                 self.grade(&settings, alert, code, about, receive);
@@ -707,7 +723,11 @@ impl Grader {
         }
         alert.threats = threats;
         let what = (alert.gid, alert.sid, 0);
-        let duty = if declared_duty.is_empty() { duty } else { declared_duty };
+        let duty = if declared_duty.is_empty() {
+            duty
+        } else {
+            declared_duty
+        };
         if !duty.is_empty() {
             self.ledger.note(Stage::Role, what, || duty.to_owned());
         }
@@ -772,7 +792,8 @@ impl Grader {
         }
         alert.digest = true;
         let level = alert.level.as_str();
-        self.ledger.note(Stage::Budget, (kind.0, kind.1, 0), || level.to_owned());
+        self.ledger
+            .note(Stage::Budget, (kind.0, kind.1, 0), || level.to_owned());
         // A detector's alerts are not Suricata's, so that people may be told in their place; so is this one.
         if spent == Spent::Over || alert.gid != GID {
             return;
@@ -793,7 +814,9 @@ impl Grader {
             metadata: Vec::new(),
             detector: "budget",
             level: Level::Green,
-            why: "GREEN: what follows in this hour is in the digest; tune the detector or its budget".to_owned(),
+            why:
+                "GREEN: what follows in this hour is in the digest; tune the detector or its budget"
+                    .to_owned(),
             action: Default::default(),
             ..alert.clone()
         };

@@ -322,7 +322,10 @@ fn explains(parent: u16, incident: &Incident, child: u16, finding: &Finding) -> 
         "syn_flood" | "udp_flood" | "icmp_flood" | "amplification" | "tcp_flood" => {
             same_victim
                 && !finding.source_verified
-                && matches!(what, "port_scan" | "host_scan" | "service_trouble" | "spoofed")
+                && matches!(
+                    what,
+                    "port_scan" | "host_scan" | "service_trouble" | "spoofed"
+                )
         }
         "smurf" => same_victim && what == "icmp_flood",
         "worm_scan" => {
@@ -355,7 +358,14 @@ mod tests {
             .expect("a detector")
     }
 
-    fn report(detector: &str, id: u64, state: &'static str, src: u8, dst: u8, secs: u64) -> Finding {
+    fn report(
+        detector: &str,
+        id: u64,
+        state: &'static str,
+        src: u8,
+        dst: u8,
+        secs: u64,
+    ) -> Finding {
         let mut f = finding();
         f.source = FindingSource::Detector(index(detector));
         (f.state, f.incident, f.ts) = (state, id, Timestamp::new(secs, 0));
@@ -399,7 +409,10 @@ mod tests {
         let mut incidents = Incidents::default();
         admit(&mut incidents, &report("brute_force", 1, "open", 1, 1, 0));
         let mut second = report("brute_force", 2, "open", 1, 2, 1);
-        assert_eq!(admit(&mut incidents, &second), Admit::Hide(Stage::Collapsed, 1));
+        assert_eq!(
+            admit(&mut incidents, &second),
+            Admit::Hide(Stage::Collapsed, 1)
+        );
         (second.state, second.efficacy) = ("update", Efficacy::Confirmed);
         assert_eq!(admit(&mut incidents, &second), Admit::Say(1, "update"));
     }

@@ -148,8 +148,14 @@ mod tests {
             ledger.note(Stage::Threshold, (1, 7, 0), || "limit 1 in 60 s".to_owned());
         }
         ledger.note(Stage::PartOf, (400, 8, 9), || "worm_scan".to_owned());
-        assert_eq!((ledger.total(Stage::Threshold), ledger.total(Stage::Budget)), (3, 0));
-        assert_eq!(ledger.of(Stage::Threshold), [((1, 7, 0), 3, "limit 1 in 60 s")]);
+        assert_eq!(
+            (ledger.total(Stage::Threshold), ledger.total(Stage::Budget)),
+            (3, 0)
+        );
+        assert_eq!(
+            ledger.of(Stage::Threshold),
+            [((1, 7, 0), 3, "limit 1 in 60 s")]
+        );
         let mut out = Vec::new();
         let mut json = Json::new(&mut out);
         json.begin();
@@ -165,6 +171,9 @@ mod tests {
         for i in 0..10_000 {
             ledger.note(Stage::Exempt, (1, i, 0), String::new);
         }
-        assert_eq!((ledger.lines.len(), ledger.total(Stage::Exempt)), (LINES_MAX, 10_000));
+        assert_eq!(
+            (ledger.lines.len(), ledger.total(Stage::Exempt)),
+            (LINES_MAX, 10_000)
+        );
     }
 }

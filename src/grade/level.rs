@@ -312,7 +312,10 @@ mod tests {
         };
         let (level, why) = grade(&declared);
         assert_eq!(level, Level::Green);
-        assert!(why.ends_with("at most GREEN: its declared duty: scanner"), "{why}");
+        assert!(
+            why.ends_with("at most GREEN: its declared duty: scanner"),
+            "{why}"
+        );
     }
 
     #[test]

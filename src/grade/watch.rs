@@ -77,7 +77,9 @@ impl Watch {
     /// Begins to watch the victim of an attack.
     pub fn begin(&mut self, victim: IpAddr, suspect: Suspect) {
         let at = suspect.finding.ts;
-        self.any_until = self.any_until.max(at.plus_nanos(WATCH_SECS * 1_000_000_000));
+        self.any_until = self
+            .any_until
+            .max(at.plus_nanos(WATCH_SECS * 1_000_000_000));
         let Some(probation) = self.victims.entry(victim, Probation::default) else {
             return;
         };
@@ -144,7 +146,10 @@ impl Watch {
             probation.suspects.retain(|suspect| {
                 let since = now.secs_since(suspect.finding.ts);
                 let after = number == 0 || number > suspect.finding.number;
-                match (since <= WATCH_SECS && after).then(|| shows(suspect)).flatten() {
+                match (since <= WATCH_SECS && after)
+                    .then(|| shows(suspect))
+                    .flatten()
+                {
                     Some((efficacy, why)) => {
                         shown.push((suspect.clone(), efficacy, why));
                         false
@@ -210,7 +215,10 @@ mod tests {
         assert_eq!(shown[0].1, Efficacy::Confirmed);
         assert!(watched().opens(&call(66, 130), true, false).is_empty());
         assert!(watched().opens(&call(67, 130), false, false).is_empty());
-        assert_eq!(watched().opens(&call(67, 130), false, true)[0].1, Efficacy::Likely);
+        assert_eq!(
+            watched().opens(&call(67, 130), false, true)[0].1,
+            Efficacy::Likely
+        );
         // After ten minutes, and before the attack, it says nothing.
         assert!(watched().opens(&call(66, 800), false, false).is_empty());
         assert!(watched().opens(&call(66, 9), false, false).is_empty());
@@ -220,7 +228,11 @@ mod tests {
     fn it_is_said_once() {
         let mut watch = watched();
         assert_eq!(watch.attacks(ip(80), Timestamp::new(200, 0), 200).len(), 1);
-        assert!(watch.attacks(ip(80), Timestamp::new(201, 0), 201).is_empty());
+        assert!(
+            watch
+                .attacks(ip(80), Timestamp::new(201, 0), 201)
+                .is_empty()
+        );
     }
 
     #[test]
@@ -236,6 +248,11 @@ mod tests {
             watch.begin(IpAddr::from((i / 9).to_be_bytes()), suspect);
         }
         assert_eq!(watch.bound().bytes, bytes);
-        assert!(watch.victims.iter().all(|(_, p)| p.suspects.len() <= SUSPECTS));
+        assert!(
+            watch
+                .victims
+                .iter()
+                .all(|(_, p)| p.suspects.len() <= SUSPECTS)
+        );
     }
 }

@@ -364,13 +364,23 @@ pub fn of_packet(
 /// The status of an HTTP answer, 0 when it is none.
 fn http_status(payload: &[u8]) -> u32 {
     match payload {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', a, b, c, ..]
-            if [a, b, c].iter().all(|d| d.is_ascii_digit()) =>
-        {
-            [a, b, c]
-                .iter()
-                .fold(0, |n, d| n * 10 + u32::from(**d - b'0'))
-        }
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            _,
+            b' ',
+            a,
+            b,
+            c,
+            ..,
+        ] if [a, b, c].iter().all(|d| d.is_ascii_digit()) => [a, b, c]
+            .iter()
+            .fold(0, |n, d| n * 10 + u32::from(**d - b'0')),
         _ => 0,
     }
 }

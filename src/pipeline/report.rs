@@ -7,8 +7,8 @@ use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report}
 use crate::grade::action::BlockList;
 use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads, Segments};
 use crate::packet::Timestamp;
-use crate::sink::eve::stats;
 use crate::rules::RuleSet;
+use crate::sink::eve::stats;
 use crate::sink::eve::{self, EveSettings};
 use crate::sink::{Sink, SinkError};
 
@@ -171,7 +171,9 @@ impl ReportStage {
                 }
                 for record in records {
                     let key = &record.key;
-                    let at = self.segments.index(record.interface, key.vlan[0], key.dst, key.src);
+                    let at = self
+                        .segments
+                        .index(record.interface, key.vlan[0], key.dst, key.src);
                     match self.tuned.iter_mut().find(|t| t.segments.contains(&at)) {
                         Some(tuned) => tuned.records.push(*record),
                         None => self.share.push(*record),
@@ -230,7 +232,7 @@ impl ReportStage {
         outbox.now = trouble.ts;
         finding(&mut outbox, &self.eve, &trouble);
         let sinks = &mut self.sinks;
-        self.grader.batch(&[&outbox], &mut |event| {
+        self.grader.batch(&[&outbox], &[], &mut |event| {
             for sink in sinks.iter_mut() {
                 sink.event(&event);
             }

@@ -186,7 +186,11 @@ pub fn print_noise(out: &mut dyn Write, ledger: &Ledger) -> std::io::Result<()> 
         by.sort_by_key(|(of, count, _)| (std::cmp::Reverse(*count), *of));
         writeln!(out, "noise  {total} {}", stage.says())?;
         for ((gid, sid), count, why) in by.iter().take(LINES) {
-            let why = if why.is_empty() { String::new() } else { format!(" ({})", harmless(why)) };
+            let why = if why.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", harmless(why))
+            };
             writeln!(out, "  {count:>5}x [{gid}:{sid}]{why}")?;
         }
     }

@@ -255,7 +255,10 @@ fn ours(json: &mut Json<'_>, alert: &Alert<'_>) {
     }
     if !alert.action.0.is_empty() {
         let (name, why) = &alert.action;
-        json.object("action").str("name", name).str("why", why).end();
+        json.object("action")
+            .str("name", name)
+            .str("why", why)
+            .end();
     }
     if !alert.techniques.is_empty() {
         json.array("attack");

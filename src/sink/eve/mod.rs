@@ -5,8 +5,8 @@
 
 pub mod alert;
 pub mod metadata;
-pub mod stats;
 mod record;
+pub mod stats;
 
 pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};
 

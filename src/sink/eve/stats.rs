@@ -12,7 +12,12 @@ use crate::packet::Timestamp;
 const LINES: usize = 16;
 
 /// Writes the line (without the newline): from the first time to now, at most so many hosts.
-pub fn write(out: &mut Vec<u8>, grader: &Grader, (since, now): (Timestamp, Timestamp), hosts: usize) {
+pub fn write(
+    out: &mut Vec<u8>,
+    grader: &Grader,
+    (since, now): (Timestamp, Timestamp),
+    hosts: usize,
+) {
     let mut json = Json::new(out);
     json.begin()
         .str("timestamp", now.eve())

@@ -62,6 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         open_bridge(bridge, &mut opened)?;
     }
     config.grade.segments.interfaces.append(&mut opened.names);
+    config.anomaly.wires = opened.wires;
     let engine = Arc::new(super::compile_engine(&config)?);
     super::print_refused(&engine);
     let eve = EveFile::append(&config.log_dir, config.eve)
@@ -138,6 +139,8 @@ struct Opened {
     /// Interfaces, by the number that their frames carry.
     names: Vec<String>,
     lanes: Vec<Lane>,
+    /// How many wires.
+    wires: u16,
     kernel_blocks: Vec<Arc<XdpProgram>>,
 }
 
@@ -178,8 +181,11 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
     let Opened {
         names,
         lanes,
+        wires,
         kernel_blocks,
     } = opened;
+    let wire = *wires;
+    *wires += 1;
     let first = names.len();
     let programs: Vec<Arc<XdpProgram>> =
         if inline.method == InlineMethod::AfXdp || inline.kernel_block_list {
@@ -253,6 +259,7 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
         };
         lanes.push(Lane {
             name,
+            wire,
             work: LaneWork::Bridge(bridge),
             cpu: inline.cpus.get(usize::from(thread)).copied(),
         });
@@ -291,7 +298,14 @@ fn say_xdp(name: &str, zero_copy: bool, programs: &[Arc<XdpProgram>]) {
 
 /// Opens an interface: one capture thread for each of its `threads`.
 fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
-    let Opened { names, lanes, .. } = opened;
+    let Opened {
+        names,
+        lanes,
+        wires,
+        ..
+    } = opened;
+    let wire = *wires;
+    *wires += 1;
     let first = names.len();
     let program = match (listen.method, listen.names.as_slice()) {
         (ListenMethod::AfXdp, [name]) => Some(Arc::new(
@@ -345,6 +359,7 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
         };
         lanes.push(Lane {
             name,
+            wire,
             work: LaneWork::Listen(source),
             cpu: listen.cpus.get(usize::from(thread)).copied(),
         });

@@ -58,6 +58,8 @@ use worker::{Rings, Work};
 pub struct Lane {
     /// For people: its interfaces.
     pub name: String,
+    /// Its wire, which the threads of an interface share: from 0.
+    pub wire: u16,
     /// What it does.
     pub work: LaneWork,
     /// Processor it stays on.
@@ -227,7 +229,7 @@ impl Live {
         let numbers = Arc::new(AtomicU64::new(0));
         let mut lanes = Vec::new();
         for (index, (lane, links)) in options.lanes.into_iter().zip(links).enumerate() {
-            let feeder = Feeder::numbered(options.decode.clone(), Arc::clone(&numbers));
+            let feeder = Feeder::numbered(options.decode.clone(), lane.wire, Arc::clone(&numbers));
             let control = Arc::clone(&control);
             let inline = Arc::clone(&inline);
             let bell = bells.get(index).cloned().unwrap_or_default();

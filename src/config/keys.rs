@@ -833,6 +833,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.dga.paced-min",
+        "distinct domains asked for at an even pace, some of which do not exist",
+        anomaly.dga.paced_min,
+        number
+    ),
+    key!(
         "detectors.dga.window-secs",
         "seconds of the window",
         anomaly.dga.window_secs,

@@ -17,6 +17,8 @@ mod host_scan;
 mod http_load;
 mod icmp_tunnel;
 mod live;
+#[cfg(test)]
+mod models;
 pub mod place;
 mod port_scan;
 pub mod record;

@@ -148,7 +148,7 @@ impl Identifier {
         progress: &mut Progress,
     ) -> Option<Identified> {
         if !pick(&progress.patterns_done, direction)
-            && let Some(found) = self.by_pattern(direction, bytes, hints.either_way, progress)
+            && let Some(found) = self.by_pattern(direction, bytes, hints, progress)
         {
             set(&mut progress.patterns_done, direction, true);
             return Some(found);
@@ -163,9 +163,10 @@ impl Identifier {
         &self,
         direction: Direction,
         bytes: &[u8],
-        either_way: bool,
+        hints: &Hints,
         progress: &mut Progress,
     ) -> Option<Identified> {
+        let either_way = hints.either_way;
         let find = |side: Direction| {
             let [to_server, to_client] = &self.patterns;
             let list = if side == Direction::ToServer {
@@ -179,10 +180,12 @@ impl Identifier {
         };
         let enough = |side: Direction| bytes.len() >= pick(&self.depth, side);
         if let Some(proto) = find(direction) {
-            return Some(Identified {
-                proto,
-                reversed: false,
-            });
+            // The same bytes may begin either side's messages: the probe tells whose they are.
+            let reversed = either_way
+                && registry::protocol(proto).is_some_and(|protocol| {
+                    protocol.probe(direction, bytes, &hints.key) == Probe::MatchReversed
+                });
+            return Some(Identified { proto, reversed });
         }
         let mut done = enough(direction);
         if either_way {

@@ -724,6 +724,15 @@ impl AppLayer {
                 .unwrap_or_default();
             context.expectations.add(&flow.key, expectation, told, ts);
         }
+        if let Some(to) = session.turned_into().filter(|to| *to != self.proto) {
+            self.original = Some(self.proto);
+            for seen in &mut self.seen {
+                if *seen == self.proto {
+                    *seen = to;
+                }
+            }
+            self.proto = to;
+        }
         let flush = snapshot(session.as_ref(), direction) != before;
         let all = Taken {
             consumed: bytes.len(),
@@ -742,6 +751,11 @@ impl AppLayer {
                     next: Next::Wait,
                     ..all
                 }
+            }
+            // One datagram that makes no sense says nothing about the next.
+            Parsed::Error if flow.key.proto == 17 => {
+                AppStats::count(&mut context.stats.errors, self.proto);
+                all
             }
             Parsed::Error => {
                 self.error = true;

@@ -9,6 +9,7 @@
 //! Memory and work are bounded per transaction and per flow ([`Limits`]).
 
 pub mod ber;
+pub mod bittorrent_dht;
 pub mod dcerpc;
 pub mod dhcp;
 pub mod dns;
@@ -29,7 +30,9 @@ pub mod ldap;
 pub(crate) mod line;
 pub mod mqtt;
 pub mod mysql;
+pub mod nfs;
 pub mod note;
+pub mod ntp;
 pub mod number;
 pub mod pgsql;
 pub mod pop3;
@@ -179,6 +182,22 @@ pub trait Session: Any + Send + std::fmt::Debug {
     /// What the control session tells a data session about to open (see [`Expectation`]).
     fn expectation_context(&self, _tag: u64) -> Option<ExpectedContext> {
         None
+    }
+
+    /// What the flow turned out to speak inside of its protocol (DNS over HTTP/2), once that is known.
+    fn turned_into(&self) -> Option<AppProto> {
+        None
+    }
+
+    /// A rule says that a transaction is not to be logged.
+    fn silence(&mut self, id: u64) {
+        let list = self.transactions_mut();
+        for at in 0..list.len() {
+            if let Some(tx) = list.at_mut(at).filter(|tx| tx.state().id == id) {
+                tx.state_mut().logged = true;
+                return;
+            }
+        }
     }
 
     /// For `fields` and `log`, which need the protocol's own type.

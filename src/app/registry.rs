@@ -32,6 +32,10 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::mysql::MYSQL,
     &super::pgsql::PGSQL,
     &super::rdp::RDP,
+    &super::http2::DOH2,
+    &super::bittorrent_dht::BITTORRENT_DHT,
+    &super::ntp::NTP,
+    &super::nfs::NFS,
 ];
 
 /// The protocol of a number.
@@ -46,6 +50,22 @@ pub fn number(name: &str) -> AppProto {
         .position(|p| p.name() == name)
         .and_then(|i| u8::try_from(i).ok())
         .map_or(AppProto::UNKNOWN, AppProto)
+}
+
+/// The protocol whose events a protocol raises: its own, but those of HTTP/2 when DNS is inside of it.
+pub fn events_of(proto: AppProto) -> AppProto {
+    match protocol(proto) {
+        Some(known) if known.name() == "doh2" => number("http2"),
+        _ => proto,
+    }
+}
+
+/// The protocols that raise a protocol's events.
+pub fn raising(proto: AppProto) -> impl Iterator<Item = AppProto> {
+    PROTOCOLS
+        .iter()
+        .map(|p| p.proto())
+        .filter(move |other| events_of(*other) == events_of(proto))
 }
 
 /// The protocols a name in a rule header means (`http` means HTTP/1 and HTTP/2).

@@ -1069,16 +1069,9 @@ fn configure(engine: &Engine, hit: &Hit, app: Option<&mut AppLayer>, silenced: &
     match (effect.kind.as_str(), effect.scope.as_str()) {
         ("flow", _) => silenced.flow = true,
         ("tx", "tx") => {
-            let list = app.and_then(|app| app.session.as_deref_mut());
-            let (Some(id), Some(session)) = (hit.tx, list) else {
-                return;
-            };
-            let list = session.transactions_mut();
-            for at in 0..list.len() {
-                if let Some(tx) = list.at_mut(at).filter(|tx| tx.state().id == id) {
-                    tx.state_mut().logged = true;
-                    break;
-                }
+            let session = app.and_then(|app| app.session.as_deref_mut());
+            if let (Some(id), Some(session)) = (hit.tx, session) {
+                session.silence(id);
             }
         }
         _ => silenced.transactions = true,

@@ -4,13 +4,14 @@
 
 use super::DnsTx;
 use super::message::{Message, Name, RCODES, RRTYPES, Record};
-use crate::app::{Access, Field, FieldDirection, FieldTest, Transaction, number};
+use crate::app::{Access, Field, FieldDirection, FieldTest, Transaction, http2, number};
 use crate::packet::Direction;
 
 fn of(tx: &dyn Transaction, direction: Direction) -> Option<&DnsTx> {
     tx.as_any()
         .downcast_ref::<DnsTx>()
         .filter(|tx| tx.direction == direction)
+        .or_else(|| http2::message(tx, direction))
 }
 
 /// The `index`-th name of a section that is not empty.

@@ -121,6 +121,7 @@ impl Protocol for Dns {
             txs: TxStore::default(),
             lost: [false; 2],
             max: limits.transactions.max(1),
+            silenced: Vec::new(),
             frames: FrameNotes::default(),
         })
     }
@@ -196,6 +197,9 @@ impl Protocol for Dns {
 
 const TCP: u8 = 6;
 
+/// Questions of a flow whose answers are awaited so as not to be logged.
+const SILENCED_MAX: usize = 64;
+
 /// One message.
 #[derive(Debug)]
 pub struct DnsTx {
@@ -213,6 +217,14 @@ pub struct DnsTx {
 }
 
 impl DnsTx {
+    /// A message that came inside of another protocol; `None` when it is none.
+    pub(in crate::app) fn inside(bytes: &[u8], direction: Direction) -> Option<Self> {
+        let plausible =
+            Header::read(&mut Reader::new(bytes)).is_some_and(|h| h.is_plausible(bytes.len()));
+        let message = Message::read(bytes).filter(|_| plausible)?;
+        Some(Self::new(message, direction, true, Variant::Dns))
+    }
+
     /// A message that was read, as a transaction; its events are raised.
     fn new(message: Message, direction: Direction, tcp: bool, variant: Variant) -> Self {
         let header = message.header;
@@ -283,6 +295,8 @@ struct DnsSession {
     /// Per direction: bytes were lost, and no message was found since.
     lost: [bool; 2],
     max: usize,
+    /// Requests (by id) whose answers are not to be logged either.
+    silenced: Vec<u16>,
     /// Frames noted.
     frames: FrameNotes,
 }
@@ -309,8 +323,16 @@ impl DnsSession {
         if self.txs.len() >= self.max {
             self.txs.remove(0);
         }
-        self.txs
+        let id = message.header.id;
+        let tx = self
+            .txs
             .push(DnsTx::new(message, direction, tcp, self.variant));
+        if let Some(at) = self.silenced.iter().position(|known| *known == id)
+            && tx.response
+        {
+            self.silenced.swap_remove(at);
+            tx.state.logged = true;
+        }
         true
     }
 
@@ -376,6 +398,17 @@ impl Session for DnsSession {
             self.message(direction, input.bytes, false);
         }
         Parsed::All
+    }
+
+    /// The answer belongs to its question.
+    fn silence(&mut self, id: u64) {
+        if let Some(tx) = self.txs.by_id(id) {
+            tx.state.logged = true;
+            let question = tx.message.header.id;
+            if !tx.response && self.silenced.len() < SILENCED_MAX {
+                self.silenced.push(question);
+            }
+        }
     }
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {

@@ -1,9 +1,11 @@
 //! HTTP/2 (RFC 9113) with HPACK (RFC 7541), in the clear: prior knowledge, or upgraded from HTTP/1.
 //!
-//! A stream is a transaction; a frame of stream 0 is one of its own. DNS over it is not read. What HTTP/1's keywords
+//! A stream is a transaction; a frame of stream 0 is one of its own. A flow that carries DNS (RFC 8484) becomes `doh2`,
+//! which is HTTP/2 with the fields of DNS. What HTTP/1's keywords
 //! mean is read from the pseudo-header fields.
 //! Limits: see [`session`] and [`hpack`].
 
+mod doh;
 mod event;
 mod fields;
 mod hpack;
@@ -17,6 +19,7 @@ use super::{
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
+pub use doh::{DOH2, message};
 use tx::{STATES, Tx, progress};
 
 /// HTTP/2.

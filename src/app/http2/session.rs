@@ -5,11 +5,14 @@
 
 use std::any::Any;
 
+use super::doh;
 use super::event::Event;
 use super::hpack::{Item, Table, Truncated};
 use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
-use crate::app::{File, FileState, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore};
+use crate::app::{
+    AppProto, File, FileState, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore, registry,
+};
 use crate::packet::Direction;
 
 /// What a client sends first.
@@ -93,6 +96,8 @@ pub(super) struct Http2 {
     failed: bool,
     files: u32,
     inline: bool,
+    /// A message of DNS was read.
+    found_dns: bool,
     /// Bytes taken since what is held was counted.
     taken: usize,
 }
@@ -122,6 +127,7 @@ impl Http2 {
             failed: false,
             files: 0,
             inline: false,
+            found_dns: false,
             taken: 0,
         }
     }
@@ -254,8 +260,10 @@ impl Http2 {
             return Ok(());
         }
         take(tx, direction, head, said);
+        self.found_dns |= doh::question(tx, direction);
         if head.kind == kind::DATA {
             data(tx, direction, head.flags, payload, &limits, files);
+            self.found_dns |= doh::answer(tx, direction, head.flags & END_STREAM != 0);
             let side = tx.side(direction);
             let bomb = side.plain_len > u64::from(limits.decompress_bytes)
                 && side.plain_len > side.data_len.saturating_mul(BOMB_RATIO);
@@ -572,6 +580,7 @@ fn store(side: &mut Side, direction: Direction, bytes: &[u8], limit: u32, files:
         return false;
     }
     side.plain_len = side.plain_len.saturating_add(bytes.len() as u64);
+    side.doh.take(bytes);
     let mut range_invalid = false;
     if !side.file_seen {
         side.file_seen = true;
@@ -643,6 +652,10 @@ impl Session for Http2 {
             }
         }
         parsed
+    }
+
+    fn turned_into(&self) -> Option<AppProto> {
+        self.found_dns.then(|| registry::number("doh2"))
     }
 
     fn transactions(&self) -> &dyn TxList {

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use super::doh::Doh;
 use super::hpack::MADE_MAX;
 use crate::app::http1::{Decoder, Pace};
 use crate::app::{Files, Transaction, TxState, Window};
@@ -134,6 +135,8 @@ pub(super) struct Side {
     pub data_len: u64,
     pub plain_len: u64,
     pub ended: bool,
+    /// DNS over HTTP/2: the body so far, the message once it is complete.
+    pub doh: Doh,
 }
 
 impl Side {

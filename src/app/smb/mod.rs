@@ -206,7 +206,7 @@ impl Protocol for Smb {
 
 const PENDING: u32 = 0x103;
 const BUFFER_OVERFLOW: u32 = 0x8000_0005;
-const END_OF_FILE: u32 = 0xc000_0011;
+
 const MORE_PROCESSING_REQUIRED: u32 = 0xc000_0016;
 
 /// An open file: 16 bytes in version 2, two in version 1.
@@ -429,6 +429,8 @@ pub struct SmbSession {
     rest: [Rest; 2],
     lost: [bool; 2],
     window: usize,
+    /// Name of the file that an earlier request of the same compound opens.
+    compound: Option<Vec<u8>>,
     inline: bool,
     /// Frames noted.
     frames: FrameNotes,
@@ -449,6 +451,7 @@ impl Default for SmbSession {
             rest: [Rest::default(); 2],
             lost: [false; 2],
             window: 100 * 1024,
+            compound: None,
             inline: false,
             frames: FrameNotes::default(),
         }
@@ -731,6 +734,7 @@ impl SmbSession {
     /// Takes the messages of one record (all of it, or its head).
     fn messages(&mut self, direction: Direction, mut bytes: &[u8]) -> Option<Rest> {
         let mut rest = Rest::default();
+        self.compound = None;
         while !bytes.is_empty() {
             if bytes.starts_with(b"\xfdSMB") {
                 return Some(rest);

@@ -2,7 +2,7 @@
 
 use super::record::{Ntlmssp, Record, plain};
 use super::{
-    Awaited, BUFFER_OVERFLOW, END_OF_FILE, Handle, Kind, MALFORMED_DATA, READ_REQUEST_TOO_LARGE,
+    Awaited, BUFFER_OVERFLOW, Handle, Kind, MALFORMED_DATA, READ_REQUEST_TOO_LARGE,
     READ_RESPONSE_TOO_LARGE, Rest, SmbSession, TRANSFER_MAX, WRITE_REQUEST_TOO_LARGE,
 };
 use crate::app::reader::Reader;
@@ -104,6 +104,7 @@ impl SmbSession {
         let name = plain(record.at(offset, len)?);
         self.awaited
             .put((2, record.message), Awaited::Name(name.clone()));
+        self.compound = Some(name.clone());
         let kind = Kind::Create {
             name,
             disposition,
@@ -182,7 +183,12 @@ impl SmbSession {
         r.skip(6)?;
         let handle: Handle = r.take(16)?.try_into().ok()?;
         let mut buffer = Reader::new(record.at(offset, len)?);
-        let name = self.names.get(&handle).cloned();
+        // MS-SMB2 §3.2.4.1.4: all ones mean the file of the request before.
+        let name = if handle == [0xff; 16] {
+            self.compound.clone()
+        } else {
+            self.names.get(&handle).cloned()
+        };
         let kind = match (kind, class) {
             (1, 10) => {
                 buffer.skip(16)?;

@@ -508,7 +508,14 @@ impl<'r> Build<'r> {
                 });
             };
             match test.want {
-                TxWant::Event(proto, _) | TxWant::Progress { proto, .. } => {
+                TxWant::Event(proto, _) => {
+                    for direction in field_directions(test.only, FieldDirection::Both, directions) {
+                        for proto in registry::raising(proto) {
+                            push(proto, direction, 0, None);
+                        }
+                    }
+                }
+                TxWant::Progress { proto, .. } => {
                     for direction in field_directions(test.only, FieldDirection::Both, directions) {
                         push(proto, direction, 0, None);
                     }
@@ -698,14 +705,16 @@ impl<'r> Build<'r> {
             _ => None,
         });
         if let Some((proto, number)) = event {
-            for direction in covered(ranked) {
-                if let Some(plan) = self
-                    .compiled
-                    .plans
-                    .get_mut(usize::from(proto.0))
-                    .and_then(|p| p.get_mut(direction.index()))
-                {
-                    plan.events.push((number, rank));
+            for proto in registry::raising(proto) {
+                for direction in covered(ranked) {
+                    if let Some(plan) = self
+                        .compiled
+                        .plans
+                        .get_mut(usize::from(proto.0))
+                        .and_then(|p| p.get_mut(direction.index()))
+                    {
+                        plan.events.push((number, rank));
+                    }
                 }
             }
             return;

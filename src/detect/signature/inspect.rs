@@ -21,7 +21,7 @@ use crate::app::{AppLayer, AppProto};
 use crate::flow::Flow;
 use crate::packet::{Direction, EventSet, Net, Packet, PacketOrigin, TcpFlags, Transport};
 use crate::rules::{
-    Action, BufferId, HeaderBuffer, HeaderProto, PayloadScope, Signature, SignatureKind,
+    Action, BufferId, HeaderBuffer, HeaderProto, Hook, PayloadScope, Signature, SignatureKind,
 };
 use crate::stream::StreamWindow;
 use crate::sys::hs::Scratch;
@@ -676,6 +676,9 @@ impl Work {
 
     /// Whether flow option, header tests, stream tests and flow state conditions hold.
     pub fn tests(&mut self, rule: &Signature, input: &Inspection<'_>, facts: &Facts) -> bool {
+        if rule.hook == Some(Hook::FlowStart) && !begins_direction(input, facts) {
+            return false;
+        }
         let rebuilt = input.packet.origin == PacketOrigin::Defrag;
         flow_test(
             rule.flow,
@@ -834,6 +837,15 @@ impl Work {
     pub fn found(&mut self, found: Match) {
         self.queue.push(found);
     }
+}
+
+/// Whether the packet is the first of its direction in its flow.
+fn begins_direction(input: &Inspection<'_>, facts: &Facts) -> bool {
+    !facts.flow_end
+        && input
+            .flow
+            .as_ref()
+            .is_some_and(|flow| flow.packets.get(facts.direction.index()) == Some(&1))
 }
 
 /// The transaction that a rule on a protocol is shown with when it matched a datagram: the oldest not yet inspected.

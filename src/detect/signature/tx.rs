@@ -698,7 +698,8 @@ fn tx_test(
 ) -> bool {
     match want {
         TxWant::Event(proto, number) => {
-            *proto == hand.proto && hand.tx.state().events.contains(number)
+            registry::events_of(hand.proto) == registry::events_of(*proto)
+                && hand.tx.state().events.contains(number)
         }
         TxWant::Progress {
             proto,

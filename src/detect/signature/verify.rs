@@ -525,6 +525,7 @@ impl Verifier {
             ..
         } = test
             && self.entropies.len() < NOTED_MAX
+            && !subject.bytes.is_empty()
             && let Some(found) = bytes::entropy(subject.bytes, *bytes, *offset)
         {
             self.entropies.push((Arc::clone(buffer), found));

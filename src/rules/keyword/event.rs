@@ -108,7 +108,8 @@ fn app_layer_event(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String
             .position(|e| e.eq_ignore_ascii_case(event))
         {
             let number = u8::try_from(number).map_err(|_| "too many events")?;
-            draft.require_protos(&[protocol.proto()])?;
+            let raising: Vec<_> = registry::raising(protocol.proto()).collect();
+            draft.require_protos(&raising)?;
             draft.signature.tx.push(TxTest {
                 name: "app-layer-event",
                 fields: Vec::new(),

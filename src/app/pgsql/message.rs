@@ -114,14 +114,16 @@ impl Request {
                 if let Some((_, user)) = parameters.iter().find(|(name, _)| name == b"user") {
                     json.str("user", user);
                 }
-                let others = || parameters.iter().filter(|(name, _)| name != b"user");
+                // Names that EVE knows; others would be members of a client's choosing.
+                let others = || {
+                    parameters
+                        .iter()
+                        .filter(|(name, _)| STARTUP.iter().any(|known| known.as_bytes() == name))
+                };
                 if others().next().is_some() {
                     json.array("optional_parameters");
                     for (name, value) in others() {
-                        json.begin()
-                            .hostile_key(&name.to_ascii_lowercase())
-                            .text(value)
-                            .end();
+                        json.begin().hostile_key(name).text(value).end();
                     }
                     json.end_array();
                 }
@@ -146,11 +148,22 @@ impl Request {
                 .num("data_size", *bytes)
                 .end(),
             Self::CopyDone => json.str("message", "copy_done"),
-            Self::CopyFail(why) => json.str("copy_fail", why),
+            Self::CopyFail(_) => json.str("message", "copy_fail"),
             Self::Terminate => json.str("message", "terminate"),
         };
     }
 }
+
+/// Parameters of a startup message that EVE has members for.
+const STARTUP: [&str; 7] = [
+    "application_name",
+    "client_encoding",
+    "database",
+    "datestyle",
+    "extra_float_digits",
+    "options",
+    "replication",
+];
 
 fn mechanism_name(mechanism: &[u8]) -> &[u8] {
     match mechanism {
@@ -282,22 +295,12 @@ impl Answer {
     }
 }
 
-/// Letters of error fields and their names (documentation, "Error and Notice Message Fields").
-const FIELDS: [(u8, &str); 17] = [
+/// Letters of error fields (documentation, "Error and Notice Message Fields"), those that EVE has names for.
+const FIELDS: [(u8, &str); 7] = [
     (b'S', "severity_localizable"),
     (b'V', "severity_non_localizable"),
     (b'C', "code"),
     (b'M', "message"),
-    (b'D', "detail"),
-    (b'H', "hint"),
-    (b'P', "position"),
-    (b'p', "internal_position"),
-    (b'q', "internal_query"),
-    (b'W', "where"),
-    (b's', "schema_name"),
-    (b't', "table_name"),
-    (b'c', "column_name"),
-    (b'd', "data_type"),
     (b'F', "file"),
     (b'L', "line"),
     (b'R', "routine"),
@@ -344,23 +347,30 @@ pub(super) fn log_answers(answers: &[Answer], json: &mut Json<'_>) {
         }
         json.array("parameter_status");
         for answer in answers {
-            if let Answer::Parameter(name, value) = answer {
-                json.begin()
-                    .hostile_key(&parameter_name(name))
-                    .text(value)
-                    .end();
+            if let Answer::Parameter(name, value) = answer
+                && let Some((_, member)) = REPORTED.iter().find(|(known, _)| *known == name)
+            {
+                json.begin().str(member, value).end();
             }
         }
         json.end_array();
     }
 }
 
-/// `DateStyle`, `TimeZone` and `IntervalStyle` in EVE's spelling.
-fn parameter_name(name: &[u8]) -> Vec<u8> {
-    match name {
-        b"DateStyle" => b"date_style".to_vec(),
-        b"TimeZone" => b"time_zone".to_vec(),
-        b"IntervalStyle" => b"interval_style".to_vec(),
-        other => other.to_ascii_lowercase(),
-    }
-}
+/// Parameters that a server reports, with EVE's names for them.
+const REPORTED: [(&[u8], &str); 11] = [
+    (b"application_name", "application_name"),
+    (b"client_encoding", "client_encoding"),
+    (b"DateStyle", "date_style"),
+    (b"integer_datetimes", "integer_datetimes"),
+    (b"IntervalStyle", "interval_style"),
+    (b"is_superuser", "is_superuser"),
+    (b"server_encoding", "server_encoding"),
+    (b"server_version", "server_version"),
+    (b"session_authorization", "session_authorization"),
+    (
+        b"standard_conforming_strings",
+        "standard_conforming_strings",
+    ),
+    (b"TimeZone", "time_zone"),
+];

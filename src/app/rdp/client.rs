@@ -17,7 +17,8 @@ pub(super) struct Client {
     channels: Vec<Vec<u8>>,
 }
 
-/// Core data (§2.2.1.3.2). What comes after the IME name is optional, each part only with those before it.
+/// Core data (§2.2.1.3.2), as far as EVE has members for it. What comes after the IME name is optional, each part only
+/// with those before it.
 #[derive(Debug, Default)]
 struct Core {
     version: u32,
@@ -28,19 +29,12 @@ struct Core {
     build: u32,
     name: Vec<u8>,
     keyboard_type: u32,
-    keyboard_subtype: u32,
     function_keys: u32,
-    ime: Vec<u8>,
     post_beta2_depth: Option<u16>,
     product_id: Option<u16>,
-    serial: Option<u32>,
     high_depth: Option<u16>,
     capabilities: Option<u16>,
     id: Option<Vec<u8>>,
-    hint: Option<u8>,
-    physical: Option<(u32, u32)>,
-    orientation: Option<u16>,
-    scale: Option<(u32, u32)>,
 }
 
 /// Reads a Connect-Initial from its tag on.
@@ -130,9 +124,9 @@ fn core(mut r: Reader<'_>) -> Option<Core> {
     core.build = r.u32_le()?;
     core.name = wide(r.take(32)?);
     core.keyboard_type = r.u32_le()?;
-    core.keyboard_subtype = r.u32_le()?;
+    r.skip(4)?;
     core.function_keys = r.u32_le()?;
-    core.ime = wide(r.take(64)?);
+    r.skip(64)?;
     let _ = optional(&mut core, r);
     Some(core)
 }
@@ -140,17 +134,11 @@ fn core(mut r: Reader<'_>) -> Option<Core> {
 fn optional(core: &mut Core, mut r: Reader<'_>) -> Option<()> {
     core.post_beta2_depth = Some(r.u16_le()?);
     core.product_id = Some(r.u16_le()?);
-    core.serial = Some(r.u32_le()?);
+    r.skip(4)?;
     core.high_depth = Some(r.u16_le()?);
     r.skip(2)?;
     core.capabilities = Some(r.u16_le()?);
     core.id = Some(wide(r.take(64)?));
-    core.hint = Some(r.u8()?);
-    r.skip(1)?;
-    r.skip(4)?;
-    core.physical = Some((r.u32_le()?, r.u32_le()?));
-    core.orientation = Some(r.u16_le()?);
-    core.scale = Some((r.u32_le()?, r.u32_le()?));
     Some(())
 }
 
@@ -178,17 +166,6 @@ const CAPABILITIES: [(u16, &str); 10] = [
     (0x100, "support_dynvc_gfx_protocol"),
     (0x200, "support_dynamic_time_zone"),
     (0x400, "support_heartbeat_pdu"),
-];
-
-/// Connection types (§2.2.1.3.2), from 1.
-const HINTS: [&str; 7] = [
-    "modem",
-    "low_broadband",
-    "satellite",
-    "high_broadband",
-    "wan",
-    "lan",
-    "autodetect",
 ];
 
 /// Keyboard types (§2.2.1.3.2), from 1.
@@ -326,55 +303,17 @@ impl Core {
         if let Some(keyboard) = keyboard {
             json.str("keyboard_type", keyboard);
         }
-        for (name, number) in [
-            ("keyboard_subtype", self.keyboard_subtype),
-            ("function_keys", self.function_keys),
-        ] {
-            if number != 0 {
-                json.num(name, number);
-            }
-        }
-        if !self.ime.is_empty() {
-            json.str("ime", &self.ime);
+        if self.function_keys != 0 {
+            json.num("function_keys", self.function_keys);
         }
         if let Some(id) = self.product_id {
             json.num("product_id", id);
-        }
-        if let Some(serial) = self.serial.filter(|serial| *serial != 0) {
-            json.num("serial_number", serial);
         }
         self.log_capabilities(json);
         if let Some(id) = self.id.as_ref().filter(|id| !id.is_empty()) {
             json.str("id", id);
         }
-        let hint = self
-            .hint
-            .and_then(|hint| HINTS.get(usize::from(hint).checked_sub(1)?));
-        if let Some(hint) = hint {
-            json.str("connection_hint", hint);
-        }
-        if let Some((width, height)) = self.physical {
-            // §2.2.1.3.2: values outside 10..10,000 mm are to be ignored, both of them.
-            if (10..=10_000).contains(&width) && (10..=10_000).contains(&height) {
-                json.num("physical_width", width)
-                    .num("physical_height", height);
-                self.log_scale(json);
-            }
-        }
         json.end();
-    }
-
-    fn log_scale(&self, json: &mut Json<'_>) {
-        if let Some(orientation @ (0 | 90 | 180 | 270)) = self.orientation {
-            json.num("desktop_orientation", orientation);
-        }
-        if let Some((desktop, device)) = self.scale
-            && (100..=500).contains(&desktop)
-            && [100, 140, 180].contains(&device)
-        {
-            json.num("scale_factor", desktop)
-                .num("device_scale_factor", device);
-        }
     }
 
     fn log_capabilities(&self, json: &mut Json<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! Requests, answers, the client's description of itself, and the certificate when TLS follows are a transaction each,
 //! of one direction. After that nothing can be read, and reading ends.
-//! Limits: a message of 16 KiB, 31 channels ([MS-RDPBCGR] §2.2.1.3.4), 16 certificates.
+//! Limits: a message of 16 KiB, 31 channels ([MS-RDPBCGR] §2.2.1.3.4).
 
 mod client;
 
@@ -24,7 +24,6 @@ pub struct Rdp;
 pub static RDP: Rdp = Rdp;
 
 const MESSAGE_MAX: usize = 16 * 1024;
-const CERTIFICATES_MAX: usize = 16;
 
 impl Protocol for Rdp {
     fn name(&self) -> &'static str {
@@ -85,91 +84,28 @@ impl Protocol for Rdp {
     }
 }
 
-/// What a message said.
+/// What a message said, as far as EVE has members for it.
 #[derive(Debug)]
 enum Item {
-    Request {
-        cookie: Option<Vec<u8>>,
-        flags: u8,
-    },
-    /// Flags and protocol chosen.
-    Confirm(Option<(u8, u32)>),
-    Refused(u32),
+    Request { cookie: Option<Vec<u8>> },
+    Confirm,
+    Refused,
     Connect(Box<Client>),
     Connected,
-    Certificates(Vec<Vec<u8>>),
-}
-
-/// Flags of a request ([MS-RDPBCGR] §2.2.1.1.1).
-const REQUEST_FLAGS: [(u8, &str); 3] = [
-    (1, "restricted_admin_mode_required"),
-    (2, "redirected_authentication_mode_required"),
-    (8, "correlation_info_present"),
-];
-
-/// Flags of an answer (§2.2.1.2.1).
-const CONFIRM_FLAGS: [(u8, &str); 4] = [
-    (1, "extended_client_data"),
-    (2, "dynvc_gfx"),
-    (8, "restricted_admin"),
-    (16, "redirected_authentication"),
-];
-
-/// Reasons of a refusal (§2.2.1.2.2), from 1.
-const REASONS: [&str; 6] = [
-    "ssl required by server",
-    "ssl not allowed by server",
-    "ssl cert not on server",
-    "inconsistent flags",
-    "hybrid required by server",
-    "ssl with user auth required by server",
-];
-
-fn flag_list(json: &mut Json<'_>, name: &str, flags: u8, names: &[(u8, &str)]) {
-    if names.iter().all(|(bit, _)| flags & bit == 0) {
-        return;
-    }
-    json.array(name);
-    for (_, text) in names.iter().filter(|(bit, _)| flags & bit != 0) {
-        json.text(text);
-    }
-    json.end_array();
+    Certificates,
 }
 
 impl Item {
     fn log(&self, json: &mut Json<'_>) {
         match self {
-            Self::Request { cookie, flags } => {
+            Self::Request { cookie } => {
                 json.str("event_type", "initial_request");
                 if let Some(cookie) = cookie {
                     json.str("cookie", cookie);
                 }
-                flag_list(json, "flags", *flags, &REQUEST_FLAGS);
             }
-            Self::Confirm(chosen) => {
+            Self::Confirm | Self::Refused => {
                 json.str("event_type", "initial_response");
-                if let Some((flags, protocol)) = chosen {
-                    flag_list(json, "server_supports", *flags, &CONFIRM_FLAGS);
-                    let name = match protocol {
-                        0 => "rdp",
-                        1 => "ssl",
-                        2 => "hybrid",
-                        4 => "rds_tls",
-                        8 => "hybrid_ex",
-                        _ => "unknown",
-                    };
-                    json.str("protocol", name);
-                }
-            }
-            Self::Refused(code) => {
-                json.str("event_type", "initial_response")
-                    .num("error_code", *code);
-                let reason = (*code as usize)
-                    .checked_sub(1)
-                    .and_then(|at| REASONS.get(at));
-                if let Some(reason) = reason {
-                    json.str("reason", reason);
-                }
             }
             Self::Connect(client) => {
                 json.str("event_type", "connect_request");
@@ -178,13 +114,8 @@ impl Item {
             Self::Connected => {
                 json.str("event_type", "connect_response");
             }
-            Self::Certificates(serials) => {
-                json.str("event_type", "tls_handshake")
-                    .array("x509_serials");
-                for serial in serials {
-                    json.text(serial);
-                }
-                json.end_array();
+            Self::Certificates => {
+                json.str("event_type", "tls_handshake");
             }
         }
     }
@@ -237,7 +168,7 @@ impl RdpSession {
             }
             (Direction::ToClient, 0xd0) => {
                 if let Some(item) = connection(r, len).map(confirm) {
-                    if matches!(item, Item::Confirm(_)) {
+                    if matches!(item, Item::Confirm) {
                         self.notes.login(Login::Tried);
                     }
                     self.push(direction, item);
@@ -269,10 +200,10 @@ impl RdpSession {
             (Direction::ToClient, 22) => {
                 let mut r = Reader::new(body);
                 while let Some(message) = r.u8()
-                    && let Some(text) = r.counted24()
+                    && r.counted24().is_some()
                 {
                     if message == 11 {
-                        self.push(direction, Item::Certificates(serials(text)));
+                        self.push(direction, Item::Certificates);
                         self.over = true;
                     }
                 }
@@ -297,47 +228,20 @@ fn connection(mut r: Reader<'_>, len: u8) -> Option<Reader<'_>> {
 }
 
 fn request(r: Reader<'_>) -> Item {
-    let (cookie, after) = match r.rest().strip_prefix(b"Cookie: mstshash=") {
-        Some(rest) => match memchr::memmem::find(rest, b"\r\n") {
-            Some(end) => (
-                rest.get(..end).map(<[u8]>::to_vec),
-                rest.get(end + 2..).unwrap_or_default(),
-            ),
-            None => (None, r.rest()),
-        },
-        None => (None, r.rest()),
-    };
-    let flags = match after {
-        [1, flags, 8, 0, ..] => *flags,
-        _ => 0,
-    };
-    Item::Request { cookie, flags }
+    let cookie = r
+        .rest()
+        .strip_prefix(b"Cookie: mstshash=")
+        .and_then(|rest| rest.get(..memchr::memmem::find(rest, b"\r\n")?))
+        .map(<[u8]>::to_vec);
+    Item::Request { cookie }
 }
 
-fn confirm(mut r: Reader<'_>) -> Item {
-    match r.take(4) {
-        Some([2, flags, 8, 0]) => Item::Confirm(r.u32_le().map(|protocol| (*flags, protocol))),
-        Some([3, _, 8, 0]) => r.u32_le().map_or(Item::Confirm(None), Item::Refused),
-        _ => Item::Confirm(None),
+/// §2.2.1.2: type 3 is a refusal.
+fn confirm(r: Reader<'_>) -> Item {
+    match r.rest() {
+        [3, _, 8, 0, ..] => Item::Refused,
+        _ => Item::Confirm,
     }
-}
-
-/// Serial numbers of a TLS certificate message, in hexadecimal.
-fn serials(message: &[u8]) -> Vec<Vec<u8>> {
-    use x509_parser::prelude::{FromDer, X509Certificate};
-    let mut r = Reader::new(message);
-    let mut list = Vec::new();
-    let _ = r.u24();
-    while let Some(der) = r.counted24() {
-        if list.len() >= CERTIFICATES_MAX {
-            break;
-        }
-        if let Ok((_, certificate)) = X509Certificate::from_der(der) {
-            let serial = certificate.tbs_certificate.serial.to_str_radix(16);
-            list.push(serial.into_bytes());
-        }
-    }
-    list
 }
 
 impl Session for RdpSession {
@@ -423,21 +327,18 @@ mod tests {
         let logged = feed.logged(&RDP);
         assert_eq!(
             logged[0]["rdp"],
-            json!({"tx_id": 1, "event_type": "initial_request", "cookie": "joe12", "flags": ["restricted_admin_mode_required"]})
+            json!({"tx_id": 1, "event_type": "initial_request", "cookie": "joe12"})
         );
-        assert_eq!(logged[1]["rdp"]["protocol"], "hybrid");
+        assert_eq!(logged[1]["rdp"]["event_type"], "initial_response");
         assert_eq!(feed.session.take_note(), Some(Note::Login(Login::Tried)));
         chunking_never_matters(&RDP, 3389, &exchange());
     }
 
     #[test]
-    fn a_refusal_says_why() {
+    fn a_refusal_is_no_login() {
         let mut feed = Feed::new(&RDP, 6, 3389);
         feed.give(ToClient, REFUSED);
-        assert_eq!(
-            feed.logged(&RDP)[0]["rdp"]["reason"],
-            "hybrid required by server"
-        );
+        assert_eq!(feed.logged(&RDP).len(), 1);
         assert_eq!(feed.session.take_note(), None);
     }
 

@@ -133,7 +133,6 @@ mod tests {
             dport,
             proto: 6,
             vlan: [0; 3],
-            wire: 0,
         }
     }
 

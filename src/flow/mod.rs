@@ -283,7 +283,6 @@ mod tests {
             dport: 9,
             proto: 6,
             vlan: [0; 3],
-            wire: 0,
         };
         let flow = Flow {
             key,

@@ -112,7 +112,6 @@ impl<'a> Packet<'a> {
             dport,
             proto,
             vlan: self.layers.vlan,
-            wire: self.layers.wire,
         })
     }
 

@@ -187,12 +187,7 @@ impl BruteForce {
             return;
         }
         let size = u64::from(service.failed.max(service.tried).max(service.sessions));
-        // The first success is told at once, the next after ten.
-        let size = if worked {
-            u64::from(service.succeeded) << 40
-        } else {
-            size
-        };
+        let size = if worked { u64::MAX } else { size };
         self.services.alarm(
             key,
             record,

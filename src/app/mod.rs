@@ -23,6 +23,7 @@ pub mod http1;
 pub mod http2;
 mod http_keyword;
 mod identify;
+pub mod ike;
 pub mod imap;
 pub mod krb5;
 pub mod layer;

@@ -36,6 +36,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::bittorrent_dht::BITTORRENT_DHT,
     &super::ntp::NTP,
     &super::nfs::NFS,
+    &super::ike::IKE,
 ];
 
 /// The protocol of a number.

@@ -13,8 +13,6 @@ pub struct Alert<'a> {
     pub head: &'a [u8],
     /// EVE members after `"alert"`.
     pub tail: &'a [u8],
-    /// File in which its packets are kept; empty: none.
-    pub capture_file: String,
     /// Members of the detector's evidence object.
     pub evidence: &'a [u8],
     /// Generator: 1 for signatures, 400 for behavioural detectors.
@@ -53,6 +51,13 @@ pub struct Alert<'a> {
     pub techniques: Vec<String>,
     /// Whether something was blocked.
     pub blocked: bool,
+    /// What is done about it inline, or would be, and why: words for output. Empty: nothing was considered.
+    pub action: (&'static str, String),
+    /// Whether it is over its budget: for the digest, not for people at once.
+    pub digest: bool,
+    /// What is known of the target: 1 in the asset map, 2 the port listens, 4 its software is known, 8 the software
+    /// contradicts the attack, 16 blocked, 32 the rule sees only what worked.
+    pub impact: u8,
     /// Who attacks and who is attacked.
     pub attacker: IpAddr,
     /// See `attacker`.

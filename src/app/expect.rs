@@ -133,6 +133,7 @@ mod tests {
             dport,
             proto: 6,
             vlan: [0; 3],
+            wire: 0,
         }
     }
 

@@ -1,12 +1,15 @@
 //! One file a command.
 
+mod compare;
 pub mod config;
 pub mod ctl;
 mod daemon;
+mod rehearse;
 pub mod replay;
 pub mod ruleset;
 pub mod run;
 mod top;
+mod tune;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,9 +17,9 @@ use std::sync::Arc;
 
 use sekisho::config::{Config, ConfigError};
 use sekisho::detect::signature::{Engine, EngineSettings};
-use sekisho::pipeline::evidence::{Clerk, Desk};
+use sekisho::pipeline::ReportStage;
 use sekisho::rules::{self, LoadSettings, RuleSet};
-use sekisho::sink::evidence::EvidenceStore;
+use sekisho::sink::Sink;
 
 /// Prints every error of a configuration; exit code 2.
 fn print_errors(errors: &[ConfigError]) -> ExitCode {
@@ -64,6 +67,18 @@ fn load_engine(config: &Config) -> anyhow::Result<Arc<Engine>> {
     // The process ends with it: freeing 26,000 signatures one by one would take 40 ms for nothing.
     std::mem::forget(Arc::clone(&engine));
     Ok(engine)
+}
+
+/// The report stage of a configuration, with the thresholds of its segments.
+fn report_stage(config: &Config, engine: &Engine, sinks: Vec<Box<dyn Sink>>) -> ReportStage {
+    let settings = (config.grade.clone(), &config.anomaly, config.eve);
+    let mut report = ReportStage::new(Arc::clone(engine.rules()), settings, sinks);
+    for segment in 0..config.grade.segments.list.len() {
+        if let Some(detectors) = config.detectors_of(segment) {
+            report.tune(segment, &detectors);
+        }
+    }
+    report
 }
 
 /// Where compiled rules are kept: as configured, else the user's cache folder.
@@ -117,24 +132,4 @@ fn bundled_signatures() -> Option<PathBuf> {
     let built =
         || Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("signatures")).filter(|f| f.is_dir());
     beside.or_else(installed).or_else(built)
-}
-
-/// Where packets of alerts are kept.
-fn evidence_folder(config: &Config) -> PathBuf {
-    let folder = config.operation.evidence.folder.clone();
-    folder.unwrap_or_else(|| config.log_dir.join("evidence"))
-}
-
-/// The folder with its bounds.
-fn evidence_store(config: &Config) -> EvidenceStore {
-    EvidenceStore::new(evidence_folder(config), config.operation.evidence.clone())
-}
-
-/// Who names the files of alerts; none when nothing is kept.
-fn evidence_clerk(config: &Config, desk: &Arc<Desk>) -> Option<Clerk> {
-    let settings = &config.operation.evidence;
-    let folder = settings.folder.as_ref();
-    let prefix = folder.map_or("evidence".to_owned(), |f| f.display().to_string());
-    let level = settings.level?;
-    Some(Clerk::new(Arc::clone(desk), level, prefix))
 }

@@ -1,24 +1,24 @@
 //! `sekisho replay`.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sekisho::alert::Level;
+use sekisho::alert::{Json, Level};
 use sekisho::app::layer::EncryptionHandling;
 use sekisho::capture::expand_paths;
 use sekisho::config::Config;
 use sekisho::decode::{ChecksumMode, DecodeSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
-use sekisho::pipeline::evidence::{Desk, extract};
+use sekisho::grade::ledger::Ledger;
 use sekisho::pipeline::{
     ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, bounds, replay,
 };
-use sekisho::sink::console::Console;
+use sekisho::sink::console::{self, Console};
 use sekisho::sink::delivery::{Delivery, Spool};
 use sekisho::sink::syslog::{Messages, Target, Transport};
 use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
@@ -64,6 +64,9 @@ pub struct Arguments {
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
+    /// Replay under two configurations: which alerts appear, vanish or change level, and what each change costs.
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["config", "expect", "fail_on"])]
+    compare: Vec<PathBuf>,
 }
 
 /// Kinds of alerts shown of each level.
@@ -71,7 +74,12 @@ const SHOWN: usize = 8;
 
 /// Carries it out.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let config = match settings(arguments) {
+    if let [old, new] = arguments.compare.as_slice() {
+        let files = expand_paths(&arguments.captures).context("capture folder")?;
+        let adjust = |file: &Path| settings(arguments, Some(file));
+        return super::compare::run((old, new), &files, &adjust, arguments.json);
+    }
+    let config = match settings(arguments, arguments.config.as_deref()) {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
@@ -99,8 +107,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let engine = super::load_engine(&config)?;
     super::print_refused(&engine);
-    let rules = Arc::clone(engine.rules());
-
     let console = Arc::new(Mutex::new(Summary {
         console: Console::default(),
         expected,
@@ -109,21 +115,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve), Box::new(Shared(Arc::clone(&console)))];
     sinks.extend(syslog(&config)?);
-    let mut report = ReportStage::new(
-        Arc::clone(&rules),
-        (config.grade.clone(), &config.anomaly, config.eve),
-        sinks,
-    );
+    let mut report = super::report_stage(&config, &engine, sinks);
     let files = expand_paths(&arguments.captures).context("capture folder")?;
     if files.is_empty() {
         anyhow::bail!("no capture files found");
     }
     let options = options(&config, files, report.watches_hosts());
-    let desk = Arc::new(Desk::of_replay(config.operation.evidence.clone()));
-    if let Some(clerk) = super::evidence_clerk(&config, &desk) {
-        report.keep_evidence(clerk);
-    }
-    let again = (options.files.clone(), options.decode.clone());
     print_bounds(&bounds(&engine, &options, &report));
     let mut bar = progress_bar();
     let summary = replay(options, &engine, &mut report, &mut |done, total| {
@@ -135,25 +132,52 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
+    let noise = report.grader().ledger().clone();
+    let hosts = hosts(&report, config.grade.map.listed);
     let (_, sink_errors) = report.finish();
-    if config.operation.evidence.level.is_some() {
-        let store = super::evidence_store(&config);
-        let (kept, error) = extract(&again.0, &again.1, &desk, store);
-        eprintln!("sekisho: evidence: {kept} files");
-        if let Some(error) = error {
-            return Err(error).context("evidence");
-        }
-    }
-    finish(arguments, &console, &summary, &sink_errors, fail_on)
+    let result = Replayed {
+        summary,
+        noise,
+        hosts,
+        sink_errors,
+    };
+    finish(arguments, &console, &result, fail_on)
 }
 
+/// What a replay leaves behind.
+struct Replayed {
+    summary: ReplaySummary,
+    noise: Ledger,
+    /// The asset map: for people, and as JSON.
+    hosts: (Vec<String>, serde_json::Value),
+    sink_errors: Vec<SinkError>,
+}
+
+/// The hosts of ours with their services: for people, and as JSON.
+fn hosts(report: &ReportStage, most: usize) -> (Vec<String>, serde_json::Value) {
+    let Some(assets) = report.grader().assets() else {
+        return (Vec::new(), serde_json::Value::Null);
+    };
+    let lines = assets.list(HOSTS_SHOWN).0;
+    let lines = lines.iter().map(|(a, h)| console::host(*a, h)).collect();
+    let mut out = Vec::new();
+    let mut json = Json::new(&mut out);
+    json.begin();
+    sekisho::sink::eve::stats::summary(&mut json, report.grader().ledger(), Some(assets), most);
+    json.end();
+    (lines, serde_json::from_slice(&out).unwrap_or_default())
+}
+
+/// Hosts shown to people.
+const HOSTS_SHOWN: usize = 12;
+
 /// The configuration with what the command line adds; or everything that is wrong, and exit code 2.
-fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
+fn settings(arguments: &Arguments, file: Option<&Path>) -> Result<Config, ExitCode> {
     let mut sets = arguments.sets.clone();
     if let Some(workers) = &arguments.workers {
         sets.push(format!("workers={workers}"));
     }
-    let mut config = super::load_config(arguments.config.as_deref(), &sets)?;
+    let mut config = super::load_config(file, &sets)?;
     if let Some(dir) = &arguments.log_dir {
         config.log_dir.clone_from(dir);
     }
@@ -177,7 +201,8 @@ fn settings(arguments: &Arguments) -> Result<Config, ExitCode> {
     Ok(config)
 }
 
-fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
+/// How a configuration replays files.
+pub(super) fn options(config: &Config, files: Vec<PathBuf>, hosts: bool) -> ReplayOptions {
     let (decode, worker) = stage_settings(config, config.workers, hosts);
     ReplayOptions {
         files,
@@ -318,10 +343,10 @@ impl Sink for Shared {
 fn finish(
     arguments: &Arguments,
     summary: &Arc<Mutex<Summary>>,
-    replayed: &ReplaySummary,
-    sink_errors: &[SinkError],
+    result: &Replayed,
     fail_on: Option<Level>,
 ) -> Result<ExitCode> {
+    let (replayed, sink_errors) = (&result.summary, &result.sink_errors);
     let summary = summary
         .lock()
         .map_err(|_| anyhow::anyhow!("the report stage failed"))?;
@@ -334,12 +359,20 @@ fn finish(
             let document = serde_json::json!({
                 "packets": replayed.feeder.frames, "bytes": replayed.feeder.bytes, "alerts": levels,
                 "errors": replayed.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "noise": result.hosts.1.get("noise"), "assets": result.hosts.1.get("assets"),
             });
             return writeln!(out, "{document}");
         }
         summary
             .console
             .print(out, SHOWN, std::io::stdout().is_terminal())?;
+        console::print_noise(out, &result.noise)?;
+        if !result.hosts.0.is_empty() {
+            writeln!(out, "hosts of ours (all in eve.json, record stats):")?;
+        }
+        for line in &result.hosts.0 {
+            writeln!(out, "  {line}")?;
+        }
         writeln!(
             out,
             "{} packets, {} bytes",

@@ -16,6 +16,8 @@ pub enum Command {
     List(ListArguments),
     /// Tells one rule in words: what it looks at, what must hold, what follows.
     Explain(ExplainArguments),
+    /// What each rule and detector costs in each segment, from replayed traffic; proposes settings for the loudest.
+    Tune(super::tune::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -58,10 +60,14 @@ pub struct Arguments {
 
 /// Carries it out.
 pub fn run(command: &Command) -> Result<ExitCode> {
+    if let Command::Tune(arguments) = command {
+        return tune(arguments);
+    }
     let arguments = match command {
         Command::Check(arguments) => arguments,
         Command::List(arguments) => &arguments.rules,
         Command::Explain(arguments) => &arguments.rules,
+        Command::Tune(_) => return Ok(ExitCode::FAILURE),
     };
     let mut config = match super::load_config(arguments.config.as_deref(), &arguments.sets) {
         Ok(config) => config,
@@ -76,7 +82,21 @@ pub fn run(command: &Command) -> Result<ExitCode> {
         Command::Check(_) => check(&config),
         Command::List(arguments) => list(&config, arguments),
         Command::Explain(arguments) => explain(&config, arguments.sid),
+        Command::Tune(_) => Ok(ExitCode::FAILURE),
     }
+}
+
+fn tune(arguments: &super::tune::Arguments) -> Result<ExitCode> {
+    let mut config = match super::load_config(arguments.config.as_deref(), &arguments.sets) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    if !arguments.only_rules.is_empty() {
+        config.rule_files.clone_from(&arguments.only_rules);
+    } else if config.rule_files.is_empty() {
+        config.rule_files.extend(super::bundled_signatures());
+    }
+    super::tune::run(&config, arguments)
 }
 
 /// The rules that load, filtered.

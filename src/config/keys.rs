@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::Config;
 use crate::alert::Level;
+use crate::grade::Subnet;
 
 /// A key.
 pub struct Key {
@@ -83,60 +84,6 @@ pub static KEYS: &[Key] = &[
         "seconds between EVE stats events (live); 0: none",
         operation.stats_secs,
         number
-    ),
-    key!(
-        "evidence.level",
-        "keep the packets of alerts from this level on; default: of none",
-        operation.evidence.level,
-        level
-    ),
-    key!(
-        "evidence.folder",
-        "folder for them; default: evidence in the log folder",
-        operation.evidence.folder,
-        some_path
-    ),
-    key!(
-        "evidence.ring-bytes",
-        "bytes of packets remembered for the time before an alert, all workers together (live)",
-        operation.evidence.ring_bytes,
-        size
-    ),
-    key!(
-        "evidence.file-bytes",
-        "bytes of one file at most",
-        operation.evidence.file_bytes,
-        size
-    ),
-    key!(
-        "evidence.after-secs",
-        "seconds after an alert during which packets are still added",
-        operation.evidence.after_secs,
-        number
-    ),
-    key!(
-        "evidence.bytes-max",
-        "bytes of all files; the oldest go first",
-        operation.evidence.bytes_max,
-        size
-    ),
-    key!(
-        "evidence.days-max",
-        "days after which a file goes",
-        operation.evidence.days_max,
-        number
-    ),
-    key!(
-        "health.loss-share",
-        "share of packets lost in ten seconds over which it is device trouble (live)",
-        operation.loss_share,
-        share
-    ),
-    key!(
-        "privileges.confine",
-        "give up capabilities, paths and system calls once the sockets are open (live)",
-        operation.confine,
-        boolean
     ),
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
@@ -348,6 +295,111 @@ pub static KEYS: &[Key] = &[
         grade.outcome_wait_ms,
         size
     ),
+    key!(
+        "assets.enabled",
+        "keep the passive map of hosts, services and roles",
+        grade.map.enabled,
+        boolean
+    ),
+    key!(
+        "assets.hosts",
+        "hosts kept in the map",
+        grade.map.hosts,
+        count
+    ),
+    key!(
+        "assets.services",
+        "services whose health is metered",
+        grade.map.services,
+        count
+    ),
+    key!(
+        "assets.observe-secs",
+        "seconds a host is watched before the roles it seems to have lower an alert",
+        grade.map.observe_secs,
+        size
+    ),
+    key!(
+        "assets.listed",
+        "hosts of ours listed in the stats record and --json",
+        grade.map.listed,
+        count
+    ),
+    key!(
+        "budget.orange-per-hour",
+        "ORANGE alerts of one rule or detector that people are sent in an hour; 0: no limit",
+        grade.budget.orange_per_hour,
+        number
+    ),
+    key!(
+        "budget.yellow-per-hour",
+        "YELLOW alerts of one rule or detector that people are sent in an hour; 0: no limit",
+        grade.budget.yellow_per_hour,
+        number
+    ),
+    key!(
+        "actions.enabled",
+        "carry out what detectors lead to (inline); off: alerts say what would be done",
+        grade.actions.enabled,
+        boolean
+    ),
+    key!(
+        "actions.drop-secs",
+        "seconds a source is dropped the first time; six times as long each further time",
+        grade.actions.drop_secs,
+        number
+    ),
+    key!(
+        "actions.drop-secs-max",
+        "seconds a source is dropped at most",
+        grade.actions.drop_secs_max,
+        number
+    ),
+    key!(
+        "actions.limit-secs",
+        "seconds a source or service is limited",
+        grade.actions.limit_secs,
+        number
+    ),
+    key!(
+        "actions.contain-secs",
+        "seconds a host of ours is contained",
+        grade.actions.contain_secs,
+        number
+    ),
+    key!(
+        "actions.service-per-ten-secs",
+        "flows in ten seconds that unknown clients may open towards a flooded service",
+        grade.actions.service_per_ten_secs,
+        number
+    ),
+    key!(
+        "actions.policy",
+        "act on tunnels, P2P and the like too",
+        grade.actions.policy,
+        boolean
+    ),
+    key!(
+        "actions.off",
+        "detectors that never lead to an action",
+        grade.actions.off,
+        texts
+    ),
+    Key {
+        name: "actions.never",
+        doc: "addresses and networks that are never restricted",
+        set: |config, value| {
+            config.grade.actions.never = texts(value)?
+                .iter()
+                .map(|text| Subnet::parse(text))
+                .collect::<Result<_, _>>()?;
+            Ok(())
+        },
+        get: |config| {
+            let nets = config.grade.actions.never.iter();
+            show(&nets.map(ToString::to_string).collect::<Vec<_>>())
+        },
+    },
     key!(
         "detectors.enabled",
         "watch the behaviour of hosts",
@@ -781,6 +833,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.dga.paced-min",
+        "distinct domains asked for at an even pace, some of which do not exist",
+        anomaly.dga.paced_min,
+        number
+    ),
+    key!(
         "detectors.dga.window-secs",
         "seconds of the window",
         anomaly.dga.window_secs,
@@ -961,6 +1019,18 @@ fn paths(value: &Value) -> Result<Vec<PathBuf>, String> {
     match value {
         Value::Array(list) => list.iter().map(path).collect(),
         one => path(one).map(|p| vec![p]),
+    }
+}
+
+/// A list of strings; one string, or several with commas, will do.
+fn texts(value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Array(list) => list.iter().map(text).collect(),
+        one => Ok(text(one)?
+            .split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect()),
     }
 }
 

@@ -5,11 +5,12 @@
 //! where each value came from. A key that does not exist is an error that names the nearest one.
 //! Segments and assets are lists of tables and are read by [`segments`].
 
+mod exempt;
 mod interfaces;
 mod keys;
 mod operation;
+mod overlay;
 mod segments;
-mod services;
 mod views;
 
 use std::collections::BTreeMap;
@@ -26,7 +27,6 @@ use crate::sink::syslog::SyslogSettings;
 pub use interfaces::{Inline, InlineMethod, Listen, ListenMethod};
 pub use keys::{KEYS, Key};
 pub use operation::{OperationSettings, SOCKET};
-pub use services::ServiceText;
 
 /// All settings in force.
 #[derive(Clone, Debug)]
@@ -86,6 +86,8 @@ pub struct Config {
     pub verdict_timeout_ms: u64,
     /// How a running sensor is looked after.
     pub operation: OperationSettings,
+    /// Thresholds of detectors that differ by the role of a segment.
+    pub by_role: Vec<overlay::Override>,
     /// Where each value came from, for those that are not defaults.
     pub origins: BTreeMap<String, String>,
 }
@@ -124,6 +126,7 @@ impl Default for Config {
             worker_stuck_ms: 1_000,
             verdict_timeout_ms: 250,
             operation: OperationSettings::default(),
+            by_role: Vec::new(),
             origins: BTreeMap::new(),
         }
     }
@@ -173,6 +176,7 @@ impl Config {
                 }),
             }
         }
+        config.check_overlays(&mut errors);
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -215,15 +219,15 @@ impl Config {
     ) {
         let place = || format!("{name}:{}", line_of(text, key));
         match (key, value) {
-            ("segment" | "asset", toml::Value::Array(list)) => {
-                let read = if key == "segment" {
-                    segments::segment
-                } else {
-                    segments::asset
-                };
+            ("segment" | "asset" | "exempt", toml::Value::Array(list)) => {
                 for (at, item) in list.iter().enumerate() {
-                    if let Err(messages) = read(&mut self.grade.segments, item) {
-                        let place = format!("{} ([[{key}]] number {})", place(), at + 1);
+                    let place = format!("{} ([[{key}]] number {})", place(), at + 1);
+                    let read = match key {
+                        "segment" => segments::segment(&mut self.grade.segments, item, &place),
+                        "asset" => segments::asset(&mut self.grade.segments, item),
+                        _ => exempt::read(&mut self.grade.exemptions, item),
+                    };
+                    if let Err(messages) = read {
                         errors.extend(messages.into_iter().map(|message| ConfigError {
                             place: place.clone(),
                             message,
@@ -247,20 +251,6 @@ impl Config {
                     }
                 }
             }
-            ("service", toml::Value::Array(list)) => {
-                for (at, item) in list.iter().enumerate() {
-                    match services::service(item) {
-                        Ok(service) => self.operation.services.push(service),
-                        Err(messages) => {
-                            let place = format!("{} ([[service]] number {})", place(), at + 1);
-                            errors.extend(messages.into_iter().map(|message| ConfigError {
-                                place: place.clone(),
-                                message,
-                            }));
-                        }
-                    }
-                }
-            }
             ("vars", toml::Value::Table(vars)) => {
                 for (variable, value) in vars {
                     match value.as_str() {
@@ -268,6 +258,21 @@ impl Config {
                         None => errors.push(ConfigError {
                             place: place(),
                             message: format!("vars.{variable}: wants a string"),
+                        }),
+                    }
+                }
+            }
+            ("role", toml::Value::Table(roles)) => {
+                for (role, value) in roles {
+                    let place = format!("{name}:{}", line_of(text, &format!("role.{role}")));
+                    match (segments::role(role), value) {
+                        (Ok(role), toml::Value::Table(inner)) => {
+                            overlay::leaves("", inner, &place, &mut self.by_role, role);
+                        }
+                        (Err(message), _) => errors.push(ConfigError { place, message }),
+                        (Ok(_), other) => errors.push(ConfigError {
+                            place,
+                            message: format!("role.{role}: wants a table, not {other}"),
                         }),
                     }
                 }
@@ -344,12 +349,27 @@ impl Config {
         for (name, value) in self.variables.addresses.iter().chain(&self.variables.ports) {
             out.push_str(&format!("vars.{name} = \"{value}\"\n"));
         }
-        for segment in &self.grade.segments.list {
+        for one in &self.by_role {
+            let role = one.role.as_str();
             out.push_str(&format!(
-                "# segment {}: role {}\n",
-                segment.name,
-                segment.role.as_str()
+                "# role {role}: {} = {}  # {}\n",
+                one.key, one.value, one.place
             ));
+        }
+        for segment in &self.grade.segments.list {
+            let (name, role) = (&segment.name, segment.role.as_str());
+            out.push_str(&format!("# segment {name}: role {role}\n"));
+            for (key, value, place) in &segment.detectors {
+                out.push_str(&format!("# segment {name}: {key} = {value}  # {place}\n"));
+            }
+            for (variable, value) in &segment.variables {
+                out.push_str(&format!(
+                    "# segment {name}: vars.{variable} = \"{value}\"\n"
+                ));
+            }
+        }
+        for (at, exemption) in self.grade.exemptions.iter().enumerate() {
+            out.push_str(&format!("# exemption {}: {}\n", at + 1, exemption.reason));
         }
         out
     }

@@ -87,7 +87,11 @@ struct AssetText {
 }
 
 /// Adds a segment. All that is wrong with it at once.
-pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<String>> {
+pub fn segment(
+    segments: &mut Segments,
+    value: &toml::Value,
+    place: &str,
+) -> Result<(), Vec<String>> {
     let text: SegmentText = value
         .clone()
         .try_into()
@@ -96,15 +100,10 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
     if text.name.is_empty() {
         errors.push("name is missing".to_owned());
     }
-    let role = match text.role.as_str() {
-        "edge" => Role::Edge,
-        "dmz" => Role::Dmz,
-        "intranet" => Role::Intranet,
-        other => {
-            errors.push(format!("role: wants edge, dmz or intranet, not '{other}'"));
-            Role::Dmz
-        }
-    };
+    let role = role(&text.role).unwrap_or_else(|message| {
+        errors.push(format!("role: {message}"));
+        Role::Dmz
+    });
     let subnets = nets(&text.subnets, &mut errors);
     let home = match &text.home {
         Some(home) => nets(home, &mut errors),
@@ -119,7 +118,7 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
         }
     }
     let mut detectors = Vec::new();
-    leaves("detectors", &text.detectors, &mut detectors);
+    leaves("detectors", &text.detectors, place, &mut detectors);
     let mut changes = RuleChanges {
         disabled: text.disable,
         ..RuleChanges::default()
@@ -182,13 +181,28 @@ pub fn segment(segments: &mut Segments, value: &toml::Value) -> Result<(), Vec<S
     Ok(())
 }
 
-/// The values of nested tables with their dotted keys.
-fn leaves(prefix: &str, table: &toml::Table, out: &mut Vec<(String, toml::Value, String)>) {
+/// The role of a name.
+pub fn role(name: &str) -> Result<Role, String> {
+    match name {
+        "edge" => Ok(Role::Edge),
+        "dmz" => Ok(Role::Dmz),
+        "intranet" => Ok(Role::Intranet),
+        other => Err(format!("wants edge, dmz or intranet, not '{other}'")),
+    }
+}
+
+/// The values of nested tables with their dotted keys, and where they were said.
+fn leaves(
+    prefix: &str,
+    table: &toml::Table,
+    place: &str,
+    out: &mut Vec<(String, toml::Value, String)>,
+) {
     for (key, value) in table {
-        let key = format!("{prefix}.{key}");
+        let key = format!("{prefix}.{}", key.replace('_', "-"));
         match value {
-            toml::Value::Table(inner) => leaves(&key, inner, out),
-            value => out.push((key, value.clone(), String::new())),
+            toml::Value::Table(inner) => leaves(&key, inner, place, out),
+            value => out.push((key, value.clone(), place.to_owned())),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Symmetric: both directions of a flow give the same key. ICMP pairs a query with its reply by type; an ICMPv4
 //! "destination unreachable" belongs to the flow of the packet it quotes. Addresses, ports (or types), protocol,
-//! VLAN ids and tunnel depth count; the input interface does not.
+//! VLAN ids, tunnel depth and the wire count; which port of a wire a packet came in by does not.
 
 use std::net::IpAddr;
 
@@ -15,6 +15,7 @@ pub(super) struct TableKey {
     high: u128,
     /// Ports of both ends, protocol, tunnel depth, IP version.
     ends: u64,
+    /// The wire and the VLAN ids.
     vlan: u64,
 }
 
@@ -99,7 +100,7 @@ impl TableKey {
         let vlan = key
             .vlan
             .iter()
-            .fold(0, |all, id| all << 16 | u64::from(*id));
+            .fold(u64::from(key.wire), |all, id| all << 16 | u64::from(*id));
         Self {
             low: low.0,
             high: high.0,
@@ -109,7 +110,7 @@ impl TableKey {
     }
 }
 
-const _: () = assert!(VLAN_MAX <= 4);
+const _: () = assert!(VLAN_MAX < 4, "three VLAN ids and the wire fill a word");
 
 #[inline]
 fn bits(address: IpAddr) -> u128 {

@@ -283,6 +283,7 @@ mod tests {
             dport: 9,
             proto: 6,
             vlan: [0; 3],
+            wire: 0,
         };
         let flow = Flow {
             key,

@@ -5,8 +5,10 @@
 //!   severity of the rule       Informational: GREEN · Minor −1 · Critical +1
 //!   outcome                    failed −1 · likely +1 · confirmed → RED
 //!   blocked from outside −1 (never for an internal source: blocking does not cure the host)
-//!   critical asset +1 · segment's role
-//!   caps: confidence < 0.9 at most ORANGE, < 0.6 at most YELLOW; ORANGE unless the outcome is likely or better
+//!   critical asset +1 · segment's role · campaign of one actor +1 · its duty, as it seems −1, declared: GREEN
+//!   caps: confidence < 0.9 at most ORANGE, < 0.6 at most YELLOW; ORANGE unless the outcome is likely or better, or an
+//!   inside host shows two independent signs of infection; a success code alone is RED for critical rules only; morals
+//!   alone at most ORANGE
 //! ```
 
 use crate::alert::{Efficacy, Level, Phenomenon, Threat};
@@ -39,6 +41,14 @@ pub struct Grounds<'a> {
     pub efficacy_code: u32,
     /// 0..=1.
     pub confidence: f32,
+    /// What makes its actor's doings a campaign; empty: nothing.
+    pub campaign: &'a str,
+    /// A duty that the attacker seems to have and that explains it; empty: none.
+    pub duty: &'a str,
+    /// A duty that was declared and explains it; empty: none.
+    pub declared_duty: &'a str,
+    /// Two independent pieces of evidence that an inside host is infected: RED without an outcome.
+    pub infected: bool,
 }
 
 /// The level, and the walk to it.
@@ -73,7 +83,30 @@ pub fn grade(grounds: &Grounds<'_>) -> (Level, String) {
     {
         walk.add(1, "from inside");
     }
-    if walk.step > 2 && grounds.efficacy < Efficacy::Likely {
+    if !grounds.campaign.is_empty() && walk.step > 0 {
+        walk.add(1, &format!("campaign: {}", grounds.campaign));
+    }
+    if !grounds.duty.is_empty() && walk.step > 0 {
+        walk.add(-1, &format!("seems to be its duty: {}", grounds.duty));
+    }
+    if !grounds.declared_duty.is_empty() {
+        walk.cap(
+            Level::Green,
+            &format!("its declared duty: {}", grounds.declared_duty),
+        );
+    }
+    if walk.step > 2 && grounds.threats.iter().all(|t| *t == Threat::MoralsCollapse) {
+        walk.cap(Level::Orange, "morals only");
+    }
+    if walk.step > 2
+        && grounds.efficacy == Efficacy::Likely
+        && grounds.efficacy_reason == super::efficacy::SUCCESS
+        && grounds.severity < Severity::Critical
+    {
+        // Many servers answer everything with 200.
+        walk.cap(Level::Orange, "a success code alone");
+    }
+    if walk.step > 2 && grounds.efficacy < Efficacy::Likely && !grounds.infected {
         walk.cap(Level::Orange, "no sign that it worked");
     }
     if grounds.confidence < 0.6 {
@@ -191,6 +224,10 @@ mod tests {
             efficacy_reason: "",
             efficacy_code: 0,
             confidence: 0.95,
+            campaign: "",
+            duty: "",
+            declared_duty: "",
+            infected: false,
         }
     }
 
@@ -250,6 +287,51 @@ mod tests {
             .0,
             Level::Yellow
         );
+    }
+
+    #[test]
+    fn campaigns_raise_and_duties_lower() {
+        let minor = Grounds {
+            severity: Severity::Minor,
+            ..grounds()
+        };
+        assert_eq!(grade(&minor).0, Level::Yellow);
+        let campaign = Grounds {
+            campaign: "scan, guessing",
+            ..minor
+        };
+        assert_eq!(grade(&campaign).0, Level::Orange);
+        let duty = Grounds {
+            duty: "monitor",
+            ..grounds()
+        };
+        assert_eq!(grade(&duty).0, Level::Yellow);
+        let declared = Grounds {
+            declared_duty: "scanner",
+            ..grounds()
+        };
+        let (level, why) = grade(&declared);
+        assert_eq!(level, Level::Green);
+        assert!(
+            why.ends_with("at most GREEN: its declared duty: scanner"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn a_success_code_alone_is_red_only_for_critical_rules() {
+        let code = Grounds {
+            efficacy: Efficacy::Likely,
+            efficacy_reason: crate::grade::efficacy::SUCCESS,
+            efficacy_code: 200,
+            ..grounds()
+        };
+        assert_eq!(grade(&code).0, Level::Orange);
+        let critical = Grounds {
+            severity: Severity::Critical,
+            ..code
+        };
+        assert_eq!(grade(&critical).0, Level::Red);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::alert::{Finding, OutcomeNote};
+use crate::alert::{Efficacy, Finding, OutcomeNote};
 use crate::packet::Timestamp;
 
 /// Alerts that wait at a time.
@@ -76,6 +76,25 @@ impl Pending {
         }
     }
 
+    /// What a victim did shows that an attack worked: true when its alert was still waiting.
+    pub fn confirm(&mut self, of: &Finding, efficacy: Efficacy, reason: &'static str) -> bool {
+        let place = (of.number, of.order);
+        for at in self.by_flow.get(&of.flow_id).into_iter().flatten() {
+            let Some(waiting) = self.waiting.get_mut(at) else {
+                continue;
+            };
+            let finding = &mut waiting.finding;
+            if (finding.number, finding.order) != place {
+                continue;
+            }
+            (finding.efficacy, finding.efficacy_reason) = (efficacy, reason);
+            finding.open = false;
+            self.ready.push(*at);
+            return true;
+        }
+        false
+    }
+
     /// Takes out what is to be said now: those whose outcome showed, and those that waited since before `until` (all
     /// when `None`), in the order of their coming.
     pub fn due(&mut self, until: Option<Timestamp>) -> Vec<Waiting> {
@@ -115,7 +134,6 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::Efficacy;
     use crate::grade::tests::finding;
 
     fn waiting(flow_id: u64, tx: u64, secs: u64) -> Waiting {

@@ -42,6 +42,8 @@ pub struct FlowKey {
     pub proto: u8,
     /// VLAN ids (outermost first; 0 = none): the same addresses in two VLANs are two flows.
     pub vlan: [u16; super::VLAN_MAX],
+    /// The wire it was seen on: what passes two places that the sensor watches is a flow at each.
+    pub wire: u16,
 }
 
 impl Default for FlowKey {
@@ -54,6 +56,7 @@ impl Default for FlowKey {
             dport: 0,
             proto: 0,
             vlan: [0; super::VLAN_MAX],
+            wire: 0,
         }
     }
 }

@@ -205,6 +205,8 @@ pub struct Layers {
     pub ts: Timestamp,
     /// Input interface, an index into the source's list (segments are chosen by it).
     pub interface: u16,
+    /// The wire: an interface, both halves of a tap, or both ports of an inline pair; 0 in a replay.
+    pub wire: u16,
     /// Link layer of `frame` (for inner packets: [`LinkType::RAW`] when they begin with IP).
     pub link: LinkType,
     /// Where it comes from.
@@ -302,6 +304,7 @@ impl Layers {
             number: 0,
             ts: Timestamp(0),
             interface: 0,
+            wire: 0,
             link: LinkType::ETHERNET,
             origin: PacketOrigin::Wire,
             depth: 0,
@@ -351,6 +354,7 @@ impl Layers {
             dport: self.dport,
             proto: self.ip_proto,
             vlan: self.vlan,
+            wire: self.wire,
         }
     }
 

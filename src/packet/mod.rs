@@ -112,6 +112,7 @@ impl<'a> Packet<'a> {
             dport,
             proto,
             vlan: self.layers.vlan,
+            wire: self.layers.wire,
         })
     }
 

@@ -30,6 +30,7 @@ pub struct Feeder {
     number: u64,
     /// Live with several capture threads: where numbers come from.
     numbers: Option<Arc<AtomicU64>>,
+    wire: u16,
     now: Timestamp,
     stats: FeederStats,
 }
@@ -45,15 +46,17 @@ impl Feeder {
             sequence: 0,
             number: 0,
             numbers: None,
+            wire: 0,
             now: Timestamp(0),
             stats: FeederStats::default(),
         }
     }
 
-    /// A feeder of one of several capture threads: their packets are numbered together.
-    pub fn numbered(settings: DecodeSettings, numbers: Arc<AtomicU64>) -> Self {
+    /// A feeder of one of several capture threads, which listens to `wire`: their packets are numbered together.
+    pub fn numbered(settings: DecodeSettings, wire: u16, numbers: Arc<AtomicU64>) -> Self {
         Self {
             numbers: Some(numbers),
+            wire,
             ..Self::new(settings)
         }
     }
@@ -156,6 +159,7 @@ impl Feeder {
             return;
         }
         for mut packet in self.packets.drain(..) {
+            packet.wire = self.wire;
             let Some(batch) = batches.get_mut((packet.hash % workers) as usize) else {
                 continue;
             };

@@ -1,5 +1,6 @@
 //! What a flow made known, as records for the behavioural detectors.
 
+use crate::asset::software;
 use crate::detect::anomaly::first_bytes::{self, FirstBytes};
 use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
 use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
@@ -48,12 +49,19 @@ pub fn of_flow(
     }
     let simple = [
         (FlowEvents::SYN_RETRY, RecordKind::SynRetry),
-        (FlowEvents::SYN_ACK, RecordKind::SynAck),
         (FlowEvents::ESTABLISHED, RecordKind::Established),
         (FlowEvents::REFUSED, RecordKind::Refused),
         (FlowEvents::RESET, RecordKind::Reset),
         (FlowEvents::UNANSWERED, RecordKind::Unanswered),
     ];
+    if happened.has(FlowEvents::SYN_ACK) {
+        let delay = ts.since(flow.first);
+        push(
+            RecordKind::SynAck,
+            packet.map_or(0, |p| u32::from(p.ttl)),
+            delay,
+        );
+    }
     for (event, kind) in simple {
         if happened.has(event) {
             // A TCP client that resets after the answer of the server broke off by itself.
@@ -129,6 +137,8 @@ pub struct Told {
     mark: u32,
     /// Where a login over SSH stands.
     ssh: SshLogin,
+    /// The server said what it is.
+    software: bool,
 }
 
 /// Payloads of a direction among which a tunnel or a transfer may begin later than with the first.
@@ -139,6 +149,8 @@ const CERTIFICATE: u16 = 4;
 const PACKETS: u64 = 64;
 /// Payloads of a direction that are looked at.
 const PAYLOADS: u16 = 512;
+/// Payloads of a server in which it may say what it is.
+const BANNERS: u16 = 4;
 /// Names of a flow that are read.
 const NAMES: u16 = 4_096;
 
@@ -333,12 +345,43 @@ pub fn of_packet(
     }
     if told.asked {
         told.asked = false;
-        push(RecordKind::Answered, 0, 0);
+        push(RecordKind::Answered, http_status(payload), 0);
+    }
+    if !told.software
+        && seen <= BANNERS
+        && let Some((product, version)) = software::read(payload, flow.key.dport)
+    {
+        told.software = true;
+        push(RecordKind::Software, product as u32, version.0);
     }
     if !parsed && let Some(outcome) = first_bytes::login(payload, key.dport) {
         // 401 may be a step of a login that goes on.
         let step = u64::from(payload.starts_with(b"HTTP/"));
         push(RecordKind::Login, outcome as u32, step);
+    }
+}
+
+/// The status of an HTTP answer, 0 when it is none.
+fn http_status(payload: &[u8]) -> u32 {
+    match payload {
+        [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            _,
+            b' ',
+            a,
+            b,
+            c,
+            ..,
+        ] if [a, b, c].iter().all(|d| d.is_ascii_digit()) => [a, b, c]
+            .iter()
+            .fold(0, |n, d| n * 10 + u32::from(**d - b'0')),
+        _ => 0,
     }
 }
 

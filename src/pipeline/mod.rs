@@ -10,9 +10,7 @@
 //! batch together, in packet order, so that what comes out does not depend on their number.
 
 pub mod control;
-pub mod evidence;
 mod feeder;
-pub mod health;
 mod host_records;
 pub mod live;
 mod outlet;

@@ -58,7 +58,7 @@ impl Sink for SyslogOutlet {
         let (Event::Alert(alert), Some(queue)) = (event, &mut self.queue) else {
             return;
         };
-        if alert.level >= self.level {
+        if alert.level >= self.level && !alert.digest {
             let _ = queue.send(self.messages.alert(alert));
         }
     }

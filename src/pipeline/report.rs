@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::evidence::Clerk;
-use crate::alert::{Alert, Finding, FindingSource, Outbox, TextRange, Verdict};
+use crate::alert::{Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
-use crate::grade::{Event, GradeCounts, GradeSettings, Grader};
+use crate::grade::action::BlockList;
+use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads, Segments};
+use crate::packet::Timestamp;
 use crate::rules::RuleSet;
+use crate::sink::eve::stats;
 use crate::sink::eve::{self, EveSettings};
 use crate::sink::{Sink, SinkError};
 
@@ -34,7 +36,19 @@ pub struct ReportStage {
     hosts: Vec<HostRecord>,
     reports: Vec<Report>,
     behaviour: Outbox,
-    evidence: Option<Clerk>,
+    started: Option<Timestamp>,
+    listed: usize,
+    segments: Arc<Segments>,
+    tuned: Vec<Tuned>,
+    share: Vec<HostRecord>,
+}
+
+/// Detectors of segments with thresholds of their own.
+struct Tuned {
+    name: String,
+    segments: Vec<usize>,
+    engine: AnomalyEngine,
+    records: Vec<HostRecord>,
 }
 
 impl std::fmt::Debug for ReportStage {
@@ -50,36 +64,72 @@ impl ReportStage {
         (grade, anomaly, eve): (GradeSettings, &AnomalySettings, EveSettings),
         sinks: Vec<Box<dyn Sink>>,
     ) -> Self {
+        let listed = grade.map.listed;
+        let segments = Arc::new(grade.segments.clone());
         Self {
             anomaly: anomaly
                 .enabled
                 .then(|| AnomalyEngine::new(anomaly, Box::new(grade.segments.clone()))),
-            grader: Grader::new(rules, grade),
+            grader: Grader::new(rules, grade, heads(eve)),
             sinks,
             eve,
             hosts: Vec::new(),
             reports: Vec::new(),
             behaviour: Outbox::default(),
-            evidence: None,
+            started: None,
+            listed,
+            segments,
+            tuned: Vec::new(),
+            share: Vec::new(),
         }
     }
 
-    /// From now on packets of alerts are kept.
-    pub fn keep_evidence(&mut self, clerk: Clerk) {
-        self.evidence = Some(clerk);
+    /// Gives a segment (its index) thresholds of its own. Segments with the same thresholds share detectors.
+    pub fn tune(&mut self, segment: usize, settings: &AnomalySettings) {
+        if self.anomaly.is_none() {
+            return;
+        }
+        let name = format!("{settings:?}");
+        if let Some(tuned) = self.tuned.iter_mut().find(|t| t.name == name) {
+            tuned.segments.push(segment);
+            return;
+        }
+        let places = Box::new((*self.segments).clone());
+        self.tuned.push(Tuned {
+            name,
+            segments: vec![segment],
+            engine: AnomalyEngine::new(settings, places),
+            records: Vec::new(),
+        });
     }
 
-    /// Bounds of the detectors' tables.
+    /// Bounds of the tables of detectors and grading.
     pub fn bounds(&self) -> Vec<crate::stats::MemoryBound> {
-        self.anomaly
-            .as_ref()
-            .map(AnomalyEngine::bounds)
-            .unwrap_or_default()
+        let detectors = self.anomaly.as_ref().map(AnomalyEngine::bounds);
+        let mut bounds = detectors.unwrap_or_default();
+        for tuned in &self.tuned {
+            bounds.push(crate::stats::MemoryBound {
+                what: "detectors of tuned segments",
+                bytes: tuned.engine.bounds().iter().map(|b| b.bytes).sum(),
+            });
+        }
+        bounds.extend(self.grader.bounds());
+        bounds
     }
 
     /// Whether host records are wanted.
     pub fn watches_hosts(&self) -> bool {
-        self.anomaly.is_some()
+        self.anomaly.is_some() || self.grader.wants_records()
+    }
+
+    /// The grading stage: its ledger, map and block list.
+    pub fn grader(&self) -> &Grader {
+        &self.grader
+    }
+
+    /// What is decided goes into a list that the workers read (inline, `actions.enabled`).
+    pub fn enforce(&mut self, blocks: Arc<BlockList>) {
+        self.grader.enforce(blocks);
     }
 
     /// Counters of grading.
@@ -90,38 +140,70 @@ impl ReportStage {
     /// Takes what every worker said about one batch.
     pub fn batch(&mut self, said: &[&Said]) {
         self.behaviour.clear();
-        if let (Some(anomaly), Some(first)) = (&mut self.anomaly, said.first()) {
+        let Some(first) = said.first() else { return };
+        self.started.get_or_insert(first.outbox.now);
+        let mut merged = Vec::new();
+        let records: &[HostRecord] = if let [only] = said
+            && is_ordered(&only.hosts)
+        {
+            &only.hosts
+        } else {
             // One worker's records come in order but for flows that ended at the border; several workers' do not.
-            let records: &[HostRecord] = match said {
-                [only] if only.hosts.is_sorted_by_key(|r| (r.number, r.order)) => &only.hosts,
-                _ => {
-                    self.hosts.clear();
-                    for one in said {
-                        self.hosts.extend_from_slice(&one.hosts);
-                    }
-                    self.hosts.sort_by_key(|r| (r.number, r.order, r.flow_id));
-                    &self.hosts
-                }
-            };
+            self.hosts.clear();
+            for one in said {
+                self.hosts.extend_from_slice(&one.hosts);
+            }
+            self.hosts.sort_by_key(|r| (r.number, r.order, r.flow_id));
+            merged = std::mem::take(&mut self.hosts);
+            &merged
+        };
+        self.behaviour.now = first.outbox.now;
+        self.behaviour.last = first.outbox.last;
+        if let Some(anomaly) = &mut self.anomaly {
             self.reports.clear();
-            anomaly.batch(
-                records,
-                first.outbox.now,
-                first.outbox.last,
-                &mut self.reports,
-            );
-            self.behaviour.now = first.outbox.now;
-            self.behaviour.last = first.outbox.last;
+            let (now, last) = (first.outbox.now, first.outbox.last);
+            if self.tuned.is_empty() {
+                anomaly.batch(records, now, last, &mut self.reports);
+            } else {
+                self.share.clear();
+                for tuned in &mut self.tuned {
+                    tuned.records.clear();
+                }
+                for record in records {
+                    let key = &record.key;
+                    let at = self
+                        .segments
+                        .index(record.interface, key.vlan[0], key.dst, key.src);
+                    match self.tuned.iter_mut().find(|t| t.segments.contains(&at)) {
+                        Some(tuned) => tuned.records.push(*record),
+                        None => self.share.push(*record),
+                    }
+                }
+                anomaly.batch(&self.share, now, last, &mut self.reports);
+                for tuned in &mut self.tuned {
+                    tuned
+                        .engine
+                        .batch(&tuned.records, now, last, &mut self.reports);
+                }
+            }
             for report in &self.reports {
                 finding(&mut self.behaviour, &self.eve, report);
             }
         }
         let mut boxes: Vec<&Outbox> = said.iter().map(|s| &s.outbox).collect();
         boxes.push(&self.behaviour);
-        let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);
-        self.grader.batch(&boxes, &mut |event| {
-            give(sinks, evidence, &event);
+        let sinks = &mut self.sinks;
+        self.grader.batch(&boxes, records, &mut |event| {
+            for sink in sinks.iter_mut() {
+                sink.event(&event);
+            }
         });
+        if merged.capacity() > 0 {
+            self.hosts = merged;
+        }
+        if first.outbox.last {
+            self.say_stats(first.outbox.now);
+        }
     }
 
     /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`.
@@ -129,16 +211,18 @@ impl ReportStage {
         if let Some(anomaly) = &mut self.anomaly {
             anomaly.adopt(Box::new(grade.segments.clone()));
         }
-        let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);
+        let sinks = &mut self.sinks;
         self.grader.adopt(first, rules, grade, &mut |event| {
-            give(sinks, evidence, &event);
+            for sink in sinks.iter_mut() {
+                sink.event(&event);
+            }
         });
     }
 
     /// Gives a line that no packet brought about to the sinks.
     pub fn line(&mut self, kind: &'static str, line: &[u8]) {
         for sink in &mut self.sinks {
-            sink.event(&Event::Line { kind, line });
+            sink.event(&crate::grade::Event::Line { kind, line });
         }
     }
 
@@ -147,9 +231,11 @@ impl ReportStage {
         let mut outbox = Outbox::default();
         outbox.now = trouble.ts;
         finding(&mut outbox, &self.eve, &trouble);
-        let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);
-        self.grader.batch(&[&outbox], &mut |event| {
-            give(sinks, evidence, &event);
+        let sinks = &mut self.sinks;
+        self.grader.batch(&[&outbox], &[], &mut |event| {
+            for sink in sinks.iter_mut() {
+                sink.event(&event);
+            }
         });
     }
 
@@ -167,6 +253,22 @@ impl ReportStage {
         }
     }
 
+    /// Writes a `stats` record: what was removed as noise and why, and the hosts of ours.
+    pub fn say_stats(&mut self, now: Timestamp) {
+        if !self.eve.stats || self.eve.strict {
+            return;
+        }
+        let started = *self.started.get_or_insert(now);
+        let mut line = Vec::new();
+        stats::write(&mut line, &self.grader, (started, now), self.listed);
+        for sink in &mut self.sinks {
+            sink.event(&Event::Line {
+                kind: "stats",
+                line: &line,
+            });
+        }
+    }
+
     /// The end: every sink delivers what it has. Gives the sinks back, and what they could not do.
     pub fn finish(mut self) -> (Vec<Box<dyn Sink>>, Vec<SinkError>) {
         let errors = self
@@ -178,23 +280,18 @@ impl ReportStage {
     }
 }
 
-/// Gives an event to every sink; an alert with the file in which its packets are kept.
-fn give(sinks: &mut [Box<dyn Sink>], evidence: &mut Option<Clerk>, event: &Event<'_>) {
-    let mut kept = None;
-    if let (Event::Alert(alert), Some(clerk)) = (event, evidence)
-        && let Some(capture_file) = clerk.file(alert)
-    {
-        kept = Some(Alert {
-            capture_file,
-            ..(*alert).clone()
-        });
-    }
-    for sink in sinks {
-        match &kept {
-            Some(alert) => sink.event(&Event::Alert(alert)),
-            None => sink.event(event),
-        }
-    }
+fn is_ordered(records: &[HostRecord]) -> bool {
+    records.is_sorted_by_key(|r| (r.number, r.order))
+}
+
+/// The beginning of alerts that no packet in hand shows.
+fn heads(settings: EveSettings) -> Heads {
+    Box::new(move |finding| {
+        let mut out = Outbox::default();
+        let at = (finding.number, finding.ts);
+        let head = eve::alert::detector_head(&mut out, &settings, at, &finding.key);
+        out.slice(head).to_vec()
+    })
 }
 
 /// A detector's report as a finding.

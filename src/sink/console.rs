@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use super::{Sink, SinkError};
 use crate::alert::{Alert, Level};
+use crate::asset::{Host, Product, Status, roles};
 use crate::grade::Event;
+use crate::grade::ledger::{Ledger, Stage};
 
 /// Groups kept; beyond it alerts are counted, not listed.
 const GROUPS_MAX: usize = 4_096;
@@ -161,6 +163,65 @@ impl Console {
     pub fn levels(&self) -> [u64; 4] {
         self.levels
     }
+}
+
+/// Lines of a stage of the ledger that are shown.
+const LINES: usize = 4;
+
+/// Prints what was removed as noise, and why.
+pub fn print_noise(out: &mut dyn Write, ledger: &Ledger) -> std::io::Result<()> {
+    for stage in Stage::ALL {
+        let total = ledger.total(stage);
+        if total == 0 {
+            continue;
+        }
+        // Of one rule or detector together, whatever the incident.
+        let mut by: Vec<((u32, u32), u64, &str)> = Vec::new();
+        for ((gid, sid, _), count, why) in ledger.of(stage) {
+            match by.iter_mut().find(|(of, ..)| *of == (gid, sid)) {
+                Some((_, sum, _)) => *sum += count,
+                None => by.push(((gid, sid), count, why)),
+            }
+        }
+        by.sort_by_key(|(of, count, _)| (std::cmp::Reverse(*count), *of));
+        writeln!(out, "noise  {total} {}", stage.says())?;
+        for ((gid, sid), count, why) in by.iter().take(LINES) {
+            let why = if why.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", harmless(why))
+            };
+            writeln!(out, "  {count:>5}x [{gid}:{sid}]{why}")?;
+        }
+    }
+    Ok(())
+}
+
+/// A host of the asset map in one line.
+pub fn host(address: IpAddr, host: &Host) -> String {
+    let mut services: Vec<_> = host
+        .services()
+        .filter(|s| s.status == Status::Listening)
+        .collect();
+    services.sort_by_key(|s| (s.proto, s.port));
+    let services: Vec<String> = services
+        .into_iter()
+        .map(|s| {
+            let proto = if s.proto == 17 { "udp" } else { "tcp" };
+            let software = match (s.product, s.version.0) {
+                (Product::Unknown, _) => String::new(),
+                (product, 0) => format!(" {}", product.as_str()),
+                (product, _) => format!(" {} {}", product.as_str(), s.version),
+            };
+            format!("{proto}/{}{software}", s.port)
+        })
+        .collect();
+    let mut parts = vec![address.to_string()];
+    parts.extend((!host.system().is_empty()).then(|| host.system().to_owned()));
+    parts.extend((!services.is_empty()).then(|| services.join(", ")));
+    let duties = roles::duties(host);
+    parts.extend((!duties.is_empty()).then(|| format!("seems to be {}", duties.join(", "))));
+    parts.join(" · ")
 }
 
 fn paint(level: Level) -> &'static str {

@@ -59,12 +59,13 @@ impl Wanted {
 
     fn is_about(&self, alert: &Alert<'_>) -> bool {
         let floor = self.level_at_least.as_deref().and_then(Level::from_name);
-        self.sid
-            .is_none_or(|sid| alert.detector.is_empty() && alert.sid == sid)
-            && self
-                .detector
-                .as_ref()
-                .is_none_or(|d| alert.detector == d && alert.finding.state == "open")
+        self.sid.is_none_or(|sid| {
+            // What raises an alert afterwards is not one more.
+            alert.detector.is_empty() && alert.sid == sid && alert.finding.state.is_empty()
+        }) && self
+            .detector
+            .as_ref()
+            .is_none_or(|d| alert.detector == d && alert.finding.state == "open")
             && floor.is_none_or(|floor| alert.level >= floor)
     }
 

@@ -21,4 +21,4 @@ pub use memory::{give_memory_back, map_file, release_mapped};
 pub use notify::Notify;
 pub use process::{Usage, usage};
 pub use signal::{Signal, Signals};
-pub use socket::{EventFd, echo_socket, interface_index, pin_thread, wait_readable};
+pub use socket::{EventFd, interface_index, pin_thread, wait_readable};

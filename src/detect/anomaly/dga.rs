@@ -1,6 +1,8 @@
 //! Invented names (detectors.md D11): a host that asks for many domains that do not exist.
 //!
-//! Per client: distinct failed domains within a window, those that look invented apart.
+//! Per client: distinct failed domains within a window, those that look invented apart. Algorithms that join words look
+//! like nothing in particular; they show by their pace: a program asks for one new domain after the other at even
+//! intervals, while the lookups of a page come in bursts and those of a resolver at random.
 //! What is *not* a DGA: search suffixes and block lists (one domain, many names below it), a dead application (one name).
 //! Memory: fixed, one record per client.
 
@@ -24,6 +26,9 @@ pub struct DgaSettings {
     pub invented_min: u32,
     /// Distinct failed domains whatever they look like. Default 100 (detectors.md D11).
     pub failed_min: u32,
+    /// Distinct domains asked for at an even pace, of which at least [`PACED_FAILED`] do not exist. Default 40; of random
+    /// intervals 38 % are within half of their mean, here it must be [`EVEN_PERCENT`] %.
+    pub paced_min: u32,
     /// The window in seconds. Default 300.
     pub window_secs: u32,
     /// Clients watched. Default 8,192.
@@ -37,6 +42,7 @@ impl Default for DgaSettings {
         Self {
             invented_min: 10,
             failed_min: 100,
+            paced_min: 40,
             window_secs: 300,
             clients: 8_192,
             off_secs: 3_600,
@@ -44,9 +50,22 @@ impl Default for DgaSettings {
     }
 }
 
+/// Domains that do not exist among those asked for at an even pace, at least.
+const PACED_FAILED: u32 = 3;
+/// Intervals that are within half of their mean, at least, in percent.
+const EVEN_PERCENT: u32 = 70;
+/// Seconds between two new domains from which the pace begins anew.
+const PAUSE_SECS: u64 = 120;
+
 #[derive(Clone, Debug, Default)]
 struct Client {
     since: Timestamp,
+    asked: Bitmap256,
+    /// When the last new domain was asked for, and the mean interval in nanoseconds.
+    newest: Timestamp,
+    interval: f64,
+    intervals: u32,
+    even: u32,
     failed: Bitmap256,
     invented: Bitmap256,
     total: u64,
@@ -62,6 +81,33 @@ impl Entry for Client {
     }
     fn is_open(&self) -> bool {
         self.live.open
+    }
+}
+
+impl Client {
+    /// A domain not asked for before.
+    fn pace(&mut self, now: Timestamp) {
+        let passed = now.0.saturating_sub(self.newest.0);
+        self.newest = self.newest.max(now);
+        if passed > PAUSE_SECS * 1_000_000_000 {
+            self.interval = 0.0;
+            return;
+        }
+        let passed = passed as f64;
+        if self.interval > 0.0 {
+            self.intervals += 1;
+            let even = (0.5..=1.5).contains(&(passed / self.interval));
+            self.even += u32::from(even);
+            self.interval += 0.1 * (passed - self.interval);
+        } else {
+            self.interval = passed;
+        }
+    }
+
+    fn is_paced(&self, domains: u32) -> bool {
+        self.asked.estimate() >= domains
+            && self.failed.estimate() >= PACED_FAILED
+            && self.even * 100 >= self.intervals * EVEN_PERCENT
     }
 }
 
@@ -94,9 +140,6 @@ impl Dga {
             return;
         }
         let name = DnsName::unpack(record.value, record.detail);
-        if !name.failed {
-            return;
-        }
         let Some(client) = self.clients.entry(record.key.src, Client::default) else {
             return;
         };
@@ -104,8 +147,16 @@ impl Dga {
             client.since = record.ts;
             client.failed = Bitmap256::default();
             client.invented = Bitmap256::default();
+            client.asked = Bitmap256::default();
+            (client.intervals, client.even) = (0, 0);
         }
         let hash = u64::from(name.domain).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        if !name.failed {
+            if client.asked.insert(hash) {
+                client.pace(record.ts);
+            }
+            return;
+        }
         client.total = client.total.saturating_add(1);
         client.failed.insert(hash);
         if name.invented {
@@ -114,6 +165,7 @@ impl Dga {
         let invented = client.invented.estimate();
         if invented < self.settings.invented_min
             && client.failed.estimate() < self.settings.failed_min
+            && !client.is_paced(self.settings.paced_min)
         {
             return;
         }
@@ -132,7 +184,9 @@ impl Dga {
                 evidence: evidence(|json| {
                     json.num("failed_domains", client.failed.estimate())
                         .num("invented", client.invented.estimate())
-                        .num("failed_answers", client.total);
+                        .num("failed_answers", client.total)
+                        .num("asked_domains", client.asked.estimate())
+                        .num("even_intervals", client.even);
                 }),
             },
         );
@@ -178,6 +232,54 @@ mod tests {
     #[test]
     fn many_invented_domains_are_an_algorithm() {
         assert_eq!(run((0..30).map(|i| (i * 7_919, true))).len(), 1);
+    }
+
+    /// Lookups of new domains at times, every eighth of which does not exist.
+    fn lookups(times: impl Iterator<Item = u64>) -> usize {
+        let mut dga = Dga::new(DgaSettings::default());
+        let mut reports = Vec::new();
+        for (i, ms) in times.enumerate() {
+            let mut name = DnsName {
+                domain: i as u32 * 7_919,
+                below: 0,
+                info: 0,
+                len: 14,
+                rare: false,
+                unheard: false,
+                invented: false,
+                failed: false,
+            };
+            for failed in [false, true] {
+                name.failed = failed;
+                let (value, detail) = name.pack();
+                let r = HostRecord {
+                    value,
+                    detail,
+                    ..record(RecordKind::DnsName, 17, 1, 1, 53, ms)
+                };
+                if !failed || i % 8 == 0 {
+                    dga.record(&r, &mut reports);
+                }
+            }
+        }
+        reports.len()
+    }
+
+    #[test]
+    fn words_at_an_even_pace_are_an_algorithm_and_pages_and_resolvers_are_not() {
+        assert_eq!(lookups((0..80).map(|i| i * 1_200 + i % 7 * 60)), 1);
+        // Pages: a burst of 20 names, then reading.
+        assert_eq!(lookups((0..200).map(|i| i / 20 * 25_000 + i % 20 * 15)), 0);
+        // A resolver: exponential intervals.
+        let mut at = 0.0f64;
+        let mut seed = 7u64;
+        let random = (0..200).map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let share = ((seed >> 33) as f64 + 1.0) / (1u64 << 31) as f64;
+            at -= 1_200.0 * share.ln();
+            at as u64
+        });
+        assert_eq!(lookups(random.collect::<Vec<_>>().into_iter()), 0);
     }
 
     #[test]

@@ -30,6 +30,9 @@ use crate::stats::MemoryBound;
 pub struct AnomalySettings {
     /// Whether behaviour is watched at all.
     pub enabled: bool,
+    /// How many wires are watched: each has its detectors, since what passes two of them must not count twice.
+    #[serde(skip)]
+    pub wires: u16,
     /// SYN floods.
     pub syn_flood: SynFloodSettings,
     /// Port scans.
@@ -74,6 +77,7 @@ impl Default for AnomalySettings {
     fn default() -> Self {
         Self {
             enabled: true,
+            wires: 1,
             syn_flood: SynFloodSettings::default(),
             port_scan: PortScanSettings::default(),
             udp_flood: FloodSettings::of(UDP_FLOOD),
@@ -128,10 +132,16 @@ pub struct Report {
     pub evidence: Vec<u8>,
 }
 
-/// All detectors with their state.
+/// All detectors with their state, for every wire.
 #[derive(Debug)]
 pub struct AnomalyEngine {
     places: Box<dyn Places>,
+    wires: Vec<Wire>,
+}
+
+/// The detectors of one wire.
+#[derive(Debug)]
+struct Wire {
     /// Apart, because others ask it what is being flooded.
     syn_flood: SynFlood,
     /// With their index in [`DETECTORS`].
@@ -148,6 +158,45 @@ impl AnomalyEngine {
 
     /// Takes all the memory it will ever use.
     pub fn new(settings: &AnomalySettings, places: Box<dyn Places>) -> Self {
+        Self {
+            places,
+            wires: (0..settings.wires.max(1))
+                .map(|_| Wire::new(settings))
+                .collect(),
+        }
+    }
+
+    /// Bounds of its tables.
+    pub fn bounds(&self) -> Vec<MemoryBound> {
+        let mut bounds = self.wires.first().map(Wire::bounds).unwrap_or_default();
+        for bound in &mut bounds {
+            bound.bytes = bound.bytes.saturating_mul(self.wires.len() as u64);
+        }
+        bounds
+    }
+
+    /// Takes the records of one batch, in packet order, and the time at its end; `last` when the capture ends with it.
+    pub fn batch(
+        &mut self,
+        records: &[HostRecord],
+        now: Timestamp,
+        last: bool,
+        reports: &mut Vec<Report>,
+    ) {
+        for record in records {
+            let known = self.wires.len().saturating_sub(1);
+            if let Some(wire) = self.wires.get_mut(usize::from(record.key.wire).min(known)) {
+                wire.take(record, &*self.places, reports);
+            }
+        }
+        for wire in &mut self.wires {
+            wire.pass(now, last, reports);
+        }
+    }
+}
+
+impl Wire {
+    fn new(settings: &AnomalySettings) -> Self {
         let s = settings.clone();
         let detectors: Vec<(u16, Box<dyn Detector>)> = vec![
             (PORT_SCAN, Box::new(PortScan::new(s.port_scan))),
@@ -187,15 +236,13 @@ impl AnomalyEngine {
             }
         }
         Self {
-            places,
             syn_flood: SynFlood::new(s.syn_flood),
             detectors,
             by_kind,
         }
     }
 
-    /// Bounds of its tables.
-    pub fn bounds(&self) -> Vec<MemoryBound> {
+    fn bounds(&self) -> Vec<MemoryBound> {
         let mut bounds = vec![MemoryBound {
             what: "syn_flood",
             bytes: self.syn_flood.bytes(),
@@ -211,29 +258,23 @@ impl AnomalyEngine {
         bounds
     }
 
-    /// Takes the records of one batch, in packet order, and the time at its end; `last` when the capture ends with it.
-    pub fn batch(
-        &mut self,
-        records: &[HostRecord],
-        now: Timestamp,
-        last: bool,
-        reports: &mut Vec<Report>,
-    ) {
-        for record in records {
-            self.syn_flood.record(record, reports);
-            let Some(wanting) = self.by_kind.get(record.kind as usize) else {
-                continue;
-            };
-            let seen = Seen {
-                places: &*self.places,
-                floods: &self.syn_flood,
-            };
-            for at in wanting {
-                if let Some((_, detector)) = self.detectors.get_mut(usize::from(*at)) {
-                    detector.take(record, &seen, reports);
-                }
+    fn take(&mut self, record: &HostRecord, places: &dyn Places, reports: &mut Vec<Report>) {
+        self.syn_flood.record(record, reports);
+        let Some(wanting) = self.by_kind.get(record.kind as usize) else {
+            return;
+        };
+        let seen = Seen {
+            places,
+            floods: &self.syn_flood,
+        };
+        for at in wanting {
+            if let Some((_, detector)) = self.detectors.get_mut(usize::from(*at)) {
+                detector.take(record, &seen, reports);
             }
         }
+    }
+
+    fn pass(&mut self, now: Timestamp, last: bool, reports: &mut Vec<Report>) {
         self.syn_flood.tick(now, last, reports);
         if !last {
             for (_, detector) in &mut self.detectors {

@@ -17,6 +17,8 @@ mod host_scan;
 mod http_load;
 mod icmp_tunnel;
 mod live;
+#[cfg(test)]
+mod models;
 pub mod place;
 mod port_scan;
 pub mod record;
@@ -24,7 +26,7 @@ pub mod service_names;
 mod sightings;
 pub mod ssh_login;
 mod syn_flood;
-mod table;
+pub mod table;
 
 pub use brute_force::BruteForceSettings;
 pub use dga::DgaSettings;
@@ -275,52 +277,6 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.001"],
-    },
-    // What pipeline::health says: no detector looks at traffic for these.
-    DetectorInfo {
-        name: "link_down",
-        sid: 100,
-        message: "SEKISHO link down: an interface of the sensor has no carrier",
-        category: "Device trouble",
-        phenomenon: Phenomenon::DeviceTrouble,
-        threats: &[Threat::BusinessStoppage],
-        techniques: &[],
-    },
-    DetectorInfo {
-        name: "packets_lost",
-        sid: 101,
-        message: "SEKISHO packets lost: more than the limit were not inspected",
-        category: "Device trouble",
-        phenomenon: Phenomenon::DeviceTrouble,
-        threats: &[Threat::BusinessStoppage],
-        techniques: &[],
-    },
-    DetectorInfo {
-        name: "worker_lost",
-        sid: 102,
-        message: "SEKISHO worker lost: a part of the analysis was started anew",
-        category: "Device trouble",
-        phenomenon: Phenomenon::DeviceTrouble,
-        threats: &[Threat::BusinessStoppage],
-        techniques: &[],
-    },
-    DetectorInfo {
-        name: "capture_stalled",
-        sid: 103,
-        message: "SEKISHO capture stands still: an interface is not looked at",
-        category: "Device trouble",
-        phenomenon: Phenomenon::DeviceTrouble,
-        threats: &[Threat::BusinessStoppage],
-        techniques: &[],
-    },
-    DetectorInfo {
-        name: "service_down",
-        sid: 104,
-        message: "SEKISHO service down: a declared service does not answer",
-        category: "Device trouble",
-        phenomenon: Phenomenon::DeviceTrouble,
-        threats: &[Threat::BusinessStoppage],
-        techniques: &[],
     },
 ];
 

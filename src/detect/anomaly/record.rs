@@ -26,7 +26,7 @@ pub enum RecordKind {
     SynRetry,
     /// SYN seen, with its fingerprint: `detail` = TTL, `value` = options hash.
     Syn,
-    /// SYN-ACK seen.
+    /// SYN-ACK seen: `detail` = TTL, `value` = nanoseconds since the SYN.
     SynAck,
     /// The application protocol was identified; `detail` = its number.
     AppProto,
@@ -48,7 +48,7 @@ pub enum RecordKind {
     /// HTTP request began: `value` = hash of server name and path without query; `detail` bit 0: it asks for a fresh
     /// copy (reload), bit 1: it carries a password.
     Request,
-    /// The server began to answer.
+    /// The server began to answer; `detail` = HTTP status, 0 when it is not HTTP.
     Answered,
     /// A request that a parser read (HTTP, MySQL, PostgreSQL): `detail` = number of the protocol.
     Asked,
@@ -58,11 +58,13 @@ pub enum RecordKind {
     /// DHCP, from sender to receiver: `detail` = type of message (RFC 2132 §9.6), `value` = server address (option 54)
     /// << 32 | first router handed out (option 3).
     Dhcp,
+    /// A server says what it is: `detail` = number of an `asset::Product`, `value` = its version.
+    Software,
 }
 
 impl RecordKind {
     /// Number of kinds.
-    pub const COUNT: usize = Self::Answered as usize + 1;
+    pub const COUNT: usize = Self::Software as usize + 1;
 }
 
 /// One record.

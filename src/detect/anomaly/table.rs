@@ -6,10 +6,13 @@ use std::hash::{BuildHasher, Hash};
 const WAYS: usize = 8;
 
 /// A bounded map. `V::worth` ranks entries: the lowest goes first.
+///
+/// A set's tags (15 bits of the hash of each key, 0: empty) lie together, so that a key that is not there costs one line of
+/// the cache, and one that is there two.
 #[derive(Debug)]
 pub struct SetTable<K, V> {
+    tags: Vec<[u16; WAYS]>,
     slots: Vec<Option<(K, V)>>,
-    sets: usize,
     hasher: foldhash::quality::RandomState,
     /// Entries that had to go.
     pub evicted: u64,
@@ -26,8 +29,8 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
     pub fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).max(1);
         Self {
+            tags: vec![[0; WAYS]; sets],
             slots: (0..sets * WAYS).map(|_| None).collect(),
-            sets,
             hasher: foldhash::quality::RandomState::default(),
             evicted: 0,
         }
@@ -35,29 +38,62 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
 
     /// Bytes the table takes.
     pub fn bytes(&self) -> u64 {
-        (self.slots.len() * size_of::<Option<(K, V)>>()) as u64
+        let tags = self.tags.len() * size_of::<[u16; WAYS]>();
+        (tags + self.slots.len() * size_of::<Option<(K, V)>>()) as u64
+    }
+
+    /// The set of a key, and the key's tag.
+    fn place(&self, key: &K) -> (usize, u16) {
+        let hash = self.hasher.hash_one(key);
+        let set = hash as usize % self.tags.len().max(1);
+        (set, (hash >> 48) as u16 | 1 << 15)
+    }
+
+    /// Where in its set a key is.
+    fn find(&self, (set, tag): (usize, u16), key: &K) -> Option<usize> {
+        let tags = self.tags.get(set)?;
+        tags.iter().enumerate().find_map(|(way, other)| {
+            let slot = || self.slots.get(set * WAYS + way);
+            let mine = *other == tag && matches!(slot(), Some(Some((k, _))) if k == key);
+            mine.then_some(way)
+        })
+    }
+
+    /// The entry of `key`, when it is there.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let place = self.place(key);
+        let way = self.find(place, key)?;
+        let slot = self.slots.get_mut(place.0 * WAYS + way)?;
+        slot.as_mut().map(|(_, v)| v)
+    }
+
+    /// All entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.slots.iter().flatten()
     }
 
     /// The entry of `key`; made by `new` when it is not there.
     pub fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
-        let first = (self.hasher.hash_one(key) as usize % self.sets) * WAYS;
-        let set = self.slots.get_mut(first..first + WAYS)?;
-        let found = set
-            .iter()
-            .position(|slot| slot.as_ref().is_some_and(|(k, _)| *k == key));
-        let at = match found.or_else(|| set.iter().position(Option::is_none)) {
-            Some(at) => at,
+        let place = self.place(&key);
+        let (set, tag) = place;
+        let found = self.find(place, &key);
+        let tags = self.tags.get_mut(set)?;
+        let slots = self.slots.get_mut(set * WAYS..(set + 1) * WAYS)?;
+        let way = match found.or_else(|| tags.iter().position(|tag| *tag == 0)) {
+            Some(way) => way,
             None => {
                 self.evicted += 1;
                 let worth = |slot: &Option<(K, V)>| slot.as_ref().map_or(0, |(_, v)| v.worth());
-                set.iter()
+                slots
+                    .iter()
                     .enumerate()
                     .min_by_key(|(_, slot)| worth(slot))
-                    .map(|(at, _)| at)?
+                    .map(|(way, _)| way)?
             }
         };
-        let slot = set.get_mut(at)?;
+        let slot = slots.get_mut(way)?;
         if found.is_none() {
+            *tags.get_mut(way)? = tag;
             *slot = Some((key, new()));
         }
         slot.as_mut().map(|(_, v)| v)

@@ -49,7 +49,7 @@ pub struct Passes {
 /// Counts of all thresholds.
 #[derive(Debug, Default)]
 pub struct Thresholds {
-    entries: HashMap<((u32, u32), Whom), Entry, foldhash::quality::RandomState>,
+    entries: HashMap<((u32, u32), u16, Whom), Entry, foldhash::quality::RandomState>,
     /// Values in all entries.
     values: usize,
     /// Entries that had to go before their time.
@@ -57,7 +57,8 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// Counts a match of a signature (gid and sid, which outlive a reload) and says what it means.
+    /// Counts a match of a signature (gid and sid, which outlive a reload) and says what it means. Each wire is counted
+    /// apart: what passes two of them happened once.
     pub fn passes(
         &mut self,
         signature: (u32, u32),
@@ -73,8 +74,9 @@ impl Thresholds {
             ThresholdTrack::Rule => Whom::Rule,
             ThresholdTrack::Flow => Whom::Flow(flow_id),
         };
+        let counted = (signature, key.wire, whom);
         if (self.entries.len() >= ENTRIES_MAX || self.values >= VALUES_MAX)
-            && !self.entries.contains_key(&(signature, whom))
+            && !self.entries.contains_key(&counted)
         {
             self.make_room(now);
         }
@@ -85,7 +87,7 @@ impl Thresholds {
             seconds: threshold.seconds,
             values: Vec::new(),
         };
-        let entry = self.entries.entry((signature, whom)).or_insert_with(fresh);
+        let entry = self.entries.entry(counted).or_insert_with(fresh);
         let window = u64::from(threshold.seconds) * 1_000_000_000;
         if threshold.kind != ThresholdKind::Backoff && now.since(entry.start) > window {
             self.values -= entry.values.len().min(self.values);

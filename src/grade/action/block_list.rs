@@ -17,6 +17,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::Action;
+use crate::detect::anomaly::table::{SetTable, Worth};
 use crate::packet::Timestamp;
 
 /// Restrictions in force at a time.
@@ -99,7 +100,21 @@ pub struct BlockList {
     known: KnownPairs,
     hasher: foldhash::quality::RandomState,
     book: Mutex<Vec<BlockEntry>>,
+    /// How often sources were dropped, and when last.
+    times: Mutex<SetTable<IpAddr, Times>>,
     evicted: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    count: u32,
+    last: Timestamp,
+}
+
+impl Worth for Times {
+    fn worth(&self) -> u64 {
+        self.last.0
+    }
 }
 
 impl Default for BlockList {
@@ -119,6 +134,7 @@ impl BlockList {
             known: KnownPairs::new(),
             hasher: foldhash::quality::RandomState::default(),
             book: Mutex::new(Vec::new()),
+            times: Mutex::new(SetTable::new(CAPACITY)),
             evicted: AtomicU64::new(0),
         }
     }
@@ -126,7 +142,14 @@ impl BlockList {
     /// Bytes it takes at most.
     pub fn bytes(&self) -> u64 {
         let slots = self.slots.len() * (size_of::<Slot>() + size_of::<BlockEntry>());
-        slots as u64 + self.known.bytes()
+        let times = self.times.lock().map_or(0, |t| t.bytes());
+        slots as u64 + self.known.bytes() + times
+    }
+
+    /// How often a source was dropped before: each time is longer.
+    pub fn times(&self, source: IpAddr) -> u32 {
+        let times = self.times.lock();
+        times.map_or(0, |mut t| t.get_mut(&source).map_or(0, |t| t.count))
     }
 
     /// Restrictions that gave way to others before their time.
@@ -191,6 +214,13 @@ impl BlockList {
             Action::LimitService { per_ten_secs, .. } => (SERVICE, per_ten_secs),
             Action::Contain { per_ten_secs, .. } => (CONTAIN, per_ten_secs),
         };
+        if let (Action::DropSource { .. }, Ok(mut times)) = (action, self.times.lock())
+            && let Some(times) = times.entry(address, Times::default)
+        {
+            // Prolonging is not another time.
+            times.count += u32::from(now.secs_since(times.last) > u64::from(action.secs()));
+            times.last = now;
+        }
         let until = now.plus_nanos(u64::from(action.secs()) * 1_000_000_000);
         let mut book = self.book.lock().map_err(|_| Refused::Broken)?;
         let key = self.key(address, port, kind);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::{Adoption, Control, WorkerOrder, WorkerState};
-use super::recorder::Recorder;
 use super::talkers::Talkers;
 use super::tap::Taps;
 use crate::alert::Verdict;
@@ -67,7 +66,7 @@ const BACKLOG: usize = 1024;
 pub(super) fn work(
     index: usize,
     mut worker: SignatureWorker,
-    (mut rings, mut recorder): (Rings, Option<Recorder>),
+    mut rings: Rings,
     inline: bool,
     control: &Arc<Control>,
 ) {
@@ -124,9 +123,6 @@ pub(super) fn work(
             counts.taken.add(1);
             talkers.batch(&work.batch, control);
             taps.batch(&work.batch);
-            if let Some(recorder) = &mut recorder {
-                recorder.batch(&work.batch);
-            }
             let mut said = rings.said.1.try_receive().unwrap_or_default();
             worker.batch(&work.batch, &mut said);
             said.lane = work.lane;

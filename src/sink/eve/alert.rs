@@ -192,9 +192,6 @@ pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
         .num("severity", alert.severity);
     metadata(&mut json, alert);
     json.end();
-    if !alert.capture_file.is_empty() {
-        json.str("capture_file", &alert.capture_file);
-    }
     if !settings.strict {
         ours(&mut json, alert);
     }
@@ -242,9 +239,26 @@ fn ours(json: &mut Json<'_>, alert: &Alert<'_>) {
     )
     .str("why", &alert.why);
     if !alert.detector.is_empty() {
-        json.str("detector", alert.detector)
-            .str("state", alert.finding.state);
+        json.str("detector", alert.detector);
+    }
+    if !alert.finding.state.is_empty() {
+        json.str("state", alert.finding.state);
+    }
+    if alert.finding.incident != 0 {
         json.str("incident", format!("{:016x}", alert.finding.incident));
+    }
+    if alert.impact != 0 {
+        json.num("impact_bits", alert.impact);
+    }
+    if alert.digest {
+        json.bool("digest", true);
+    }
+    if !alert.action.0.is_empty() {
+        let (name, why) = &alert.action;
+        json.object("action")
+            .str("name", name)
+            .str("why", why)
+            .end();
     }
     if !alert.techniques.is_empty() {
         json.array("attack");
@@ -289,9 +303,6 @@ pub fn detector_head(
     if key.dport != 0 {
         json.num("dest_port", key.dport);
     }
-    // The sensor's own troubles are about no host, and no protocol.
-    if known(key.src) || known(key.dst) {
-        super::protocol(&mut json, key.proto);
-    }
+    super::protocol(&mut json, key.proto);
     out.since(start)
 }

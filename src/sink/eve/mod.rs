@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod metadata;
 mod record;
+pub mod stats;
 
 pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};
 

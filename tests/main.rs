@@ -6,6 +6,7 @@ mod cases;
 mod detection;
 mod flood;
 mod house;
+mod live;
 mod malformed;
 mod operate;
 mod syslog;

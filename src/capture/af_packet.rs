@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{Arrivals, CaptureError, Fault, Frame, FrameBatch, Source};
 use crate::packet::{FrameBytes, Lent, LinkType, Slice, Timestamp};
 use crate::sys::af_packet::{Block, BlockReceiver, PacketOptions};
-use crate::sys::wait_readable;
+use crate::sys::{compile_filter, wait_readable};
 
 /// Longest wait for a frame: as often does the time pass on a silent wire.
 const WAIT: Duration = Duration::from_millis(50);
@@ -32,7 +32,17 @@ pub struct AfPacket {
 struct Tap {
     receiver: BlockReceiver,
     interface: u16,
+    link: LinkType,
     open: Option<Open>,
+}
+
+/// How the frames of an interface begin: Ethernet on cards, veths, bridges and loopback, IP on tunnels (if_arp.h).
+fn link_of(interface: &str) -> LinkType {
+    let path = format!("/sys/class/net/{interface}/type");
+    match std::fs::read_to_string(path).unwrap_or_default().trim() {
+        "512" | "519" | "65534" | "768" | "769" | "776" | "778" | "823" => LinkType::RAW,
+        _ => LinkType::ETHERNET,
+    }
 }
 
 /// A block in hand.
@@ -48,15 +58,29 @@ struct Open {
 }
 
 impl AfPacket {
-    /// Listens to interfaces, each with the number that its frames carry.
-    pub fn open(interfaces: &[(String, u16)], options: &PacketOptions) -> std::io::Result<Self> {
+    /// Listens to interfaces, each with the number that its frames carry. `filter`: what is seen, in tcpdump's language;
+    /// empty: everything.
+    pub fn open(
+        interfaces: &[(String, u16)],
+        options: &PacketOptions,
+        filter: &str,
+    ) -> std::io::Result<Self> {
         let taps: Vec<Tap> = interfaces
             .iter()
             .map(|(name, number)| {
+                let link = link_of(name);
+                let receiver = BlockReceiver::open(name, options)
+                    .map_err(|e| std::io::Error::new(e.kind(), format!("{name}: {e}")))?;
+                if !filter.is_empty() {
+                    let code = compile_filter(filter, link.0).map_err(|why| {
+                        std::io::Error::other(format!("{name}: filter '{filter}': {why}"))
+                    })?;
+                    receiver.filter(&code)?;
+                }
                 Ok(Tap {
-                    receiver: BlockReceiver::open(name, options)
-                        .map_err(|e| std::io::Error::new(e.kind(), format!("{name}: {e}")))?,
+                    receiver,
                     interface: *number,
+                    link,
                     open: None,
                 })
             })
@@ -142,7 +166,7 @@ impl Source for AfPacket {
                     extra: false,
                 },
                 ts: header.ts,
-                link: LinkType::ETHERNET,
+                link: tap.link,
                 interface: tap.interface,
                 original_len: header.original_len,
                 unfinished: header.status & libc::TP_STATUS_CSUMNOTREADY != 0,

@@ -310,7 +310,13 @@ impl Bridge for XdpBridge {
         Ok(())
     }
 
-    fn transmit(&mut self, bytes: &FrameBytes, frames: &[Frame], fates: &[Fate]) -> Sent {
+    fn transmit(
+        &mut self,
+        bytes: &FrameBytes,
+        frames: &[Frame],
+        fates: &[Fate],
+        changed: &[Vec<u8>],
+    ) -> Sent {
         let mut sent = Sent::default();
         let FrameBytes::Lent(view) = bytes else {
             return sent;
@@ -321,10 +327,19 @@ impl Bridge for XdpBridge {
         for (frame, fate) in frames.iter().zip(fates) {
             let home = frame_of(frame.slice.start);
             let port = usize::from(self.interfaces.first() == Some(&frame.interface));
-            if read {
-                held.push(home);
-                if *fate == Fate::Forward {
+            let changed = match fate {
+                Fate::Changed(at) => changed.get(usize::from(*at)).map(Vec::as_slice),
+                _ => None,
+            };
+            if read || changed.is_some() {
+                if read {
+                    held.push(home);
+                } else {
+                    self.free.push(home);
+                }
+                if *fate != Fate::Discard {
                     let packet = bytes.slice(frame.slice.start, frame.slice.len);
+                    let packet = changed.unwrap_or(packet);
                     let done = self.send_copy(port, packet);
                     sent.forwarded += u64::from(done);
                     sent.errors += u64::from(!done);

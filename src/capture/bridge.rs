@@ -21,6 +21,8 @@ pub enum Fate {
     Forward,
     /// It does not.
     Discard,
+    /// Another leaves in its place: an index of the changed frames.
+    Changed(u16),
 }
 
 /// What a transmission did.
@@ -39,8 +41,14 @@ pub trait Bridge: Send {
     /// Takes frames that wait, at most `max`, without waiting for more.
     fn receive(&mut self, batch: &mut FrameBatch, max: usize) -> std::io::Result<()>;
 
-    /// Lets frames of one batch go on, in order, or not.
-    fn transmit(&mut self, bytes: &FrameBytes, frames: &[Frame], fates: &[Fate]) -> Sent;
+    /// Lets frames of one batch go on, in order, or not. `changed`: frames that leave in place of others.
+    fn transmit(
+        &mut self,
+        bytes: &FrameBytes,
+        frames: &[Frame],
+        fates: &[Fate],
+        changed: &[Vec<u8>],
+    ) -> Sent;
 
     /// Sends a packet of ours to where a frame was going.
     fn send_on(&mut self, frame: &Frame, packet: &[u8]) -> bool;
@@ -206,16 +214,38 @@ impl Bridge for PacketBridge {
         Ok(())
     }
 
-    fn transmit(&mut self, bytes: &FrameBytes, frames: &[Frame], fates: &[Fate]) -> Sent {
+    fn transmit(
+        &mut self,
+        bytes: &FrameBytes,
+        frames: &[Frame],
+        fates: &[Fate],
+        changed: &[Vec<u8>],
+    ) -> Sent {
         let mut sent = Sent::default();
+        // Changed frames, each behind the kernel's note on the one that it replaces.
+        let mut whole: Vec<Vec<u8>> = vec![Vec::new(); changed.len()];
+        for (frame, fate) in frames.iter().zip(fates) {
+            let Fate::Changed(at) = *fate else {
+                continue;
+            };
+            let at = usize::from(at);
+            if let (Some(out), Some(changed)) = (whole.get_mut(at), changed.get(at)) {
+                let note_at = frame.slice.start.saturating_sub(VNET_HEADER as u64);
+                out.extend_from_slice(bytes.slice(note_at, VNET_HEADER as u32));
+                out.extend_from_slice(changed);
+            }
+        }
         for (from, interface) in self.interfaces.into_iter().enumerate() {
             let going: Vec<&[u8]> = frames
                 .iter()
                 .zip(fates)
-                .filter(|(frame, fate)| frame.interface == interface && **fate == Fate::Forward)
-                .map(|(frame, _)| {
-                    let start = frame.slice.start.saturating_sub(VNET_HEADER as u64);
-                    bytes.slice(start, frame.slice.len + VNET_HEADER as u32)
+                .filter(|(frame, fate)| frame.interface == interface && **fate != Fate::Discard)
+                .filter_map(|(frame, fate)| match fate {
+                    Fate::Changed(at) => whole.get(usize::from(*at)).map(Vec::as_slice),
+                    _ => {
+                        let start = frame.slice.start.saturating_sub(VNET_HEADER as u64);
+                        Some(bytes.slice(start, frame.slice.len + VNET_HEADER as u32))
+                    }
                 })
                 .collect();
             let Some(port) = self.ports.get(1 - from) else {

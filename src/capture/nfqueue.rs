@@ -276,27 +276,41 @@ impl Bridge for Nfqueue {
         Ok(())
     }
 
-    fn transmit(&mut self, _: &FrameBytes, frames: &[Frame], fates: &[Fate]) -> Sent {
+    fn transmit(
+        &mut self,
+        _: &FrameBytes,
+        frames: &[Frame],
+        fates: &[Fate],
+        changed: &[Vec<u8>],
+    ) -> Sent {
         let mut sent = Sent::default();
         self.verdicts.clear();
         for (frame, fate) in frames.iter().zip(fates) {
             let (verdict, mark) = match (fate, self.options.pass) {
                 (Fate::Discard, _) => (NF_DROP, None),
-                (Fate::Forward, Pass::Accept) => (NF_ACCEPT, None),
-                (Fate::Forward, Pass::Repeat(mark, mask)) => (NF_REPEAT, Some(mark & mask)),
+                (_, Pass::Accept) => (NF_ACCEPT, None),
+                (_, Pass::Repeat(mark, mask)) => (NF_REPEAT, Some(mark & mask)),
+            };
+            let changed = match fate {
+                Fate::Changed(at) => changed.get(usize::from(*at)),
+                _ => None,
             };
             let mut value = [0; 8];
             let (head, id) = value.split_at_mut(4);
             head.copy_from_slice(&verdict.to_be_bytes());
             id.copy_from_slice(&frame.token.to_be_bytes());
             let mark = mark.map(u32::to_be_bytes);
-            let both: [(u16, &[u8]); 2] = [
-                (ATTRIBUTE_VERDICT, &value),
-                (ATTRIBUTE_MARK, mark.as_ref().map_or(&[], |m| &m[..])),
-            ];
-            let attributes = both.get(..1 + usize::from(mark.is_some())).unwrap_or(&both);
-            message(&mut self.verdicts, VERDICT, REQUEST, self.queue, attributes);
-            if *fate == Fate::Forward {
+            let mut attributes: Vec<(u16, &[u8])> = vec![(ATTRIBUTE_VERDICT, &value)];
+            attributes.extend(mark.as_ref().map(|m| (ATTRIBUTE_MARK, &m[..])));
+            attributes.extend(changed.map(|c| (ATTRIBUTE_PAYLOAD, c.as_slice())));
+            message(
+                &mut self.verdicts,
+                VERDICT,
+                REQUEST,
+                self.queue,
+                &attributes,
+            );
+            if *fate != Fate::Discard {
                 sent.forwarded += 1;
                 sent.bytes += u64::from(frame.slice.len);
             }

@@ -4,6 +4,7 @@ mod compare;
 pub mod config;
 pub mod ctl;
 mod daemon;
+mod guard;
 mod rehearse;
 pub mod replay;
 pub mod ruleset;

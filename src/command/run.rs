@@ -11,11 +11,12 @@ use sekisho::capture::{
 use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
 use sekisho::grade::Exceptions;
 use sekisho::pipeline::control::{Tally, TallySink};
-use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions};
+use sekisho::pipeline::live::{Control, Count, Lane, LaneWork, Live, LiveOptions, WorkerCounts};
 use sekisho::sink::{EveFile, Sink};
 use sekisho::sys::Signals;
 use sekisho::sys::af_packet::{Fanout, PacketOptions};
 use sekisho::sys::bpf::{XdpMode, XdpProgram};
+use sekisho::sys::interface;
 
 use super::daemon::Daemon;
 
@@ -54,6 +55,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
         return Ok(ExitCode::from(2));
     }
+    if super::guard::wanted(&config) {
+        return super::guard::run(&config, &signals);
+    }
+    let mut guardian = super::guard::Guardian::find();
+    let engine = Arc::new(super::compile_engine(&config)?);
+    super::print_refused(&engine);
+    // The slow part is done: from here on the ports are ours.
+    if let Some(guardian) = &mut guardian {
+        guardian.ready();
+    }
     let mut opened = Opened::default();
     for listen in &config.listen {
         open_listen(listen, &mut opened)?;
@@ -63,8 +74,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     config.grade.segments.interfaces.append(&mut opened.names);
     config.anomaly.wires = opened.wires;
-    let engine = Arc::new(super::compile_engine(&config)?);
-    super::print_refused(&engine);
     let eve = EveFile::append(&config.log_dir, config.eve)
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve)];
@@ -94,13 +103,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     eprintln!("sekisho: running");
     daemon.ready();
-    live.watch(&mut |control| daemon.pulse(&signals, control));
+    let mut pulses = 0u32;
+    live.watch(&mut |control| {
+        pulses = pulses.wrapping_add(1);
+        if let Some(guardian) = &mut guardian
+            && pulses.is_multiple_of(PULSES)
+            && lanes_alive(control)
+        {
+            guardian.alive();
+        }
+        daemon.pulse(&signals, control);
+    });
     daemon.stopping(&control);
     let (report, errors) = live.stop();
     print_totals(&control);
-    for error in &errors {
-        eprintln!("sekisho: {error}");
-    }
     let Some(report) = report else {
         anyhow::bail!("the report thread failed");
     };
@@ -131,6 +147,58 @@ fn resolve(arguments: &Arguments) -> Result<Config, Vec<ConfigError>> {
         .extend(arguments.more_rules.iter().cloned());
     config.inline = !config.bridges.is_empty();
     Ok(config)
+}
+
+/// Rounds of the watch between two signs of life: ten a second.
+const PULSES: u32 = 5;
+/// A capture thread that has not gone round for so long is stuck.
+const LANE_STUCK_MS: u64 = 1_000;
+
+fn lanes_alive(control: &Control) -> bool {
+    let now = control.uptime_ms();
+    control
+        .lanes
+        .iter()
+        .filter(|lane| lane.inline)
+        .all(|lane| now.saturating_sub(lane.beat_ms.get()) < LANE_STUCK_MS)
+}
+
+/// Makes an interface ready, and says what about it changes what is seen.
+fn prepare(name: &str, inline: bool) {
+    match interface::bring_up(name) {
+        Ok(true) => eprintln!("sekisho: {name}: was down; brought up"),
+        Ok(false) => {}
+        Err(error) => eprintln!("sekisho: {name}: {error}"),
+    }
+    let offloads = interface::offloads(name).unwrap_or_default();
+    if offloads.lro && inline {
+        match interface::disable_lro(name) {
+            Ok(()) => {
+                eprintln!("sekisho: {name}: LRO switched off: joined segments cannot be forwarded")
+            }
+            Err(error) => eprintln!(
+                "sekisho: {name}: LRO is on and cannot be switched off ({error}): joined segments cannot be forwarded"
+            ),
+        }
+    } else if offloads.lro {
+        eprintln!(
+            "sekisho: {name}: LRO is on: segments are seen joined by the card (ethtool -K {name} lro off)"
+        );
+    }
+    if offloads.gro {
+        eprintln!(
+            "sekisho: {name}: GRO is on: segments are seen joined by the kernel (ethtool -K {name} gro off)"
+        );
+    }
+    if inline {
+        // The port speaks for nobody: no address of its own, no neighbour solicitation, no answer to ARP.
+        for (path, value) in [
+            (format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1"),
+            (format!("/proc/sys/net/ipv4/conf/{name}/arp_ignore"), "8"),
+        ] {
+            let _ = std::fs::write(path, value);
+        }
+    }
 }
 
 /// What is open.
@@ -209,6 +277,9 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
     if inline.method == InlineMethod::Nfqueue {
         names.push("nfqueue".to_owned());
     }
+    for port in &inline.ports {
+        prepare(port, true);
+    }
     for thread in 0..inline.threads {
         let bridge: Box<dyn Bridge> = match (inline.method, inline.ports.as_slice()) {
             (InlineMethod::AfPacket, [one, other]) => {
@@ -268,7 +339,7 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
 }
 
 /// Bytes of a slot that holds a frame of the interface's MTU, with its headers and the kernel's.
-fn slot_bytes(interface: &str) -> u32 {
+pub(super) fn slot_bytes(interface: &str) -> u32 {
     let mtu = std::fs::read_to_string(format!("/sys/class/net/{interface}/mtu"))
         .ok()
         .and_then(|text| text.trim().parse::<u32>().ok())
@@ -326,6 +397,9 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
         .zip(first..)
         .map(|(name, number)| (name.clone(), u16::try_from(number).unwrap_or(u16::MAX)))
         .collect();
+    for name in &listen.names {
+        prepare(name, false);
+    }
     for thread in 0..listen.threads {
         let source: Box<dyn Source + Send> = match listen.method {
             ListenMethod::AfPacket => {
@@ -338,7 +412,7 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
                     units: listen.blocks,
                     timeout_ms: listen.block_timeout_ms,
                 };
-                Box::new(AfPacket::open(&numbered, &options).context("af-packet")?)
+                Box::new(AfPacket::open(&numbered, &options, &listen.filter).context("af-packet")?)
             }
             ListenMethod::AfXdp => {
                 let (Some(program), [(name, number)]) = (&program, numbered.as_slice()) else {
@@ -348,9 +422,6 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
                     AfXdp::open(name, thread.into(), *number, program).context("af-xdp")?;
                 say_xdp(name, source.is_zero_copy(), std::slice::from_ref(program));
                 Box::new(source)
-            }
-            ListenMethod::Pcap => {
-                anyhow::bail!("{}: only af-packet", listen.names.join("+"))
             }
         };
         let name = match listen.threads {
@@ -397,6 +468,15 @@ fn print_totals(control: &Control) {
                 lane.send_errors.get(),
             );
         }
+    }
+    let sum =
+        |of: fn(&WorkerCounts) -> &Count| control.workers.iter().map(|w| of(w).get()).sum::<u64>();
+    let (restarts, blocked) = (sum(|w| &w.restarts), sum(|w| &w.blocked));
+    let (panics, unreported) = (sum(|w| &w.panics), sum(|w| &w.unreported));
+    if restarts + blocked + panics + unreported > 0 {
+        eprintln!(
+            "sekisho: {blocked} packets of blocked sources, {restarts} workers replaced, {panics} packets that failed, {unreported} batches not reported"
+        );
     }
     let [green, yellow, orange, red] = &control.report.levels;
     eprintln!(

@@ -3,7 +3,7 @@
 //! ```toml
 //! [[interface]]                    # passive: listened to
 //! name = "eth1"                    # or ["tap0", "tap1"]: the two halves of a tap, merged by time
-//! method = "af-packet"             # af-packet, af-xdp or pcap
+//! method = "af-packet"             # af-packet or af-xdp
 //! threads = 1                      # capture threads; af-xdp: one a queue
 //! fanout = "hash"                  # af-packet with several threads: hash, queue or cpu
 //! block-bytes = "256kb"            # af-packet: of a block of frames
@@ -11,7 +11,7 @@
 //! block-timeout-ms = 4             # af-packet: age at which a block that is not full is handed over
 //! promiscuous = true
 //! cpus = [2, 3]                    # processor of each thread; not pinned when left out
-//! filter = "not port 22"           # what is seen, in tcpdump's language
+//! filter = "not port 22"           # af-packet: what is seen, in tcpdump's language (needs libpcap)
 //!
 //! [[inline]]                       # traffic passes through the sensor
 //! ports = ["eth1", "eth2"]
@@ -37,8 +37,6 @@ pub enum ListenMethod {
     AfPacket,
     /// AF_XDP.
     AfXdp,
-    /// libpcap.
-    Pcap,
 }
 
 /// An interface listened to.
@@ -167,11 +165,8 @@ pub fn listen(value: &toml::Value) -> Result<Listen, Vec<String>> {
     let method = match text.method.as_deref() {
         None | Some("af-packet") => ListenMethod::AfPacket,
         Some("af-xdp") => ListenMethod::AfXdp,
-        Some("pcap") => ListenMethod::Pcap,
         Some(other) => {
-            errors.push(format!(
-                "method: wants af-packet, af-xdp or pcap, not '{other}'"
-            ));
+            errors.push(format!("method: wants af-packet or af-xdp, not '{other}'"));
             ListenMethod::AfPacket
         }
     };
@@ -201,6 +196,12 @@ pub fn listen(value: &toml::Value) -> Result<Listen, Vec<String>> {
     let blocks = text.blocks.unwrap_or(64);
     if blocks < 4 || u64::from(blocks) * u64::from(block_bytes) > 1 << 31 {
         errors.push("blocks: wants at least 4, and at most 2gb of blocks".to_owned());
+    }
+    if method == ListenMethod::AfXdp && !text.filter.is_empty() {
+        errors.push("filter: only with af-packet".to_owned());
+    }
+    if method == ListenMethod::AfXdp && names.len() > 1 {
+        errors.push("name: af-xdp listens to one interface".to_owned());
     }
     let listen = Listen {
         names,

@@ -85,6 +85,12 @@ pub static KEYS: &[Key] = &[
         operation.stats_secs,
         number
     ),
+    key!(
+        "live.guardian",
+        "inline: a guardian process joins the pairs when the sensor is gone",
+        guardian,
+        boolean
+    ),
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
         "cache-dir",

@@ -88,6 +88,8 @@ pub struct Config {
     pub operation: OperationSettings,
     /// Thresholds of detectors that differ by the role of a segment.
     pub by_role: Vec<overlay::Override>,
+    /// Whether a guardian process joins inline pairs when the sensor is gone (live).
+    pub guardian: bool,
     /// Where each value came from, for those that are not defaults.
     pub origins: BTreeMap<String, String>,
 }
@@ -127,6 +129,7 @@ impl Default for Config {
             verdict_timeout_ms: 250,
             operation: OperationSettings::default(),
             by_role: Vec::new(),
+            guardian: true,
             origins: BTreeMap::new(),
         }
     }

@@ -1,9 +1,10 @@
 //! From a source to batches: takes frames, decodes them, and gives each worker its packets.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::capture::{CaptureError, FrameBatch, Source};
+use crate::capture::{CaptureError, Frame, FrameBatch, Source};
 use crate::decode::{DecodeSettings, Decoder, RawFrame};
 use crate::packet::{Batch, FrameBytes, Layers, Slice, Timestamp};
 
@@ -17,6 +18,8 @@ pub struct FeederStats {
     pub frames: u64,
     /// Bytes of frames.
     pub bytes: u64,
+    /// Frames that made decoding fail.
+    pub panics: u64,
 }
 
 /// Takes frames from sources and makes batches.
@@ -32,6 +35,7 @@ pub struct Feeder {
     numbers: Option<Arc<AtomicU64>>,
     wire: u16,
     now: Timestamp,
+    failed: Vec<u64>,
     stats: FeederStats,
 }
 
@@ -48,6 +52,7 @@ impl Feeder {
             numbers: None,
             wire: 0,
             now: Timestamp(0),
+            failed: Vec::new(),
             stats: FeederStats::default(),
         }
     }
@@ -110,25 +115,44 @@ impl Feeder {
             let count = frames.frames.len() as u64;
             self.number = numbers.fetch_add(count, Ordering::Relaxed);
         }
-        for frame in &frames.frames {
-            self.number += 1;
-            self.now = self.now.max(frame.ts);
-            let bytes = frames.bytes.slice(frame.slice.start, frame.slice.len);
-            self.stats.frames += 1;
-            self.stats.bytes += bytes.len() as u64;
-            let raw = RawFrame {
-                slice: frame.slice,
-                bytes,
-                link: frame.link,
-                ts: frame.ts,
-                number: self.number,
-                interface: frame.interface,
-                original_len: frame.original_len,
-                unfinished: frame.unfinished,
-            };
-            self.decoder.decode(raw, &mut self.extra, &mut self.packets);
+        self.failed.clear();
+        let mut list = frames.frames.iter();
+        // A panic costs the frame that caused it, never the capture: the loop goes on behind it.
+        while catch_unwind(AssertUnwindSafe(|| {
+            for frame in list.by_ref() {
+                self.decode(frame, &frames.bytes);
+            }
+        }))
+        .is_err()
+        {
+            self.stats.panics += 1;
+            self.failed.push(self.number);
         }
         self.share_out(&frames.bytes, batches);
+    }
+
+    fn decode(&mut self, frame: &Frame, bytes: &FrameBytes) {
+        self.number += 1;
+        self.now = self.now.max(frame.ts);
+        let bytes = bytes.slice(frame.slice.start, frame.slice.len);
+        self.stats.frames += 1;
+        self.stats.bytes += bytes.len() as u64;
+        let raw = RawFrame {
+            slice: frame.slice,
+            bytes,
+            link: frame.link,
+            ts: frame.ts,
+            number: self.number,
+            interface: frame.interface,
+            original_len: frame.original_len,
+            unfinished: frame.unfinished,
+        };
+        self.decoder.decode(raw, &mut self.extra, &mut self.packets);
+    }
+
+    /// Numbers of the frames of the last batch that made decoding fail.
+    pub fn failed(&self) -> &[u64] {
+        &self.failed
     }
 
     /// An empty last batch for every worker: flows are to be flushed.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::alert::{Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
+use crate::detect::signature::Replacement;
 use crate::grade::action::BlockList;
 use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads, Segments};
 use crate::packet::Timestamp;
@@ -21,6 +22,8 @@ pub struct Said {
     pub hosts: Vec<HostRecord>,
     /// Inline: packets that are not to go on, by their place in the batch, and why.
     pub stopped: Vec<(u32, Verdict)>,
+    /// Inline: packets of whose payload bytes are to be changed (`replace`), by their place in the batch.
+    pub changed: Vec<(u32, Vec<Replacement>)>,
     /// Which capture thread made the batch (live).
     pub lane: u16,
     /// Workers that were given this batch (live): so many answers are to be expected.

@@ -10,8 +10,8 @@ use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRa
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
 use crate::detect::signature::{
-    Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats, RuleCost,
-    StreamView,
+    Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats,
+    Replacement, RuleCost, StreamView, replacements,
 };
 use crate::flow::{
     EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowSettings, FlowState, FlowStats,
@@ -179,6 +179,7 @@ impl SignatureWorker {
             segments: settings.segments,
             segments_state: 0,
             dropped: 0,
+            changes: Vec::new(),
         };
         Self {
             flows: FlowTable::new(settings.flow),
@@ -240,6 +241,7 @@ impl SignatureWorker {
         said.outbox.clear();
         said.hosts.clear();
         said.stopped.clear();
+        said.changed.clear();
         said.outbox.sequence = batch.sequence;
         said.outbox.now = batch.now;
         said.outbox.last = batch.last;
@@ -257,7 +259,11 @@ impl SignatureWorker {
                 let verdict = self.process(packet, *foreseen, said);
                 if inline && verdict > Verdict::Accept {
                     said.stopped.push((place, verdict));
+                } else if !self.stages.changes.is_empty() {
+                    said.changed
+                        .push((place, std::mem::take(&mut self.stages.changes)));
                 }
+                self.stages.changes.clear();
             }
         }))
         .is_err()
@@ -394,6 +400,8 @@ struct Stages {
     /// Changes when the segments do.
     segments_state: u32,
     dropped: u64,
+    /// What `replace` wants changed in the packet in hand (inline).
+    changes: Vec<Replacement>,
 }
 
 impl std::fmt::Debug for Stages {
@@ -786,6 +794,14 @@ impl Stages {
         for hit in self.hits.drain(..) {
             if hit.action == crate::rules::Action::Config {
                 configure(&engine, &hit, app.as_deref_mut(), silenced);
+            }
+            if self.inline
+                && hit.place == HitPlace::Packet
+                && let Some(rule) = engine.rules().signatures.get(hit.signature as usize)
+            {
+                let payload = subject.packet.payload();
+                self.changes
+                    .extend(replacements(engine.rules(), rule, payload));
             }
             let tx = hit
                 .tx

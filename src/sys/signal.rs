@@ -1,7 +1,7 @@
 //! Signals as something to be read, not something that interrupts (signalfd(2)).
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::socket::check;
 
@@ -48,6 +48,11 @@ impl Signals {
         }
     }
 
+    /// For polling.
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
     /// The next signal, if one has come.
     pub fn next(&self) -> Option<Signal> {
         // SAFETY: signalfd_siginfo is plain integers; read fills all of it or nothing.
@@ -64,4 +69,15 @@ impl Signals {
             .find(|(n, _)| u32::try_from(*n) == Ok(number))
             .map(|(_, signal)| *signal)
     }
+}
+
+/// Sends a signal to a process that the caller started.
+pub fn send_signal(process: u32, signal: Signal) -> io::Result<()> {
+    let number = LIST
+        .iter()
+        .find(|(_, s)| *s == signal)
+        .map_or(libc::SIGTERM, |(n, _)| *n);
+    let process = libc::pid_t::try_from(process).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: plain integers; a positive number names one process.
+    check(unsafe { libc::kill(process, number) }).map(drop)
 }

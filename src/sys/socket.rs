@@ -134,6 +134,24 @@ impl Drop for Map {
     }
 }
 
+/// Pause when a descriptor has an error to tell (an interface that is down).
+const DOWN: Duration = Duration::from_millis(5);
+
+fn clear_error(fd: RawFd) {
+    let mut error: c_int = 0;
+    let mut len = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into `error`; a descriptor that is no socket gives an error.
+    unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            (&raw mut error).cast(),
+            &raw mut len,
+        );
+    }
+}
+
 /// Waits until one of the descriptors is readable, at most so long. Says whether one is.
 pub fn wait_readable(fds: &[RawFd], timeout: Duration) -> io::Result<bool> {
     const MOST: usize = 16;
@@ -153,7 +171,19 @@ pub fn wait_readable(fds: &[RawFd], timeout: Duration) -> io::Result<bool> {
     // SAFETY: the list has at least `count` entries and outlives the call; descriptors that are not open give POLLNVAL.
     let ready = unsafe { libc::ppoll(list.as_mut_ptr(), count, &raw const time, std::ptr::null()) };
     match check(ready) {
-        Ok(ready) => Ok(ready > 0),
+        Ok(0) => Ok(false),
+        Ok(_) => {
+            let entries = list.get(..fds.len().min(MOST)).unwrap_or(&list);
+            let readable = entries.iter().any(|e| e.revents & libc::POLLIN != 0);
+            if !readable {
+                // An interface that went down: the error stands until it is read, and polling would spin on it.
+                for entry in entries.iter().filter(|e| e.revents != 0) {
+                    clear_error(entry.fd);
+                }
+                std::thread::sleep(timeout.min(DOWN));
+            }
+            Ok(readable)
+        }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
         Err(error) => Err(error),
     }

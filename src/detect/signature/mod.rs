@@ -32,6 +32,7 @@ mod order;
 mod packet_test;
 mod prefilter;
 mod program;
+mod replace;
 mod sets;
 mod succession;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use engine::{CompileReport, Engine, EngineError, EngineSettings, SegmentView
 pub use flow_rules::{FlowAction, FlowRules};
 pub use flow_vars::{Captured, FlowVars};
 pub use inspect::{Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView};
+pub use replace::{Replacement, replacements};
 
 /// Alerts that one packet may raise (Suricata's `packet-alert-max`).
 pub const ALERTS_MAX: usize = 15;

@@ -51,8 +51,12 @@ pub struct LaneCounts {
     pub frames: Count,
     /// Their bytes.
     pub bytes: Count,
+    /// Whether traffic passes through it.
+    pub inline: bool,
     /// Frames that the kernel dropped for want of room.
     pub kernel_drops: Count,
+    /// Frames that made decoding fail.
+    pub panics: Count,
     /// Packets that no worker saw because its ring was full.
     pub ring_full: Count,
     /// Packets that no worker saw because it was stuck or gone.
@@ -302,7 +306,7 @@ pub struct Control {
 
 impl Control {
     pub(super) fn new(
-        lanes: Vec<String>,
+        lanes: Vec<(String, bool)>,
         bells: &[Bell],
         workers: usize,
         blocks: Arc<BlockList>,
@@ -316,8 +320,9 @@ impl Control {
             stop: AtomicBool::new(false),
             lanes: lanes
                 .into_iter()
-                .map(|name| LaneCounts {
+                .map(|(name, inline)| LaneCounts {
                     name,
+                    inline,
                     ..LaneCounts::default()
                 })
                 .collect(),

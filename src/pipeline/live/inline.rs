@@ -17,14 +17,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::change;
 use super::control::{Control, LaneCounts, LaneOrder};
-use super::lane::{Link, clock, with_batches};
+use super::lane::{DRAIN, Link, clock, with_batches};
 use super::refuse;
 use super::worker::Work;
 use crate::alert::Verdict;
 use crate::capture::{Bridge, CaptureError, Fate, Fault, Frame, FrameBatch};
 use crate::grade::{Exceptions, OnException};
-use crate::packet::{FrameBytes, Packet};
+use crate::packet::{FrameBytes, LinkType, Packet};
 use crate::pipeline::feeder::Feeder;
 use crate::ring::Bell;
 use crate::sys::wait_readable;
@@ -55,6 +56,8 @@ struct Flight {
     bytes: FrameBytes,
     frames: Vec<Frame>,
     fates: Vec<Fate>,
+    /// Frames with changes, which leave in place of the ones that came.
+    changed: Vec<Vec<u8>>,
     /// Per frame: the workers that look at packets of it, a bit each.
     seen_by: Vec<u64>,
     /// Workers that have not answered.
@@ -99,6 +102,7 @@ pub(super) fn stand_between(
     let mut counted = Instant::now();
     let mut ticked = Instant::now();
     let mut frames = FrameBatch::default();
+    let mut stopping = None;
     loop {
         for LaneOrder::Worker(at, link) in orders.take() {
             thread.replace(at, *link);
@@ -106,10 +110,15 @@ pub(super) fn stand_between(
         let mut busy = thread.answers();
         thread.overdue();
         busy |= thread.leave();
-        if control.stopping() && thread.flights.is_empty() {
-            break;
+        let mut closed = false;
+        if control.stopping() {
+            let since = *stopping.get_or_insert_with(Instant::now);
+            closed = since.elapsed() > DRAIN || !thread.bridge.is_ready();
+            if closed && thread.flights.is_empty() {
+                break;
+            }
         }
-        if !control.stopping() && thread.flights.len() < FLIGHT {
+        if !closed && thread.flights.len() < FLIGHT {
             let received = thread.bridge.receive(&mut frames, FRAMES);
             if let Err(error) = received {
                 thread.all_by_policy();
@@ -192,8 +201,22 @@ impl Thread<'_> {
         flight.bytes = std::mem::replace(&mut frames.bytes, FrameBytes::Empty);
         std::mem::swap(&mut flight.frames, &mut frames.frames);
         frames.frames.clear();
+        flight.changed.clear();
         flight.fates.clear();
         flight.fates.resize(count, Fate::Forward);
+        for number in feeder.failed() {
+            let place =
+                usize::try_from(number.saturating_sub(flight.base + 1)).unwrap_or(usize::MAX);
+            let closed = flight
+                .frames
+                .get(place)
+                .is_some_and(|f| self.policy(f.interface).parser_error == OnException::Drop);
+            counts.panics.add(1);
+            if closed && let Some(fate) = flight.fates.get_mut(place) {
+                *fate = Fate::Discard;
+                counts.dropped_by_policy.add(1);
+            }
+        }
         flight.seen_by.clear();
         flight.seen_by.resize(count, 0);
         flight.open = 0;
@@ -296,6 +319,34 @@ impl Thread<'_> {
         {
             flight.open &= !bit(at);
             work.batch.bytes = flight.bytes.clone();
+            let bytes = &flight.bytes;
+            for (place, changes) in work.changed.drain(..) {
+                let Some(layers) = work.batch.packets.get(place as usize) else {
+                    continue;
+                };
+                let place = usize::try_from(layers.number.saturating_sub(flight.base + 1));
+                let Some(place) = place.ok().filter(|p| *p < flight.frames.len()) else {
+                    continue;
+                };
+                let (Some(frame), Some(fate)) =
+                    (flight.frames.get(place), flight.fates.get_mut(place))
+                else {
+                    continue;
+                };
+                let packet = Packet {
+                    frame: bytes.slice(layers.frame.start, layers.frame.len),
+                    layers,
+                };
+                // A packet that the firewall takes back changed leaves as it is given: its checksum must be whole.
+                let left_to_card = frame.unfinished && frame.link == LinkType::ETHERNET;
+                if *fate == Fate::Forward
+                    && let Some(changed) = change::changed(&packet, &changes, left_to_card)
+                {
+                    *fate = Fate::Changed(u16::try_from(flight.changed.len()).unwrap_or(u16::MAX));
+                    flight.changed.push(changed);
+                    self.counts.replaced.add(1);
+                }
+            }
             for (place, verdict) in work.stopped.drain(..) {
                 let Some(layers) = work.batch.packets.get(place as usize) else {
                     continue;
@@ -387,9 +438,12 @@ impl Thread<'_> {
                 break;
             };
             some = true;
-            let sent = self
-                .bridge
-                .transmit(&flight.bytes, &flight.frames, &flight.fates);
+            let sent = self.bridge.transmit(
+                &flight.bytes,
+                &flight.frames,
+                &flight.fates,
+                &flight.changed,
+            );
             self.counts.forwarded.add(sent.forwarded);
             self.counts.send_errors.add(sent.errors);
             let us = u64::try_from(flight.since.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -417,6 +471,7 @@ impl Flight {
             bytes: FrameBytes::Empty,
             frames: Vec::new(),
             fates: Vec::new(),
+            changed: Vec::new(),
             seen_by: Vec::new(),
             open: 0,
             since: Instant::now(),

@@ -83,6 +83,8 @@ pub(super) fn clock() -> Timestamp {
     Timestamp::new(since.as_secs(), since.subsec_nanos())
 }
 
+/// How long frames that have come are still taken when the sensor is to end.
+pub(super) const DRAIN: Duration = Duration::from_millis(500);
 /// How often the kernel's counters are read.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 
@@ -100,6 +102,8 @@ pub(super) fn listen(
     };
     let mut result = Ok(());
     let mut counted = Instant::now();
+    let mut stopping = None;
+    let mut drained = false;
     loop {
         for LaneOrder::Worker(at, link) in orders.take() {
             if let Some(slot) = links.get_mut(at) {
@@ -113,13 +117,17 @@ pub(super) fn listen(
         }
         let mut works: Vec<Work> = links.iter_mut().map(Link::fresh).collect();
         let before = feeder.stats();
-        if control.stopping() {
+        if drained || stopping.is_some_and(|since: Instant| since.elapsed() > DRAIN) {
             with_batches(&mut works, |batches| feeder.finish(batches));
         } else {
+            if control.stopping() {
+                stopping.get_or_insert_with(Instant::now);
+            }
             let filled = with_batches(&mut works, |batches| feeder.next(source, batches));
             let frames = feeder.stats().frames - before.frames;
             counts.frames.add(frames);
             counts.bytes.add(feeder.stats().bytes - before.bytes);
+            counts.panics.add(feeder.stats().panics - before.panics);
             match filled {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -130,6 +138,7 @@ pub(super) fn listen(
             }
             if frames == 0 {
                 feeder.pass_time(clock());
+                drained = stopping.is_some();
             }
         }
         let last = works.iter().any(|w| w.batch.last);

@@ -13,6 +13,7 @@
 //! capture threads do not wait for that: they go by the exception policy at once.
 //! Limits: rings of [`lane::RING`] batches of at most 256 frames.
 
+mod change;
 mod control;
 mod inline;
 mod kernel_blocks;
@@ -184,7 +185,11 @@ impl Live {
             .iter()
             .map(|_| Bell::with_event())
             .collect::<std::io::Result<_>>()?;
-        let names = options.lanes.iter().map(|l| l.name.clone()).collect();
+        let names = options
+            .lanes
+            .iter()
+            .map(|l| (l.name.clone(), matches!(l.work, LaneWork::Bridge(_))))
+            .collect();
         let in_force = InForce {
             engine: Arc::clone(engine),
             segments: Arc::clone(&options.worker.segments),
@@ -239,7 +244,7 @@ impl Live {
                 {
                     eprintln!("sekisho: {}: processor {cpu}: {error}", lane.name);
                 }
-                match lane.work {
+                let ended = match lane.work {
                     LaneWork::Listen(mut source) => {
                         lane::listen(index, source.as_mut(), feeder, links, &control)
                     }
@@ -251,7 +256,11 @@ impl Live {
                         (&inline, &bell),
                         &control,
                     ),
+                };
+                if let Err(error) = &ended {
+                    eprintln!("sekisho: {error}; nothing more is captured here");
                 }
+                ended
             })?);
         }
         Ok(Self {

@@ -9,6 +9,7 @@ use super::control::{Adoption, Control, WorkerOrder, WorkerState};
 use super::talkers::Talkers;
 use super::tap::Taps;
 use crate::alert::Verdict;
+use crate::detect::signature::Replacement;
 use crate::packet::{Batch, FrameBytes};
 use crate::pipeline::report::Said;
 use crate::pipeline::signature_worker::SignatureWorker;
@@ -25,6 +26,8 @@ pub struct Work {
     pub expected: u16,
     /// On the way back, inline: packets that are not to go on, by their place in the batch.
     pub stopped: Vec<(u32, Verdict)>,
+    /// Likewise: packets of whose payload bytes are to be changed.
+    pub changed: Vec<(u32, Vec<Replacement>)>,
 }
 
 impl Default for Work {
@@ -34,6 +37,7 @@ impl Default for Work {
             lane: 0,
             expected: 1,
             stopped: Vec::new(),
+            changed: Vec::new(),
         }
     }
 }
@@ -45,6 +49,7 @@ impl Work {
         self.batch.packets.clear();
         self.batch.extra.clear();
         self.stopped.clear();
+        self.changed.clear();
     }
 }
 
@@ -129,6 +134,7 @@ pub(super) fn work(
             said.expected = work.expected;
             // The verdicts first: somebody waits for them.
             std::mem::swap(&mut work.stopped, &mut said.stopped);
+            std::mem::swap(&mut work.changed, &mut said.changed);
             work.batch.bytes = FrameBytes::Empty;
             let last = work.batch.last;
             let _ = back.try_send(work);

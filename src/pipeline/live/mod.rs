@@ -35,7 +35,7 @@ pub use tap::{Captured, HostTap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::capture::{Bridge, CaptureError, Source};
 use crate::decode::DecodeSettings;
@@ -141,6 +141,8 @@ pub fn bounds(
     bounds
 }
 
+/// How long the workers may take to end.
+pub(in crate::pipeline::live) const FAREWELL: Duration = Duration::from_secs(5);
 /// How often [`Live::watch`] looks at the workers.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
 /// Looks between two sweeps of the block list: a second.
@@ -362,12 +364,15 @@ impl Live {
             .into_iter()
             .filter_map(|lane| lane.join().ok()?.err())
             .collect();
-        for (worker, counts) in self.workers.into_iter().zip(&self.control.workers) {
+        // A link to a worker that was replaced at the last moment: nobody takes it up any more, and its worker must end.
+        for orders in &self.control.lane_orders {
+            drop(orders.take());
+        }
+        let until = Instant::now() + FAREWELL;
+        for worker in self.workers.into_iter().flatten() {
             // A stuck worker would be waited for in vain.
-            if let Some(worker) = worker
-                && counts.state() == WorkerState::Running
-            {
-                let _ = worker.join();
+            while !worker.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(2));
             }
         }
         (self.report.join().ok(), errors)

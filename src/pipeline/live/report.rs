@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::FAREWELL;
 use super::control::{Control, ReportOrder};
 use crate::pipeline::report::{ReportStage, Said};
 use crate::ring::{Receiver, Sender};
@@ -47,6 +48,7 @@ pub(super) fn report(
     let mut old: Vec<Inbox> = Vec::new();
     let mut flushed = Instant::now();
     let mut dirty = false;
+    let mut said_last = Instant::now();
     loop {
         for order in control.report_orders.take() {
             dirty = true;
@@ -75,6 +77,7 @@ pub(super) fn report(
         for (at, inbox) in inboxes.iter_mut().chain(&mut old).enumerate() {
             while let Some(said) = inbox.said.try_receive() {
                 idle = false;
+                said_last = Instant::now();
                 let queue = waiting.get_mut(usize::from(said.lane));
                 if let Some(said) = queue.map_or(None, |queue| place(queue, at, said)) {
                     stage.batch(&[&said]);
@@ -119,6 +122,10 @@ pub(super) fn report(
         if idle {
             let gone = inboxes.iter().all(|i| i.said.is_finished());
             if gone && !control.report_orders.is_full() && control.stopping() {
+                break;
+            }
+            // A worker that is stuck for good does not keep the others' alerts from being written.
+            if control.stopping() && said_last.elapsed() > FAREWELL {
                 break;
             }
             std::thread::sleep(SLEEP);

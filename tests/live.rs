@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sekisho::capture::{Bridge, CaptureFile, FrameBatch, PacketBridge, Source};
+use sekisho::capture::{CaptureFile, FrameBatch, PacketBridge, Source};
 use sekisho::decode::DecodeSettings;
 use sekisho::detect::signature::{Engine, EngineSettings};
 use sekisho::grade::{Exceptions, OnException};
@@ -526,6 +526,7 @@ fn in_process(exceptions: Exceptions) -> Live {
             name: "a1<->b1".to_owned(),
             work: LaneWork::Bridge(Box::new(bridge)),
             cpu: None,
+            wire: 0,
         }],
         workers: 1,
         decode: DecodeSettings::default(),

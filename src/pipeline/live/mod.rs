@@ -179,7 +179,7 @@ impl Live {
     pub fn start(
         mut options: LiveOptions,
         engine: &Arc<Engine>,
-        report: ReportStage,
+        mut report: ReportStage,
     ) -> std::io::Result<Self> {
         let count = usize::from(options.workers.max(1));
         let bells: Vec<Bell> = options
@@ -204,6 +204,7 @@ impl Live {
             .any(|l| matches!(l.work, LaneWork::Bridge(_)));
         if inline {
             options.worker.blocks = Some(Arc::clone(&blocks));
+            report.enforce(Arc::clone(&blocks));
             let closed = |e: &Exceptions| e.parser_error == OnException::Drop;
             options.worker.failed_closed = options.exceptions.iter().map(closed).collect();
         }

@@ -174,7 +174,12 @@ impl<'a> Difference<'a> {
         costs: &[(&str, i64)],
         changes: usize,
     ) -> std::io::Result<()> {
-        writeln!(out, "{} of traffic", long(seconds))?;
+        let rough = if seconds < 3_600.0 {
+            ": less than an hour, so that figures a day are rough"
+        } else {
+            ""
+        };
+        writeln!(out, "{} of traffic{rough}", long(seconds))?;
         for (name, list) in self.lists() {
             if list.is_empty() {
                 continue;

@@ -125,7 +125,11 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
                 continue;
             }
             proposed += 1;
-            propose(out, *sid, segment, line, &a_day(line.loud(), seconds))?;
+            let rate = a_day(line.loud(), seconds);
+            propose(out, (*sid, segment), line, &rate, &|host| {
+                let segments = &config.grade.segments.list;
+                segments.iter().any(|s| s.is_home(host))
+            })?;
         }
         if proposed == 0 {
             writeln!(
@@ -168,6 +172,12 @@ fn propose(
     let all: u64 = line.levels.iter().sum();
     let busiest = line.attackers.iter().max_by_key(|(_, n)| **n);
     match busiest {
+        Some((Some(host), n)) if *n * 10 >= all * 8 && !host.is_unspecified() && !ours(*host) => {
+            writeln!(
+                out,
+                "# {n} of {all} come from {host}, which is not ours: an attack, no duty; block it there"
+            )
+        }
         Some((Some(host), n)) if *n * 10 >= all * 8 && !host.is_unspecified() => {
             writeln!(
                 out,

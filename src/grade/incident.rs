@@ -47,6 +47,8 @@ struct Incident {
     since: Timestamp,
     closed: Option<Timestamp>,
     efficacy: Efficacy,
+    /// How often it worked after the first time.
+    worked: u64,
     merged: u64,
     attackers: u32,
     victims: u32,
@@ -99,12 +101,7 @@ impl Incidents {
             "open" => self.open(finding, detector),
             "update" => match self.aliases.get(&id).copied() {
                 Some((parent, stage)) => self.worked(finding, parent, stage),
-                None => {
-                    if let Some(incident) = self.table.get_mut(&id) {
-                        incident.efficacy = incident.efficacy.max(finding.efficacy);
-                    }
-                    Admit::Say(id, "update")
-                }
+                None => self.more(finding),
             },
             _ => {
                 if self.aliases.remove(&id).is_some() {
@@ -126,6 +123,25 @@ impl Incidents {
             victims: i.victims,
             secs: now.secs_since(i.since),
         })
+    }
+
+    /// More of an incident: detectors say so at 1, 10, 100 times the size, and each time it works; that it worked once
+    /// more is said at the 10th, 100th … time.
+    fn more(&mut self, finding: &Finding) -> Admit {
+        let id = finding.incident;
+        let Some(incident) = self.table.get_mut(&id) else {
+            return Admit::Say(id, "update");
+        };
+        let again =
+            finding.efficacy == Efficacy::Confirmed && incident.efficacy == Efficacy::Confirmed;
+        incident.efficacy = incident.efficacy.max(finding.efficacy);
+        if again {
+            incident.worked += 1;
+            if !is_round(incident.worked) {
+                return Admit::Hide(Stage::Collapsed, id);
+            }
+        }
+        Admit::Say(id, "update")
     }
 
     /// Something that is part of another incident is said all the same once it worked.
@@ -213,8 +229,7 @@ impl Incidents {
         i.efficacy = i.efficacy.max(finding.efficacy);
         let merged = i.merged;
         self.alias(finding.incident, parent, Stage::Collapsed);
-        let round = matches!(merged, 10 | 100 | 1_000 | 10_000 | 100_000 | 1_000_000);
-        if round || worked || reopened {
+        if is_round(merged) || worked || reopened {
             Admit::Say(parent, "update")
         } else {
             Admit::Hide(Stage::Collapsed, parent)
@@ -247,6 +262,7 @@ impl Incidents {
             since: finding.ts,
             closed: None,
             efficacy: finding.efficacy,
+            worked: 0,
             merged: 0,
             attackers: 1,
             victims: 1,
@@ -282,6 +298,14 @@ impl Incidents {
         });
         self.aliases.retain(|_, (p, _)| table.contains_key(p));
     }
+}
+
+/// Numbers at which an incident is said again.
+fn is_round(count: u64) -> bool {
+    matches!(
+        count,
+        10 | 100 | 1_000 | 10_000 | 100_000 | 1_000_000 | 10_000_000
+    )
 }
 
 fn incident_detector(finding: &Finding) -> u16 {
@@ -415,6 +439,20 @@ mod tests {
         );
         (second.state, second.efficacy) = ("update", Efficacy::Confirmed);
         assert_eq!(admit(&mut incidents, &second), Admit::Say(1, "update"));
+    }
+
+    #[test]
+    fn that_it_worked_is_said_once_and_then_at_ten_and_a_hundred() {
+        let mut incidents = Incidents::default();
+        admit(&mut incidents, &report("brute_force", 1, "open", 1, 1, 0));
+        let said = (0..150u64)
+            .filter(|i| {
+                let mut f = report("brute_force", 1, "update", 1, 1, *i);
+                f.efficacy = Efficacy::Confirmed;
+                matches!(admit(&mut incidents, &f), Admit::Say(1, "update"))
+            })
+            .count();
+        assert_eq!(said, 3);
     }
 
     #[test]

@@ -214,6 +214,10 @@ impl ReportStage {
         if let Some(anomaly) = &mut self.anomaly {
             anomaly.adopt(Box::new(grade.segments.clone()));
         }
+        for tuned in &mut self.tuned {
+            tuned.engine.adopt(Box::new(grade.segments.clone()));
+        }
+        self.segments = Arc::new(grade.segments.clone());
         let sinks = &mut self.sinks;
         self.grader.adopt(first, rules, grade, &mut |event| {
             for sink in sinks.iter_mut() {

@@ -154,10 +154,10 @@ pub fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode> {
 /// A setting that quietens one line, with what it costs and why that one.
 fn propose(
     out: &mut dyn Write,
-    sid: u32,
-    segment: &str,
+    (sid, segment): (u32, &str),
     line: &Line,
     rate: &str,
+    ours: &dyn Fn(IpAddr) -> bool,
 ) -> std::io::Result<()> {
     let what = if line.detector.is_empty() {
         format!("sids = [{sid}]")

@@ -114,3 +114,19 @@ fn the_core_reads_no_clock_does_no_io_and_starts_no_thread() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn every_detector_is_listed_with_its_number_in_the_docs() {
+    let docs = std::fs::read_to_string(root().join("docs/alerts.md")).unwrap();
+    let missing: Vec<_> = sekisho::detect::anomaly::DETECTORS
+        .iter()
+        .filter(|d| !docs.contains(&format!("| {} | `{}` |", d.sid, d.name)))
+        .map(|d| d.name)
+        .collect();
+    assert!(missing.is_empty(), "docs/alerts.md lacks {missing:?}");
+    let listed = docs
+        .lines()
+        .filter(|l| l.starts_with("| ") && l.as_bytes().get(2).is_some_and(u8::is_ascii_digit))
+        .count();
+    assert_eq!(listed, sekisho::detect::anomaly::DETECTORS.len());
+}

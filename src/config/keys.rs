@@ -912,7 +912,7 @@ pub static KEYS: &[Key] = &[
     ),
 ];
 
-fn show<T: std::fmt::Debug>(value: &T) -> String {
+pub(super) fn show<T: std::fmt::Debug>(value: &T) -> String {
     format!("{value:?}")
 }
 
@@ -957,7 +957,7 @@ pub(super) fn size(value: &Value) -> Result<u64, String> {
         .ok_or_else(|| format!("'{text}' is too large"))
 }
 
-fn number(value: &Value) -> Result<u32, String> {
+pub(super) fn number(value: &Value) -> Result<u32, String> {
     u32::try_from(size(value)?).map_err(|_| format!("wants at most {}", u32::MAX))
 }
 
@@ -975,7 +975,7 @@ fn small(value: &Value) -> Result<u8, String> {
     u8::try_from(size(value)?).map_err(|_| "wants at most 255".to_owned())
 }
 
-fn count(value: &Value) -> Result<usize, String> {
+pub(super) fn count(value: &Value) -> Result<usize, String> {
     let wanted = number(value)? as usize;
     if wanted == 0 {
         Err("wants at least 1".to_owned())
@@ -984,7 +984,7 @@ fn count(value: &Value) -> Result<usize, String> {
     }
 }
 
-fn share(value: &Value) -> Result<f64, String> {
+pub(super) fn share(value: &Value) -> Result<f64, String> {
     let number = match value {
         Value::Float(f) => Some(*f),
         Value::Integer(n) => Some(*n as f64),

@@ -5,6 +5,7 @@
 //! where each value came from. A key that does not exist is an error that names the nearest one.
 //! Segments and assets are lists of tables and are read by [`segments`].
 
+mod detector_keys;
 mod exempt;
 mod interfaces;
 mod keys;
@@ -27,6 +28,11 @@ use crate::sink::syslog::SyslogSettings;
 pub use interfaces::{Inline, InlineMethod, Listen, ListenMethod};
 pub use keys::{KEYS, Key};
 pub use operation::{OperationSettings, SOCKET};
+
+/// All keys, those of detectors last.
+pub fn all_keys() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(detector_keys::DETECTOR_KEYS)
+}
 
 /// All settings in force.
 #[derive(Clone, Debug)]
@@ -308,7 +314,7 @@ impl Config {
             return;
         }
         let wanted = key.replace('_', "-");
-        let Some(known) = KEYS.iter().find(|k| k.name == wanted) else {
+        let Some(known) = all_keys().find(|k| k.name == wanted) else {
             let nearest =
                 nearest(&wanted).map_or(String::new(), |n| format!("; did you mean '{n}'?"));
             errors.push(ConfigError {
@@ -340,7 +346,7 @@ impl Config {
     /// What is in force, one key a line, with where it came from.
     pub fn show(&self) -> String {
         let mut out = String::new();
-        for key in KEYS {
+        for key in all_keys() {
             let origin = self.origins.get(key.name).map_or("default", String::as_str);
             out.push_str(&format!(
                 "{} = {}  # {origin}; {}\n",
@@ -393,7 +399,7 @@ fn line_of(text: &str, key: &str) -> usize {
 
 /// The known key that differs least, when it is near enough to be a slip.
 fn nearest(key: &str) -> Option<&'static str> {
-    KEYS.iter()
+    all_keys()
         .map(|k| (distance(key, k.name), k.name))
         .min()
         .filter(|(d, name)| *d <= name.len() / 2)

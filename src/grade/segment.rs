@@ -225,7 +225,7 @@ impl Places for Segments {
             role: segment.map_or(Role::Dmz, |s| s.role),
             src_ours: ours(key.src),
             dst_ours: ours(key.dst),
-            declared: segment.is_some_and(|s| !s.subnets.is_empty()),
+            declared: self.list.iter().any(|s| !s.subnets.is_empty()),
         }
     }
 
@@ -233,6 +233,10 @@ impl Places for Segments {
         self.assets
             .iter()
             .any(|asset| asset.roles.contains(&role) && asset.subnet.contains(address))
+    }
+
+    fn declares(&self, role: HostRole) -> bool {
+        self.assets.iter().any(|asset| asset.roles.contains(&role))
     }
 }
 

@@ -1,13 +1,13 @@
 //! What a flow made known, as records for the behavioural detectors.
 
+use super::link_records;
 use crate::asset::software;
+use crate::detect::anomaly::account::Account;
 use crate::detect::anomaly::first_bytes::{self, FirstBytes};
 use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
 use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
-use crate::flow::{Flow, FlowEvents, HalfOpen};
-use std::net::IpAddr;
-
-use crate::packet::{Direction, FlowKey, Net, Packet, TcpFlags, Timestamp, Transport};
+use crate::flow::{EndReason, Flow, FlowEvents, FlowState, HalfOpen};
+use crate::packet::{Direction, Packet, TcpFlags, Timestamp, Transport};
 
 /// Appends the records of what just happened in a flow. `number` and `ts` are the packet's, or those of the batch border
 /// at which the flow ended.
@@ -44,7 +44,7 @@ pub fn of_flow(
         push(
             RecordKind::Opened,
             packet.map_or(0, |p| u32::from(p.ttl)),
-            0,
+            packet.and_then(link_records::source_mac).unwrap_or(0),
         );
     }
     let simple = [
@@ -68,8 +68,24 @@ pub fn of_flow(
             let aborted = kind == RecordKind::Refused
                 && tcp
                 && packet.is_some_and(|p| flow.direction_of(&p.key()) == Direction::ToServer);
-            push(kind, u32::from(aborted), 0);
+
+            let value = match (kind, tcp) {
+                (RecordKind::Established, false) => both(flow.bytes),
+                (RecordKind::Established, true) => {
+                    packet.and_then(link_records::source_mac).unwrap_or(0)
+                }
+                _ => 0,
+            };
+            push(kind, u32::from(aborted), value);
         }
+    }
+    if tcp && happened.has(FlowEvents::CLOSED) && flow.is_established() {
+        let never = matches!(flow.reason, EndReason::Shutdown | EndReason::Timeout);
+        push(
+            RecordKind::Ended,
+            u32::from(never && flow.state != FlowState::Closed),
+            flow.last.since(flow.first) / 1_000_000,
+        );
     }
     if happened.has(FlowEvents::STRAY) {
         push(
@@ -122,6 +138,12 @@ pub fn of_half_open(
     });
 }
 
+/// Bytes of client and server in one number.
+fn both(bytes: [u64; 2]) -> u64 {
+    let [client, server] = bytes.map(|b| b.min(u64::from(u32::MAX)));
+    client << 32 | server
+}
+
 /// What the detectors have been told of the payloads of a flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Told {
@@ -139,6 +161,10 @@ pub struct Told {
     ssh: SshLogin,
     /// The server said what it is.
     software: bool,
+    /// Who logs in.
+    account: Account,
+    /// What [`link_records`] has said.
+    link: link_records::Told,
 }
 
 /// Payloads of a direction among which a tunnel or a transfer may begin later than with the first.
@@ -158,7 +184,7 @@ const NAMES: u16 = 4_096;
 pub fn of_notes(
     flow: &Flow,
     packet: &Packet<'_>,
-    app: &mut crate::app::AppLayer,
+    (app, told): (&mut crate::app::AppLayer, &Told),
     out: &mut Vec<HostRecord>,
 ) {
     use crate::app::{Login, Note};
@@ -171,7 +197,8 @@ pub fn of_notes(
                     Login::Succeeded => first_bytes::Login::Succeeded,
                     Login::Tried => first_bytes::Login::Tried,
                 };
-                (RecordKind::Login, outcome as u32, 0)
+                let account = u64::from(told.account.hash);
+                (RecordKind::Login, outcome as u32, account)
             }
             Note::Asked => (RecordKind::Asked, proto, 0),
             Note::Replied { micros, failed } => {
@@ -226,6 +253,7 @@ pub fn of_packet(
     };
     let at = direction.index();
     let to_server = direction == Direction::ToServer;
+    link_records::of_packet(flow, packet, to_server, &mut told.link, out);
     let mut push = |kind, detail, value| {
         out.push(HostRecord {
             number: packet.number,
@@ -333,6 +361,7 @@ pub fn of_packet(
         push(RecordKind::FirstBytes, verdict as u32, 0);
     }
     if to_server {
+        told.account.client(payload, key.dport);
         if first_bytes::is_http_request(payload) {
             let (path, detail) = first_bytes::request(payload);
             told.asked = true;
@@ -357,7 +386,8 @@ pub fn of_packet(
     if !parsed && let Some(outcome) = first_bytes::login(payload, key.dport) {
         // 401 may be a step of a login that goes on.
         let step = u64::from(payload.starts_with(b"HTTP/"));
-        push(RecordKind::Login, outcome as u32, step);
+        let account = u64::from(told.account.hash);
+        push(RecordKind::Login, outcome as u32, step << 32 | account);
     }
 }
 
@@ -385,12 +415,9 @@ fn http_status(payload: &[u8]) -> u32 {
     }
 }
 
-/// A packet that made no flow: an ARP request, or a TCP probe (no SYN, no session): FIN, NULL, Xmas.
+/// A packet that made no flow: one of the link's own protocols, or a TCP probe (no SYN, no session): FIN, NULL, Xmas.
 pub fn of_stray(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
-    if packet.net == Net::Arp {
-        of_arp(packet, out);
-        return;
-    }
+    link_records::of_stray(packet, out);
     if packet.transport != Transport::Tcp
         || packet.tcp.flags.0 & (TcpFlags::SYN | TcpFlags::RST | TcpFlags::ACK) != 0
     {
@@ -405,41 +432,6 @@ pub fn of_stray(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
         kind: RecordKind::Stray,
         detail: u32::from(packet.tcp.flags.0),
         value: 0,
-        flow_id: 0,
-    });
-}
-
-/// An ARP request for somebody else's IPv4 address (RFC 826).
-fn of_arp(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
-    let arp = packet
-        .frame
-        .get(packet.network_offset as usize..)
-        .unwrap_or_default();
-    let (Some([0, 1, 8, 0, 6, 4, 0, 1]), Some(src), Some(dst)) = (
-        arp.first_chunk::<8>(),
-        arp.get(14..).and_then(|b| b.first_chunk::<4>()),
-        arp.get(24..).and_then(|b| b.first_chunk::<4>()),
-    ) else {
-        return;
-    };
-    if src == dst || *src == [0; 4] {
-        return;
-    }
-    let mac = arp.get(8..14).unwrap_or_default();
-    let mac = mac.iter().fold(0, |mac, byte| mac << 8 | u64::from(*byte));
-    out.push(HostRecord {
-        number: packet.number,
-        order: u32::from(packet.depth),
-        ts: packet.ts,
-        key: FlowKey {
-            src: IpAddr::from(*src),
-            dst: IpAddr::from(*dst),
-            ..FlowKey::default()
-        },
-        interface: packet.interface,
-        kind: RecordKind::ArpRequest,
-        detail: 0,
-        value: mac,
         flow_id: 0,
     });
 }

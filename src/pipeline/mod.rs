@@ -12,6 +12,7 @@
 pub mod control;
 mod feeder;
 mod host_records;
+mod link_records;
 pub mod live;
 mod outlet;
 mod replay;

@@ -549,7 +549,8 @@ impl Stages {
         if self.hosts {
             let at = (packet.number, u32::from(packet.depth), packet.ts);
             host_records::of_flow(flow, Some(&packet), at, &mut said.hosts);
-            host_records::of_notes(flow, &packet, &mut ext.app, &mut said.hosts);
+            let notes = (&mut ext.app, &ext.told);
+            host_records::of_notes(flow, &packet, notes, &mut said.hosts);
             let tells = registry::protocol(ext.app.proto).is_some_and(|p| p.tells_logins());
             let told = (&mut ext.told, tells && !ext.app.error);
             host_records::of_packet(flow, &packet, direction, told, &mut said.hosts);

@@ -169,7 +169,7 @@ impl BruteForce {
                 service.burst = 0;
             }
             // A 401 may be a step of a login that goes on.
-            service.burst += u32::from(record.value == 0);
+            service.burst += u32::from(record.value >> 32 == 0);
         } else if record.detail == Login::Tried as u32 {
             service.tried = service.tried.saturating_add(1);
             service.tries.add(1.0, record.ts, half_life);
@@ -281,7 +281,7 @@ mod tests {
             .len()
         };
         assert_eq!(run_with(0, 300), 1);
-        assert_eq!(run_with(1, 300), 0);
+        assert_eq!(run_with(1 << 32, 300), 0);
         assert_eq!(run_with(0, 6_000), 0);
     }
 

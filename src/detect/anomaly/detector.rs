@@ -70,3 +70,71 @@ macro_rules! plain_detector {
     };
 }
 pub(super) use plain_detector;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::net::IpAddr;
+
+    use super::super::place::{HostRole, Role, Undeclared};
+    use super::super::syn_flood::{SynFlood, SynFloodSettings};
+    use super::*;
+    use crate::packet::FlowKey;
+
+    /// Gives records to a detector in a segment of a role, with a tick after each thousand.
+    pub fn run_with(
+        detector: &mut dyn Detector,
+        role: Role,
+        records: Vec<HostRecord>,
+    ) -> Vec<Report> {
+        run_at(detector, &Undeclared(role), records)
+    }
+
+    /// The same with places of one's own.
+    pub fn run_at(
+        detector: &mut dyn Detector,
+        places: &dyn Places,
+        records: Vec<HostRecord>,
+    ) -> Vec<Report> {
+        let floods = SynFlood::new(SynFloodSettings {
+            services: 8,
+            ..SynFloodSettings::default()
+        });
+        let seen = Seen {
+            places,
+            floods: &floods,
+        };
+        let mut reports = Vec::new();
+        for (i, record) in records.iter().enumerate() {
+            assert!(
+                detector.kinds().contains(&record.kind),
+                "{:?} is not wanted",
+                record.kind
+            );
+            detector.take(record, &seen, &mut reports);
+            if i % 1_000 == 999 {
+                detector.pass(record.ts, &mut reports);
+            }
+        }
+        reports
+    }
+
+    /// One host with a declared role.
+    #[derive(Debug)]
+    pub struct Declared {
+        pub role: Role,
+        pub host: IpAddr,
+        pub is: HostRole,
+    }
+
+    impl Places for Declared {
+        fn place(&self, key: &FlowKey, interface: u16) -> Place {
+            Undeclared(self.role).place(key, interface)
+        }
+        fn has_role(&self, address: IpAddr, role: HostRole) -> bool {
+            address == self.host && role == self.is
+        }
+        fn declares(&self, role: HostRole) -> bool {
+            role == self.is
+        }
+    }
+}

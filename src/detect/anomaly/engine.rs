@@ -2,36 +2,51 @@
 
 use std::net::IpAddr;
 
+use super::arp_spoof::{ArpSpoof, ArpSpoofSettings};
+use super::beacon::{Beacon, BeaconSettings};
 use super::brute_force::{BruteForce, BruteForceSettings};
 use super::detector::{Detector, Seen};
 use super::dga::{Dga, DgaSettings};
 use super::dns_tunnel::{DnsTunnel, DnsTunnelSettings};
+use super::exfiltration::{Exfiltration, ExfiltrationSettings};
 use super::flood::{Flood, FloodSettings};
 use super::host_scan::{HostScan, HostScanSettings};
 use super::http_load::{RequestFlood, RequestFloodSettings, SlowHttp, SlowHttpSettings};
 use super::icmp_tunnel::{IcmpTunnel, IcmpTunnelSettings};
+use super::irc_bot::{IrcBot, IrcBotSettings};
+use super::password_spray::{PasswordSpray, PasswordSpraySettings};
 use super::place::Places;
+use super::policy::{Policy, PolicySettings};
 use super::port_scan::{PortScan, PortScanSettings};
+use super::queue_stall::{QueueStall, QueueStallSettings};
 use super::record::{HostRecord, RecordKind};
+use super::reflector::{Reflector, ReflectorSettings};
+use super::rogue_server::{RogueServer, RogueServerSettings};
+use super::service_trouble::{ServiceTrouble, ServiceTroubleSettings};
+use super::session_exhaustion::{SessionExhaustion, SessionExhaustionSettings};
 use super::sightings::{SightingSettings, Sightings};
+use super::spoofed::{Spoofed, SpoofedSettings};
+use super::storm::{Storm, StormSettings};
+use super::successive_clicks::{SuccessiveClicks, SuccessiveClicksSettings};
 use super::syn_flood::{SynFlood, SynFloodSettings};
+use super::worm_scan::{WormScan, WormScanSettings};
 use super::{
-    AMPLIFICATION, ARP_SCAN, BRUTE_FORCE, DETECTORS, DGA, DNS_TUNNEL, HOST_SCAN, ICMP_FLOOD,
-    ICMP_TUNNEL, P2P, PORT_SCAN, PROXY_TUNNEL, REQUEST_FLOOD, SLOW_HTTP, SMURF, TCP_FLOOD,
-    UDP_FLOOD, VPN_TOR, WRONG_PORT,
+    AMPLIFICATION, ARP_SCAN, ARP_SPOOF, BEACON, BRUTE_FORCE, DETECTORS, DGA, DNS_TUNNEL,
+    EXFILTRATION, HOST_SCAN, ICMP_FLOOD, ICMP_TUNNEL, IRC_BOT, P2P, PASSWORD_SPRAY, POLICY,
+    PORT_SCAN, PROXY_TUNNEL, QUEUE_STALL, REFLECTOR, REQUEST_FLOOD, ROGUE_SERVER, SERVICE_TROUBLE,
+    SESSION_EXHAUSTION, SLOW_HTTP, SMURF, SPOOFED, STORM, SUCCESSIVE_CLICKS, TCP_FLOOD, UDP_FLOOD,
+    VPN_TOR, WORM_SCAN, WRONG_PORT,
 };
 use crate::alert::{Efficacy, Json, Severity};
 use crate::packet::{FlowKey, Timestamp};
 use crate::stats::MemoryBound;
 
 /// Settings of all detectors.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct AnomalySettings {
     /// Whether behaviour is watched at all.
     pub enabled: bool,
     /// How many wires are watched: each has its detectors, since what passes two of them must not count twice.
-    #[serde(skip)]
     pub wires: u16,
     /// SYN floods.
     pub syn_flood: SynFloodSettings,
@@ -71,6 +86,36 @@ pub struct AnomalySettings {
     pub request_flood: RequestFloodSettings,
     /// Requests held open.
     pub slow_http: SlowHttpSettings,
+    /// Worms.
+    pub worm_scan: WormScanSettings,
+    /// Guessing spread thin.
+    pub password_spray: PasswordSpraySettings,
+    /// Calls home.
+    pub beacon: BeaconSettings,
+    /// Stolen addresses.
+    pub arp_spoof: ArpSpoofSettings,
+    /// Servers nobody put there.
+    pub rogue_server: RogueServerSettings,
+    /// Impossible sources.
+    pub spoofed: SpoofedSettings,
+    /// Session tables that fill up.
+    pub session_exhaustion: SessionExhaustionSettings,
+    /// Hammered reload keys.
+    pub successive_clicks: SuccessiveClicksSettings,
+    /// Data leaving.
+    pub exfiltration: ExfiltrationSettings,
+    /// Bots on IRC.
+    pub irc_bot: IrcBotSettings,
+    /// Storms and loops.
+    pub storm: StormSettings,
+    /// Our servers as amplifiers.
+    pub reflector: ReflectorSettings,
+    /// Contracts.
+    pub policy: PolicySettings,
+    /// Queues that stall.
+    pub queue_stall: QueueStallSettings,
+    /// Trouble without an attacker.
+    pub service_trouble: ServiceTroubleSettings,
 }
 
 impl Default for AnomalySettings {
@@ -97,6 +142,21 @@ impl Default for AnomalySettings {
             dga: DgaSettings::default(),
             request_flood: RequestFloodSettings::default(),
             slow_http: SlowHttpSettings::default(),
+            worm_scan: WormScanSettings::default(),
+            password_spray: PasswordSpraySettings::default(),
+            beacon: BeaconSettings::default(),
+            arp_spoof: ArpSpoofSettings::default(),
+            rogue_server: RogueServerSettings::default(),
+            spoofed: SpoofedSettings::default(),
+            session_exhaustion: SessionExhaustionSettings::default(),
+            successive_clicks: SuccessiveClicksSettings::default(),
+            exfiltration: ExfiltrationSettings::default(),
+            irc_bot: IrcBotSettings::default(),
+            storm: StormSettings::default(),
+            reflector: ReflectorSettings::default(),
+            policy: PolicySettings::default(),
+            queue_stall: QueueStallSettings::default(),
+            service_trouble: ServiceTroubleSettings::default(),
         }
     }
 }
@@ -226,6 +286,33 @@ impl Wire {
             (DGA, Box::new(Dga::new(s.dga))),
             (REQUEST_FLOOD, Box::new(RequestFlood::new(s.request_flood))),
             (SLOW_HTTP, Box::new(SlowHttp::new(s.slow_http))),
+            (WORM_SCAN, Box::new(WormScan::new(s.worm_scan))),
+            (
+                PASSWORD_SPRAY,
+                Box::new(PasswordSpray::new(s.password_spray)),
+            ),
+            (BEACON, Box::new(Beacon::new(s.beacon))),
+            (ARP_SPOOF, Box::new(ArpSpoof::new(s.arp_spoof))),
+            (ROGUE_SERVER, Box::new(RogueServer::new(s.rogue_server))),
+            (SPOOFED, Box::new(Spoofed::new(s.spoofed))),
+            (
+                SESSION_EXHAUSTION,
+                Box::new(SessionExhaustion::new(s.session_exhaustion)),
+            ),
+            (
+                SUCCESSIVE_CLICKS,
+                Box::new(SuccessiveClicks::new(s.successive_clicks)),
+            ),
+            (EXFILTRATION, Box::new(Exfiltration::new(s.exfiltration))),
+            (IRC_BOT, Box::new(IrcBot::new(s.irc_bot))),
+            (STORM, Box::new(Storm::new(s.storm))),
+            (REFLECTOR, Box::new(Reflector::new(s.reflector))),
+            (POLICY, Box::new(Policy::new(s.policy))),
+            (QUEUE_STALL, Box::new(QueueStall::new(s.queue_stall))),
+            (
+                SERVICE_TROUBLE,
+                Box::new(ServiceTrouble::new(s.service_trouble)),
+            ),
         ];
         let mut by_kind = vec![Vec::new(); RecordKind::COUNT];
         for (at, (_, detector)) in detectors.iter().enumerate() {
@@ -312,7 +399,7 @@ pub(super) fn incident(detector: u16, address: IpAddr, port: u16, since: Timesta
 /// The same hash over an endpoint, for bitmaps and sketches.
 ///
 /// Two multiplications that fold (as in wyhash): it is made several times for each SYN of a flood.
-pub(super) fn endpoint_hash(address: IpAddr, port: u16) -> u64 {
+pub fn endpoint_hash(address: IpAddr, port: u16) -> u64 {
     let fold = |a: u64, b: u64| {
         let product = u128::from(a) * u128::from(b);
         (product as u64) ^ ((product >> 64) as u64)

@@ -432,16 +432,36 @@ pub fn is_http_request(bytes: &[u8]) -> bool {
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
-/// What a request is for: server name and path, without the query; and whether it asks for a fresh copy, and whether it
-/// carries a password.
+/// What a request is for: server name and path, without the query; and whether it asks for a fresh copy, whether it
+/// carries a password, whether it names the server by its address, and a hash of its user agent (see
+/// [`super::RecordKind::Request`]).
 pub fn request(bytes: &[u8]) -> (u64, u32) {
     let bytes = bytes.get(..LOOK.min(bytes.len())).unwrap_or(bytes);
-    let path = bytes.splitn(3, |b| *b == b' ').nth(1).unwrap_or_default();
-    let path = path.split(|b| *b == b'?').next().unwrap_or_default();
+    let target = bytes.splitn(3, |b| *b == b' ').nth(1).unwrap_or_default();
+    let mut parts = target.splitn(2, |b| *b == b'?');
+    let path = parts.next().unwrap_or_default();
+    let query = parts.next().map_or(0, |q| hash(q) as u32 & 0x1fff);
     let reload = contains(bytes, b"no-cache") || contains(bytes, b"max-age=0\r");
     const SECRETS: [&[u8]; 5] = [b"password=", b"passwd=", b"pass=", b"pwd=", b"passwort="];
     let secret = SECRETS.iter().any(|word| contains(bytes, word));
-    (hash(path), u32::from(reload) | u32::from(secret) << 1)
+    let host = header(bytes, b"Host: ").or_else(|| header(bytes, b"host: "));
+    let literal = host.is_some_and(|h| h.iter().all(|b| matches!(b, b'0'..=b'9' | b'.' | b':')));
+    let agent = header(bytes, b"User-Agent: ").or_else(|| header(bytes, b"user-agent: "));
+    let agent = agent.map_or(0, |a| hash(a) as u32 & 0xffff);
+    (
+        hash(path),
+        u32::from(reload)
+            | u32::from(secret) << 1
+            | u32::from(literal) << 2
+            | query << 3
+            | agent << 16,
+    )
+}
+
+/// The value of a header.
+fn header<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = bytes.get(memchr::memmem::find(bytes, name)? + name.len()..)?;
+    rest.get(..memchr::memchr(b'\r', rest).unwrap_or(rest.len()))
 }
 
 /// Outcome of a login.

@@ -67,7 +67,7 @@ impl Default for FloodSettings {
 }
 
 /// Source ports of known amplifiers (detectors.md D3).
-const AMPLIFIERS: &[u16] = &[
+pub(super) const AMPLIFIERS: &[u16] = &[
     17, 19, 53, 69, 111, 123, 137, 161, 389, 500, 520, 623, 1434, 1900, 3283, 3478, 3702, 5351,
     5353, 5683, 10_001, 11_211, 27_015, 33_848, 37_810, 47_808,
 ];

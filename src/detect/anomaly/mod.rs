@@ -5,33 +5,53 @@
 //!
 //! A detector is one file and one line in [`DETECTORS`].
 
+pub mod account;
+mod arp_spoof;
+mod beacon;
+mod bloom;
 mod brute_force;
 mod detector;
 mod dga;
+pub mod dns_answers;
 pub mod dns_names;
 mod dns_tunnel;
 mod engine;
+mod exfiltration;
 pub mod first_bytes;
 mod flood;
 mod host_scan;
 mod http_load;
 mod icmp_tunnel;
+pub mod irc;
+mod irc_bot;
+pub mod lan;
 mod live;
 #[cfg(test)]
 mod models;
+mod password_spray;
 pub mod place;
+pub mod policy;
 mod port_scan;
+mod queue_stall;
 pub mod record;
+mod reflector;
+mod rogue_server;
 pub mod service_names;
+mod service_trouble;
+mod session_exhaustion;
 mod sightings;
+mod spoofed;
 pub mod ssh_login;
+mod storm;
+mod successive_clicks;
 mod syn_flood;
 pub mod table;
+mod worm_scan;
 
 pub use brute_force::BruteForceSettings;
 pub use dga::DgaSettings;
 pub use dns_tunnel::DnsTunnelSettings;
-pub use engine::{AnomalyEngine, AnomalySettings, Report};
+pub use engine::{AnomalyEngine, AnomalySettings, Report, endpoint_hash};
 pub use first_bytes::FirstBytes;
 pub use flood::FloodSettings;
 pub use host_scan::HostScanSettings;
@@ -104,6 +124,36 @@ pub const DGA: u16 = 16;
 pub const REQUEST_FLOOD: u16 = 17;
 /// Index of [`DETECTORS`].
 pub const SLOW_HTTP: u16 = 18;
+/// Index of [`DETECTORS`].
+pub const WORM_SCAN: u16 = 19;
+/// Index of [`DETECTORS`].
+pub const PASSWORD_SPRAY: u16 = 20;
+/// Index of [`DETECTORS`].
+pub const BEACON: u16 = 21;
+/// Index of [`DETECTORS`].
+pub const ARP_SPOOF: u16 = 22;
+/// Index of [`DETECTORS`].
+pub const ROGUE_SERVER: u16 = 23;
+/// Index of [`DETECTORS`].
+pub const SPOOFED: u16 = 24;
+/// Index of [`DETECTORS`].
+pub const SESSION_EXHAUSTION: u16 = 25;
+/// Index of [`DETECTORS`].
+pub const SUCCESSIVE_CLICKS: u16 = 26;
+/// Index of [`DETECTORS`].
+pub const EXFILTRATION: u16 = 27;
+/// Index of [`DETECTORS`].
+pub const IRC_BOT: u16 = 28;
+/// Index of [`DETECTORS`].
+pub const STORM: u16 = 29;
+/// Index of [`DETECTORS`].
+pub const POLICY: u16 = 30;
+/// Index of [`DETECTORS`].
+pub const QUEUE_STALL: u16 = 31;
+/// Index of [`DETECTORS`].
+pub const SERVICE_TROUBLE: u16 = 32;
+/// Index of [`DETECTORS`].
+pub const REFLECTOR: u16 = 33;
 
 /// All detectors.
 pub static DETECTORS: &[DetectorInfo] = &[
@@ -278,6 +328,141 @@ pub static DETECTORS: &[DetectorInfo] = &[
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.001"],
     },
+    DetectorInfo {
+        name: "worm_scan",
+        sid: 22,
+        message: "SEKISHO worm: one of our hosts tries the same service on hosts it never talked to",
+        category: "Malware by behaviour",
+        phenomenon: Phenomenon::UnauthorizedAccess,
+        threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
+        techniques: &["T1210", "T1046", "T1021.002"],
+    },
+    DetectorInfo {
+        name: "password_spray",
+        sid: 23,
+        message: "SEKISHO password spraying: a few passwords are tried for many accounts, or by many sources",
+        category: "Unauthorized access by behaviour",
+        phenomenon: Phenomenon::SuspiciousAccess,
+        threats: &[Threat::InformationLeak],
+        techniques: &["T1110.003", "T1110.004"],
+    },
+    DetectorInfo {
+        name: "beacon",
+        sid: 24,
+        message: "SEKISHO beacon: one of our hosts calls an unusual place at a steady period",
+        category: "Malware by behaviour",
+        phenomenon: Phenomenon::SuspiciousAccess,
+        threats: &[Threat::InformationLeak],
+        techniques: &["T1071", "T1573", "T1008"],
+    },
+    DetectorInfo {
+        name: "arp_spoof",
+        sid: 25,
+        message: "SEKISHO ARP spoofing: a host claims the address of another",
+        category: "Unauthorized access by behaviour",
+        phenomenon: Phenomenon::UnauthorizedAccess,
+        threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
+        techniques: &["T1557.002"],
+    },
+    DetectorInfo {
+        name: "rogue_server",
+        sid: 26,
+        message: "SEKISHO rogue server: a DHCP, router or DNS server that nobody put there",
+        category: "Unauthorized access by behaviour",
+        phenomenon: Phenomenon::UnauthorizedAccess,
+        threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
+        techniques: &["T1557.003", "T1584.002"],
+    },
+    DetectorInfo {
+        name: "spoofed",
+        sid: 27,
+        message: "SEKISHO spoofed source: packets with a source that cannot be",
+        category: "Denial of service by behaviour",
+        phenomenon: Phenomenon::SuspiciousAccess,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &["T1498.001"],
+    },
+    DetectorInfo {
+        name: "session_exhaustion",
+        sid: 28,
+        message: "SEKISHO session exhaustion: connections of a service are used up",
+        category: "Denial of service by behaviour",
+        phenomenon: Phenomenon::SuspiciousAccess,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &["T1499.002"],
+    },
+    DetectorInfo {
+        name: "successive_clicks",
+        sid: 29,
+        message: "SEKISHO successive clicks: one visitor hammers reload",
+        category: "Denial of service by behaviour",
+        phenomenon: Phenomenon::SuspiciousAccess,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &["T1499.003"],
+    },
+    DetectorInfo {
+        name: "exfiltration",
+        sid: 30,
+        message: "SEKISHO data leaving: a host sends far more outside than it ever does",
+        category: "Information leak by behaviour",
+        phenomenon: Phenomenon::PolicyViolation,
+        threats: &[Threat::InformationLeak],
+        techniques: &["T1048", "T1567"],
+    },
+    DetectorInfo {
+        name: "irc_bot",
+        sid: 31,
+        message: "SEKISHO IRC bot: an IRC session that no person holds",
+        category: "Malware by behaviour",
+        phenomenon: Phenomenon::UnauthorizedAccess,
+        threats: &[Threat::InformationLeak, Threat::BusinessStoppage],
+        techniques: &["T1071", "T1102"],
+    },
+    DetectorInfo {
+        name: "storm",
+        sid: 32,
+        message: "SEKISHO storm: a link is busy with broadcasts or loops",
+        category: "Device trouble by behaviour",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &["T1498"],
+    },
+    DetectorInfo {
+        name: "policy",
+        sid: 33,
+        message: "SEKISHO policy: a contract of the segment is broken",
+        category: "Policy violation by behaviour",
+        phenomenon: Phenomenon::PolicyViolation,
+        threats: &[Threat::InformationLeak],
+        techniques: &["T1552", "T1133", "T1021"],
+    },
+    DetectorInfo {
+        name: "queue_stall",
+        sid: 34,
+        message: "SEKISHO queue stall: requests pile up unanswered behind a few users",
+        category: "Device trouble by behaviour",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &["T1499.003"],
+    },
+    DetectorInfo {
+        name: "service_trouble",
+        sid: 35,
+        message: "SEKISHO service trouble: what worked no longer does, without an attacker",
+        category: "Device trouble by behaviour",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+    },
+    DetectorInfo {
+        name: "reflector",
+        sid: 36,
+        message: "SEKISHO reflector: a server of ours answers forged questions",
+        category: "Denial of service by behaviour",
+        phenomenon: Phenomenon::OperationAccident,
+        threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
+        techniques: &["T1498.002"],
+    },
 ];
 
 #[cfg(test)]
@@ -297,5 +482,28 @@ mod tests {
         }
         assert_eq!(DETECTORS[usize::from(SLOW_HTTP)].name, "slow_http");
         assert_eq!(DETECTORS[usize::from(P2P)].name, "p2p");
+        assert_eq!(DETECTORS[usize::from(REFLECTOR)].name, "reflector");
+        assert_eq!(DETECTORS[usize::from(IRC_BOT)].name, "irc_bot");
+        let engine = AnomalyEngine::new(
+            &AnomalySettings::default(),
+            Box::new(place::Undeclared::default()),
+        );
+        let watched: Vec<&str> = engine.bounds().iter().map(|b| b.what).collect();
+        for info in DETECTORS {
+            assert!(
+                watched.contains(&info.name),
+                "{} is not in the engine",
+                info.name
+            );
+        }
+        let total: u64 = engine.bounds().iter().map(|b| b.bytes).sum();
+        for bound in engine.bounds() {
+            println!(
+                "{:>20} {:>9.2} MiB",
+                bound.what,
+                bound.bytes as f64 / (1 << 20) as f64
+            );
+        }
+        println!("{:>20} {:>9.2} MiB", "all", total as f64 / (1 << 20) as f64);
     }
 }

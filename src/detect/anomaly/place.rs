@@ -94,7 +94,7 @@ pub struct Place {
     pub src_ours: bool,
     /// Whether the server is one of ours.
     pub dst_ours: bool,
-    /// Whether the segment says which networks it holds (the default one takes everything).
+    /// Whether any segment says which networks it holds: then what is not ours is not.
     pub declared: bool,
 }
 
@@ -104,6 +104,11 @@ pub trait Places: std::fmt::Debug + Send {
     fn place(&self, key: &FlowKey, interface: u16) -> Place;
     /// Whether a host has a role.
     fn has_role(&self, address: IpAddr, role: HostRole) -> bool;
+    /// Whether any host is declared to have a role.
+    fn declares(&self, role: HostRole) -> bool {
+        let _ = role;
+        false
+    }
 }
 
 /// Nothing declared: RFC 1918 and unique local addresses are ours, and the role is one for all.
@@ -150,7 +155,7 @@ pub fn is_local(address: IpAddr) -> bool {
 }
 
 /// A threshold by the role of the segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ByRole<T> {
     /// Outside the firewall.
     pub edge: T,
@@ -158,6 +163,14 @@ pub struct ByRole<T> {
     pub dmz: T,
     /// Inside.
     pub intranet: T,
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for ByRole<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries([&self.edge, &self.dmz, &self.intranet])
+            .finish()
+    }
 }
 
 impl<T: Copy> ByRole<T> {

@@ -5,9 +5,10 @@ use crate::packet::{FlowKey, Timestamp};
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RecordKind {
-    /// First packet of a flow (TCP: a SYN that opens one).
+    /// First packet of a flow (TCP: a SYN that opens one). `detail` = TTL; `value` = source hardware address, 0 for none.
     Opened,
-    /// TCP: the client completed the handshake. UDP and others: the first answer.
+    /// TCP: the client completed the handshake; `value` = its hardware address. UDP and others: the first answer; `value` =
+    /// bytes of the client so far << 32 | bytes of the server.
     Established,
     /// TCP: RST to the SYN (`detail` = 1: from the client, after the server's answer). UDP: ICMP unreachable.
     Refused,
@@ -38,15 +39,17 @@ pub enum RecordKind {
     FirstBytes,
     /// ICMP echo: `detail` = reply << 31 | payload length (15 bits) << 16 | sequence number; `value` = hash of the payload.
     Echo,
-    /// ARP request: from the asker to the address asked for; `value` = hardware address of the asker.
+    /// ARP request: from the asker to the address asked for; `value` and `detail` as in `ArpClaim`.
     ArpRequest,
     /// DNS query or failed answer: see [`super::dns_names`].
     DnsName,
-    /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`]; `value` = 1: it may be a step of one that
-    /// goes on.
+    /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`]; `value` = hash of the account
+    /// ([`super::account`]), 0 when it is not known;
+    /// bit 32: it may be a step of one that goes on.
     Login,
     /// HTTP request began: `value` = hash of server name and path without query; `detail` bit 0: it asks for a fresh
-    /// copy (reload), bit 1: it carries a password.
+    /// copy (reload), bit 1: it carries a password, bit 2: the server is named by its address, bits 3..16: hash of the
+    /// query, bits 16..32: hash of the user agent.
     Request,
     /// The server began to answer; `detail` = HTTP status, 0 when it is not HTTP.
     Answered,
@@ -60,11 +63,36 @@ pub enum RecordKind {
     Dhcp,
     /// A server says what it is: `detail` = number of an `asset::Product`, `value` = its version.
     Software,
+    /// ARP answer or announcement: the sender claims the source address, towards the destination address. `value` = its
+    /// hardware address; `detail` bit 0: an announcement (source = destination), bit 1: the frame came from another
+    /// hardware address.
+    ArpClaim,
+    /// IPv6 router advertisement: `detail` = hash of prefix << 1 | it wants to be the default router; `value` =
+    /// hardware address.
+    RouterAdvert,
+    /// An address that a name resolved to: from the client to that address; `value` = hash of the name.
+    Resolved,
+    /// DNS trouble: `detail` 1: SERVFAIL, 2: a second, differing answer to one question, 3: an answer that nobody asked
+    /// for in a flow of questions.
+    DnsTrouble,
+    /// The flow carried so much more: `detail` = KiB of the client, `value` = bytes of the server. At doublings from
+    /// 256 KiB, every 8 MiB from 16 MiB on.
+    Volume,
+    /// A frame to a group of hosts (broadcast, multicast): `value` = hash of its first bytes; `detail` bit 0: broadcast.
+    Group,
+    /// ICMP time exceeded: from the router to whoever sent too far; `value` = hash of the destination they wanted.
+    TimeExceeded,
+    /// An established TCP connection ended; `value` = milliseconds it lived, `detail` = 1 when it was never closed.
+    Ended,
+    /// IRC line: `detail` = number of an [`super::irc::Line`], `value` = hash of its subject.
+    Irc,
+    /// TLS: the server chose a version before 1.2; `detail` = version.
+    OldTls,
 }
 
 impl RecordKind {
     /// Number of kinds.
-    pub const COUNT: usize = Self::Software as usize + 1;
+    pub const COUNT: usize = Self::OldTls as usize + 1;
 }
 
 /// One record.

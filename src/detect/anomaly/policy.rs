@@ -1,0 +1,418 @@
+//! Contracts (detectors.md D18): what is allowed in a segment, declared or learned, and what breaks it.
+//!
+//! - `cleartext_password`: a login over a protocol that does not encrypt (FTP, Telnet, POP3, IMAP, SMTP, HTTP Basic, LDAP);
+//! - `old_tls`: a server of ours agrees on SSL 3, TLS 1.0 or 1.1 (RFC 8996);
+//! - `new_service`: a host of ours answers on a port that is not declared, or that was never seen in the time of learning;
+//! - `new_path`: a host of ours connects to a port outside that it never used in the time of learning.
+//!
+//! Where no segment is declared nobody said what is allowed: cleartext passwords and old TLS are statistics (GREEN). Learned
+//! contracts begin when `learn_secs` have been seen; a declared list of services holds at once.
+//! What is *not* a breach: what was there while learning; refused or unanswered attempts; clients' own high ports.
+//! Memory: fixed, two filters of what is known and one record per breach.
+
+use std::net::IpAddr;
+
+use super::POLICY;
+use super::bloom::Bloom;
+use super::detector::{Detector, Seen};
+use super::engine::{Report, endpoint_hash, evidence};
+use super::first_bytes::Login;
+use super::live::{Entry, Live, Says, Watch};
+use super::place::{Place, Role, is_group, is_local};
+use super::record::{HostRecord, RecordKind};
+use crate::alert::{Efficacy, Severity};
+use crate::packet::Timestamp;
+
+/// Settings.
+#[derive(Clone, Debug)]
+pub struct PolicySettings {
+    /// Seconds of traffic that are learned from. Default 604,800: seven days (detectors.md D18).
+    pub learn_secs: u32,
+    /// Services of ours that are allowed, `address:port` or `*:port`; when there are any, every other one is a breach.
+    /// Default: none declared.
+    pub services: Vec<String>,
+    /// Breaches watched. Default 8,192.
+    pub breaches: usize,
+    /// Quiet seconds after which an incident closes. Default 86,400: one notice per breach and day.
+    pub off_secs: u32,
+}
+
+impl Default for PolicySettings {
+    fn default() -> Self {
+        Self {
+            learn_secs: 604_800,
+            services: Vec::new(),
+            breaches: 8_192,
+            off_secs: 86_400,
+        }
+    }
+}
+
+impl PolicySettings {
+    /// Reads a declared service.
+    pub fn service(text: &str) -> Result<(Option<IpAddr>, u16), String> {
+        let wrong = || format!("'{text}' is not address:port or *:port");
+        let (address, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let address = match address.trim_matches(['[', ']']) {
+            "*" => None,
+            address => Some(address.parse().map_err(|_| wrong())?),
+        };
+        Ok((address, port.parse().map_err(|_| wrong())?))
+    }
+}
+
+/// Ports whose protocols send passwords as they are.
+const CLEARTEXT: &[u16] = &[21, 23, 25, 80, 110, 143, 389, 2121, 2323, 8080];
+/// From here on ports are mostly clients' own.
+const EPHEMERAL: u16 = 32_768;
+/// Bytes of each generation of the filters of known services and paths.
+const KNOWN: usize = 1 << 18;
+/// How long a generation of what is known lasts: a month.
+const GENERATION_SECS: u64 = 30 * 86_400;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Contract {
+    CleartextPassword,
+    OldTls,
+    NewService,
+    NewPath,
+}
+
+impl Contract {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CleartextPassword => "cleartext_password",
+            Self::OldTls => "old_tls",
+            Self::NewService => "new_service",
+            Self::NewPath => "new_path",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Breach {
+    seen: u64,
+    version: u32,
+    first: Timestamp,
+    live: Live,
+}
+
+impl Entry for Breach {
+    fn live(&mut self) -> &mut Live {
+        &mut self.live
+    }
+    fn weight(&self) -> u64 {
+        self.first.secs()
+    }
+    fn is_open(&self) -> bool {
+        self.live.open
+    }
+}
+
+/// State of the detector.
+#[derive(Debug)]
+pub struct Policy {
+    settings: PolicySettings,
+    declared: Vec<(Option<IpAddr>, u16)>,
+    services: Bloom,
+    paths: Bloom,
+    breaches: Watch<(Contract, IpAddr, u16), Breach>,
+    began: Timestamp,
+}
+
+impl Policy {
+    /// Takes its memory.
+    pub fn new(settings: PolicySettings) -> Self {
+        Self {
+            declared: settings
+                .services
+                .iter()
+                .filter_map(|text| PolicySettings::service(text).ok())
+                .collect(),
+            services: Bloom::new(KNOWN, GENERATION_SECS),
+            paths: Bloom::new(KNOWN, GENERATION_SECS),
+            breaches: Watch::new(POLICY, settings.breaches),
+            began: Timestamp(0),
+            settings,
+        }
+    }
+
+    fn record(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
+        let key = record.key;
+        let place = seen.place(record);
+        match record.kind {
+            RecordKind::Login => {
+                let tried = record.detail != Login::Tried as u32;
+                if tried && CLEARTEXT.contains(&key.dport) && place.dst_ours {
+                    self.breach(Contract::CleartextPassword, record, &place, reports);
+                }
+            }
+            RecordKind::OldTls if place.dst_ours => {
+                self.breach(Contract::OldTls, record, &place, reports);
+            }
+            RecordKind::Established if key.proto == 6 => {
+                if self.began == Timestamp(0) {
+                    self.began = record.ts;
+                }
+                if is_group(key.dst) || is_local(key.dst) || is_local(key.src) {
+                    return;
+                }
+                if place.dst_ours && key.dport < EPHEMERAL {
+                    self.service(record, &place, reports);
+                }
+                if place.src_ours && !place.dst_ours {
+                    self.path(record, &place, reports);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn learned(&self, now: Timestamp) -> bool {
+        now.secs_since(self.began) >= u64::from(self.settings.learn_secs)
+    }
+
+    fn service(&mut self, record: &HostRecord, place: &Place, reports: &mut Vec<Report>) {
+        let key = record.key;
+        let allowed = |(address, port): &(Option<IpAddr>, u16)| {
+            *port == key.dport && address.is_none_or(|a| a == key.dst)
+        };
+        let breaks = if self.declared.is_empty() {
+            self.services
+                .insert(endpoint_hash(key.dst, key.dport), record.ts)
+                && self.learned(record.ts)
+        } else {
+            !self.declared.iter().any(allowed)
+        };
+        if breaks {
+            self.breach(Contract::NewService, record, place, reports);
+        }
+    }
+
+    fn path(&mut self, record: &HostRecord, place: &Place, reports: &mut Vec<Report>) {
+        // Servers have few paths outward; clients go where they like, but seldom to a new port.
+        let path = endpoint_hash(record.key.src, record.key.dport);
+        if self.paths.insert(path, record.ts) && self.learned(record.ts) {
+            self.breach(Contract::NewPath, record, place, reports);
+        }
+    }
+
+    fn breach(
+        &mut self,
+        contract: Contract,
+        record: &HostRecord,
+        place: &Place,
+        reports: &mut Vec<Report>,
+    ) {
+        let key = record.key;
+        let whose = if contract == Contract::NewPath {
+            key.src
+        } else {
+            key.dst
+        };
+        let breach_key = (contract, whose, key.dport);
+        let Some(breach) = self.breaches.entry(breach_key, Breach::default) else {
+            return;
+        };
+        if breach.seen == 0 {
+            breach.first = record.ts;
+        }
+        breach.seen += 1;
+        breach.version = record.detail;
+        let size = breach.seen;
+        let severity = match (contract, place.declared, place.role) {
+            (Contract::CleartextPassword | Contract::OldTls, false, _) => Severity::Informational,
+            (Contract::NewService | Contract::NewPath, _, Role::Dmz) => Severity::Major,
+            _ => Severity::Minor,
+        };
+        let learned_secs = record.ts.secs_since(self.began);
+        let declared = !self.declared.is_empty();
+        self.breaches.alarm_as(
+            severity,
+            breach_key,
+            record,
+            (key, size),
+            reports,
+            Breach::default,
+            |breach| Says {
+                confidence: 0.9,
+                efficacy: Efficacy::Unknown,
+                reason: "",
+                source_verified: true,
+                evidence: evidence(|json| {
+                    json.str("contract", contract.as_str())
+                        .num("seen", breach.seen)
+                        .num("port", key.dport);
+                    match contract {
+                        Contract::OldTls => {
+                            json.str("version", tls_name(breach.version));
+                        }
+                        Contract::CleartextPassword => {}
+                        Contract::NewService | Contract::NewPath => {
+                            json.str("by", if declared { "declaration" } else { "learning" })
+                                .num("learned_secs", learned_secs);
+                        }
+                    }
+                }),
+            },
+        );
+    }
+}
+
+/// A version of TLS by its number on the wire.
+const fn tls_name(version: u32) -> &'static str {
+    match version {
+        0x0300 => "SSL 3.0",
+        0x0301 => "TLS 1.0",
+        0x0302 => "TLS 1.1",
+        _ => "older",
+    }
+}
+
+impl Detector for Policy {
+    fn kinds(&self) -> &'static [RecordKind] {
+        &[
+            RecordKind::Login,
+            RecordKind::OldTls,
+            RecordKind::Established,
+        ]
+    }
+    fn bytes(&self) -> u64 {
+        self.services.bytes() + self.paths.bytes() + self.breaches.bytes()
+    }
+    fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
+        self.record(record, seen, reports);
+    }
+    fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>) {
+        self.breaches
+            .tick(now, self.settings.off_secs, reports, Breach::default);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::detector::tests::{run_at, run_with};
+    use super::super::live::tests::record;
+    use super::super::place::{HostRole, Places, Undeclared};
+    use super::*;
+    use crate::packet::FlowKey;
+
+    /// A client's connection to 10.0.0.`host` at a port.
+    fn connected(host: u32, port: u16, ms: u64) -> HostRecord {
+        let mut r = record(RecordKind::Established, 6, 1, host, port, ms);
+        r.key.dst = IpAddr::from((10 << 24 | host).to_be_bytes());
+        r.key.src = IpAddr::from([203, 0, 113, 5]);
+        r
+    }
+
+    fn login(port: u16) -> HostRecord {
+        HostRecord {
+            kind: RecordKind::Login,
+            detail: Login::Succeeded as u32,
+            ..connected(7, port, 0)
+        }
+    }
+
+    const DAY: u64 = 86_400_000;
+
+    fn run(settings: PolicySettings, records: Vec<HostRecord>) -> Vec<Report> {
+        run_with(&mut Policy::new(settings), Role::Dmz, records)
+    }
+
+    #[test]
+    fn a_service_that_was_never_there_is_a_breach_at_its_first_connection() {
+        let mut records: Vec<_> = (0..8).map(|d| connected(7, 443, d * DAY)).collect();
+        records.push(connected(7, 4444, 8 * DAY));
+        records.push(connected(7, 443, 9 * DAY));
+        let reports = run(PolicySettings::default(), records);
+        assert_eq!(reports.len(), 1);
+        assert_eq!(reports[0].key.dport, 4444);
+        println!("new service: alert at its first connection");
+    }
+
+    #[test]
+    fn while_learning_and_for_clients_own_ports_nothing_is_said() {
+        let learning = (1..100).map(|p| connected(7, p, u64::from(p) * 1_000));
+        assert!(run(PolicySettings::default(), learning.collect()).is_empty());
+        let own = vec![connected(7, 443, 0), connected(7, 50_000, 8 * DAY)];
+        assert!(run(PolicySettings::default(), own).is_empty());
+    }
+
+    #[test]
+    fn a_declared_list_holds_at_once() {
+        let declared = PolicySettings {
+            services: vec!["10.0.0.7:443".to_owned(), "*:80".to_owned()],
+            ..PolicySettings::default()
+        };
+        let records = vec![
+            connected(7, 443, 0),
+            connected(8, 80, 1),
+            connected(8, 443, 2),
+        ];
+        let reports = run(declared, records);
+        assert_eq!(reports.len(), 1);
+        assert_eq!(reports[0].key.dst, IpAddr::from([10, 0, 0, 8]));
+        assert!(PolicySettings::service("10.0.0.7").is_err());
+        assert!(PolicySettings::service("[2001:db8::1]:443").is_ok());
+    }
+
+    #[test]
+    fn a_new_way_out_is_a_breach_after_learning() {
+        let out = |port, ms| record(RecordKind::Established, 6, 7, 9, port, ms);
+        let reports = run(
+            PolicySettings::default(),
+            vec![out(443, 0), out(443, 8 * DAY), out(6667, 8 * DAY + 1)],
+        );
+        assert_eq!(reports.len(), 1);
+    }
+
+    /// The same as nothing declared, but somebody drew segments.
+    #[derive(Debug)]
+    struct Drawn;
+    impl Places for Drawn {
+        fn place(&self, key: &FlowKey, interface: u16) -> Place {
+            Place {
+                declared: true,
+                ..Undeclared(Role::Dmz).place(key, interface)
+            }
+        }
+        fn has_role(&self, _: IpAddr, _: HostRole) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn cleartext_passwords_and_old_tls_matter_where_segments_are_declared() {
+        let old = HostRecord {
+            kind: RecordKind::OldTls,
+            detail: 0x0301,
+            ..connected(7, 443, 1)
+        };
+        let records = vec![login(110), old, login(995)];
+        let undeclared = run(PolicySettings::default(), records.clone());
+        assert_eq!(undeclared.len(), 2);
+        assert!(
+            undeclared
+                .iter()
+                .all(|r| r.severity == Severity::Informational)
+        );
+        let mut policy = Policy::new(PolicySettings::default());
+        let drawn = run_at(&mut policy, &Drawn, records);
+        assert!(drawn.iter().all(|r| r.severity == Severity::Minor));
+    }
+
+    #[test]
+    fn random_services_take_no_more_memory() {
+        let mut policy = Policy::new(PolicySettings {
+            learn_secs: 1,
+            breaches: 64,
+            ..PolicySettings::default()
+        });
+        let bytes = Detector::bytes(&policy);
+        let records = (0..50_000u32)
+            .map(|i| connected(i, (i % 30_000) as u16, u64::from(i)))
+            .collect();
+        run_with(&mut policy, Role::Dmz, records);
+        assert_eq!(Detector::bytes(&policy), bytes);
+    }
+}

@@ -1,3 +1,5 @@
+//! Tests of the ike parser: what it reads, in pieces and from hostile bytes.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Tests of the nfs parser: what it reads, in pieces and from hostile bytes.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -14,6 +14,7 @@ use super::tcp::{TcpSession, TcpSide, TcpState};
 use super::wheel::NONE;
 use super::{Flow, FlowState};
 use crate::packet::{FlowKey, Packet, TcpFlags, Timestamp, Transport};
+use crate::sys::prefetch;
 
 /// What one plain SYN tells.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +58,33 @@ impl HalfOpen {
             && packet.payload_len == 0
             && packet.tcp.fast_open.is_none()
             && !packet.bad_checksum
+    }
+
+    /// What is to be kept of a flow of which there is nothing but its first packet.
+    #[inline]
+    pub(super) fn of_syn(flow: &Flow, packet: &Packet<'_>, hash: u64, one_sided: bool) -> Self {
+        let tcp = &packet.tcp;
+        Self {
+            key: flow.key,
+            id: flow.id,
+            first_number: flow.first_number,
+            ts: flow.first,
+            interface: flow.interface,
+            hash,
+            seq: tcp.seq,
+            timestamp: tcp.timestamps.map_or(0, |(value, _)| value),
+            frame_len: flow.bytes[0] as u32,
+            window: tcp.window,
+            flags: tcp.flags,
+            ttl: packet.ttl,
+            wscale: tcp.wscale.unwrap_or(0),
+            vlan_count: flow.vlan_count,
+            depth: packet.depth,
+            has_timestamp: tcp.timestamps.is_some(),
+            has_wscale: tcp.wscale.is_some(),
+            sack: tcp.sack_permitted,
+            one_sided,
+        }
     }
 
     /// What is to be kept of a flow whose first packet was just worked on. `None`: more than fits.
@@ -319,6 +347,15 @@ impl HalfOpens {
         let at = self.parts.get(part)?.oldest;
         let number = number(part, at);
         Some((number, self.get(number).filter(|_| at != NONE)?))
+    }
+
+    /// Asks for the memory of the one that is the oldest of a part after the oldest: mostly the next in place, since they
+    /// go in the order in which they came.
+    #[inline]
+    pub(super) fn prefetch_next(&self, part: usize) {
+        if let Some(list) = self.parts.get(part) {
+            prefetch(&list.places, (list.oldest as usize).wrapping_add(1));
+        }
     }
 
     /// Adds one as the newest of its part. `None`: the part is full.

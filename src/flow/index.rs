@@ -11,28 +11,66 @@
 //! neighbouring words (eight to a cache line), and a key is compared only where 32 bits of the hash agree. Taking out
 //! moves back what probing had pushed behind, so that there are no tombstones and it never degrades.
 //!
+//! It grows with what is in it, so that few entries stay in the cache; words hold all that is needed to move them.
+//!
 //! Limits: as many entries as it was made for, which fill at most half of it. The hash must be keyed.
+
+use crate::sys::prefetch;
 
 /// Numbers by hash.
 #[derive(Debug)]
 pub(super) struct Index {
     words: Vec<u64>,
     shift: u32,
+    len: usize,
+    /// Places it may have.
+    places_max: usize,
 }
+
+/// Places at first: two pages.
+const PLACES_MIN: usize = 1024;
 
 impl Index {
     /// For so many entries.
     pub(super) fn new(entries: usize) -> Self {
-        let buckets = (entries.max(8) * 2).next_power_of_two();
+        let places_max = (entries.max(8) * 2).next_power_of_two();
+        let places = places_max.min(PLACES_MIN);
         Self {
-            words: vec![0; buckets],
-            shift: 64 - buckets.trailing_zeros(),
+            words: vec![0; places],
+            shift: 64 - places.trailing_zeros(),
+            len: 0,
+            places_max,
         }
     }
 
-    /// Bytes it takes.
+    /// Most bytes it takes: the last growth holds the old words beside the new ones.
     pub(super) fn bytes(&self) -> usize {
-        self.words.len() * size_of::<u64>()
+        self.places_max * size_of::<u64>() / 2 * 3
+    }
+
+    /// Twice as many places.
+    #[cold]
+    fn grow(&mut self) {
+        let places = self.words.len() * 2;
+        let old = std::mem::replace(&mut self.words, vec![0; places]);
+        self.shift -= 1;
+        for word in old.into_iter().filter(|word| *word != 0) {
+            self.put(word);
+        }
+    }
+
+    /// Writes a word to the first empty place from its home on.
+    #[inline]
+    fn put(&mut self, word: u64) {
+        let mut at = self.home(word);
+        // Twice as many places as entries: an empty one is always found.
+        while let Some(place) = self.words.get_mut(at) {
+            if *place == 0 {
+                *place = word;
+                return;
+            }
+            at = self.after(at);
+        }
     }
 
     #[inline]
@@ -64,24 +102,20 @@ impl Index {
         }
     }
 
-    /// Reads the word a hash begins at. Of many hashes at once, these reads overlap where lookups would wait in turn.
+    /// Asks for the word a hash begins at. Of many hashes at once, memory answers while lookups would wait in turn.
     #[inline]
-    pub(super) fn touch(&self, hash: u64) -> u64 {
-        self.words.get(self.home(hash)).copied().unwrap_or(0)
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(&self.words, self.home(hash));
     }
 
     /// Files a number. Its key must not be there yet.
     #[inline]
     pub(super) fn insert(&mut self, hash: u64, number: u32) {
-        let mut at = self.home(hash);
-        // Twice as many places as entries: an empty one is always found.
-        while let Some(word) = self.words.get_mut(at) {
-            if *word == 0 {
-                *word = hash >> 32 << 32 | u64::from(number + 1);
-                return;
-            }
-            at = self.after(at);
+        if self.len * 2 >= self.words.len() && self.words.len() < self.places_max {
+            self.grow();
         }
+        self.len += 1;
+        self.put(hash >> 32 << 32 | u64::from(number + 1));
     }
 
     /// Files `new` where `old` was, under the same hash.
@@ -96,6 +130,10 @@ impl Index {
     pub(super) fn remove(&mut self, hash: u64, number: u32) {
         let mut at = self.place(hash, number);
         let mut hole = at;
+        if self.words.get(at).is_none_or(|word| *word == 0) {
+            return;
+        }
+        self.len -= 1;
         loop {
             at = self.after(at);
             let Some(&word) = self.words.get(at) else {
@@ -164,6 +202,21 @@ mod tests {
                 assert_eq!(index.find(hash, |found| found == number), Some(number));
             }
         }
+    }
+
+    #[test]
+    fn it_grows_to_what_it_was_made_for_and_no_further() {
+        let mut index = Index::new(5_000);
+        let hash = |i: u32| u64::from(i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for i in 0..5_000 {
+            index.insert(hash(i), i);
+        }
+        assert_eq!(index.words.len(), 16_384);
+        assert!((0..5_000).all(|i| index.find(hash(i), |n| n == i) == Some(i)));
+        for i in 0..5_000 {
+            index.remove(hash(i), i);
+        }
+        assert!(index.words.iter().all(|word| *word == 0));
     }
 
     #[test]

@@ -225,6 +225,8 @@ pub struct Found {
     pub opened: bool,
     /// Whether it is the first in its direction.
     pub first: bool,
+    /// Whether it opened a flow that may be given back with [`FlowTable::file_syn`].
+    pub syn: bool,
     /// Whether the flow is established as far as `flow:established` is concerned, this packet included.
     pub established: bool,
 }
@@ -445,7 +447,7 @@ impl<X: Recycle> FlowTable<X> {
             Belongs::Nowhere => 0,
             Belongs::Opens(key) | Belongs::Joins(key) => self.hasher.hash_one(key),
         };
-        std::hint::black_box(self.index.touch(hash));
+        self.index.prefetch(hash);
         Foreseen { belongs, hash }
     }
 
@@ -503,6 +505,31 @@ impl<X: Recycle> FlowTable<X> {
             return false;
         };
         self.find(&key, self.hasher.hash_one(key)).is_some()
+    }
+
+    /// Files the flow of a plain SYN of which no stage made more than the packet says ([`Found::syn`]): its session was
+    /// not begun, and its attachment is as it was. `one_sided` as the session would have it. Instead of
+    /// [`Self::settle`].
+    pub fn file_syn(&mut self, packet: &Packet<'_>, one_sided: bool) {
+        if self.syn.key.is_none() {
+            return;
+        }
+        let (hash, shard, flow) = (self.syn.hash, self.syn.shard, &mut self.syn.slot.flow);
+        let half_open = HalfOpen::of_syn(flow, packet, hash, one_sided);
+        let Some(number) = self.half_opens.push(usize::from(shard), half_open) else {
+            // Room was made when it was looked up; should there be none, it is a flow like any other.
+            half_open.restore(flow);
+            self.syn.slot.ext.restore(&self.syn.slot.flow);
+            return self.settle_syn();
+        };
+        self.syn.key = None;
+        // The rest is written by the next SYN.
+        flow.packets = [0; 2];
+        flow.bytes = [0; 2];
+        flow.seen = [false; 2];
+        flow.ttl = [(0, 0); 2];
+        self.len += 1;
+        self.index.insert(hash, number);
     }
 
     /// Files the flow of a plain SYN: as half open if that is all it is.
@@ -694,6 +721,7 @@ impl<X: Recycle> FlowTable<X> {
             direction,
             opened,
             first,
+            syn: index == SYN,
             established: flow.is_established(),
         })
     }
@@ -849,10 +877,11 @@ impl<X: Recycle> FlowTable<X> {
                 if let Some(Ended::HalfOpen(ended)) = self.ended.back_mut() {
                     ended.report = report;
                 }
-                // The next to go: its place in the index is fetched meanwhile.
+                // The next to go: its place in the index is fetched meanwhile, and the one behind it.
                 if let Some((_, next)) = self.half_opens.oldest(shard) {
-                    std::hint::black_box(self.index.touch(next.hash));
+                    self.index.prefetch(next.hash);
                 }
+                self.half_opens.prefetch_next(shard);
             }
             _ => return false,
         }

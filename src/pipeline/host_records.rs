@@ -118,6 +118,21 @@ pub fn of_flow(
     }
 }
 
+/// Appends the record of a plain SYN that opens a flow: what [`of_flow`] says of one.
+pub fn of_syn(flow: &Flow, packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
+    out.push(HostRecord {
+        number: packet.number,
+        order: u32::from(packet.depth),
+        ts: packet.ts,
+        key: flow.key,
+        interface: flow.interface,
+        kind: RecordKind::Opened,
+        detail: u32::from(packet.ttl),
+        value: 0,
+        flow_id: flow.id,
+    });
+}
+
 /// Appends the record of a connection that ended with nothing seen of it but a SYN. It has no `Closed`: there is nothing
 /// to say of it beyond that nobody answered, and in a flood there are as many of these as packets.
 pub fn of_half_open(

@@ -14,8 +14,8 @@ use crate::detect::signature::{
     Replacement, RuleCost, StreamView, replacements,
 };
 use crate::flow::{
-    EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowSettings, FlowState, FlowStats,
-    FlowTable, Foreseen, Recycle, Slot, TcpState,
+    EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowHandle, FlowSettings, FlowState,
+    FlowStats, FlowTable, Foreseen, Recycle, Slot, TcpState,
 };
 use crate::grade::Segments;
 use crate::grade::action::{BlockList, Contact, Passage};
@@ -301,6 +301,11 @@ impl SignatureWorker {
                 let Some(slot) = self.flows.get_mut(found.handle) else {
                     return Verdict::Accept;
                 };
+                if found.syn && packet.events.is_empty() && StreamEngine::only_opens(&packet) {
+                    let verdict = self.process_syn(packet, found.handle, said);
+                    self.end_flows((packet.number, packet.ts), said);
+                    return verdict;
+                }
                 let place = (found.direction, found.established);
                 let verdict = self.stages.process(packet, place, slot, said);
                 if let Some(blocks) = &self.blocks
@@ -314,6 +319,37 @@ impl SignatureWorker {
         };
         // A half-open connection that gave way comes behind what took its place, in the order of ranks.
         self.end_flows((packet.number, packet.ts), said);
+        verdict
+    }
+
+    /// A SYN that opens a flow, of which a flood makes millions: signatures see it, and unless one of them matches, all
+    /// that is left of it is a record for the detectors and a half-open connection.
+    fn process_syn(&mut self, packet: Packet<'_>, handle: FlowHandle, said: &mut Said) -> Verdict {
+        let stages = &mut self.stages;
+        let Some(slot) = self.flows.get_mut(handle) else {
+            return Verdict::Accept;
+        };
+        let (flow, ext) = (&mut slot.flow, &mut slot.ext);
+        let standing = Standing {
+            opens: true,
+            ..Standing::to_server()
+        };
+        let verdict = stages.inspect(packet, flow, ext, standing, &mut said.outbox);
+        let plain = verdict == Verdict::Accept
+            && !(ext.hit | flow.alerted | flow.no_inspection | flow.dropped)
+            && ext.rules.is_untouched();
+        if plain {
+            ext.rules.begin_again();
+            ext.segment = None;
+            if stages.hosts {
+                host_records::of_syn(flow, &packet, &mut said.hosts);
+            }
+            let one_sided = stages.streams.note_opened();
+            self.flows.file_syn(&packet, one_sided);
+        } else {
+            stages.process_after_signatures(packet, slot, verdict, said);
+            self.flows.settle(handle);
+        }
         verdict
     }
 
@@ -418,6 +454,22 @@ struct Standing {
     flow_established: bool,
     added: bool,
     ended: bool,
+    /// It is the SYN of a session that is not begun yet.
+    opens: bool,
+}
+
+impl Standing {
+    /// Of a packet that the stream engine says nothing about.
+    fn to_server() -> Self {
+        Self {
+            direction: Direction::ToServer,
+            stream: false,
+            flow_established: false,
+            added: false,
+            ended: false,
+            opens: false,
+        }
+    }
 }
 
 impl Stages {
@@ -477,6 +529,7 @@ impl Stages {
             flow_established: established,
             added: false,
             ended: false,
+            opens: false,
         };
         let mut events = packet.events;
         let mut drop_reason = None;
@@ -502,6 +555,7 @@ impl Stages {
                 flow_established: established || verdict.established,
                 added: verdict.added,
                 ended: false,
+                opens: false,
             };
             drop_reason = verdict
                 .drop
@@ -560,6 +614,39 @@ impl Stages {
         verdict
     }
 
+    /// The other stages of a SYN that a signature matched before its session was begun.
+    fn process_after_signatures(
+        &mut self,
+        packet: Packet<'_>,
+        slot: &mut Slot<Tracked>,
+        verdict: Verdict,
+        said: &mut Said,
+    ) {
+        let (flow, ext) = (&mut slot.flow, &mut slot.ext);
+        let mut events = packet.events;
+        let mut receiver = AppInput {
+            layer: &mut ext.app,
+            context: &mut self.app,
+        };
+        self.streams.packet(
+            &packet,
+            Direction::ToServer,
+            flow,
+            &mut ext.streams,
+            &mut receiver,
+            &mut events,
+        );
+        let subject = Subject {
+            packet,
+            flow: Some((flow, Direction::ToServer)),
+            noted: &ext.noted,
+        };
+        self.say_drop(&subject, verdict, "rules", &mut said.outbox);
+        if self.hosts {
+            host_records::of_syn(flow, &packet, &mut said.hosts);
+        }
+    }
+
     /// Passive: what the packet's peer sent is older; inline: the packet itself comes first.
     fn flush_order(&self, direction: Direction) -> [Direction; 2] {
         if self.inline {
@@ -593,7 +680,12 @@ impl Stages {
             // What is inside a tunnel is inspected as a packet of its own.
             no_payload: flow.no_payload_inspection || packet.encapsulates,
             ended: standing.ended,
-            sizes: stream_sizes(flow),
+            // A SYN takes one number of sequence space (RFC 9293 §3.4).
+            sizes: if standing.opens {
+                [1, 0]
+            } else {
+                stream_sizes(flow)
+            },
             app_updated: ext.changed[direction.index()],
         };
         let state = self.segments_state;
@@ -675,6 +767,7 @@ impl Stages {
             flow_established: true,
             added: true,
             ended: true,
+            opens: false,
         };
         let mut last = None;
         // Bounded: each round inspects a further piece, and a direction holds a bounded number of them.

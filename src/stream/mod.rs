@@ -500,6 +500,23 @@ impl StreamEngine {
         verdict
     }
 
+    /// Whether the engine would make of a packet that opens a flow nothing but a session that waits for its answer, and
+    /// say nothing of it: then [`crate::flow::FlowTable::file_syn`] serves as well as [`Self::packet`].
+    pub fn only_opens(packet: &Packet<'_>) -> bool {
+        const MEANINGFUL: u8 = 0x3f;
+        packet.tcp.flags.0 & MEANINGFUL == TcpFlags::SYN
+            && packet.tcp.ack == 0
+            && packet.tcp.fast_open.is_none()
+            && packet.payload_len == 0
+            && !packet.bad_checksum
+    }
+
+    /// Counts such a packet. Whether its session would be taken for one-sided.
+    pub fn note_opened(&mut self) -> bool {
+        self.stats.sessions += 1;
+        self.settings.async_oneside
+    }
+
     /// Whether a flow that ends has something left to inspect, per direction. `pending` says in which directions the
     /// application layer has transactions that are not inspected to their end.
     pub fn unfinished(&self, flow: &Flow, streams: &StreamPair, pending: [bool; 2]) -> [bool; 2] {

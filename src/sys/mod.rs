@@ -19,7 +19,7 @@ pub mod sandbox;
 mod signal;
 mod socket;
 
-pub use memory::{give_memory_back, map_file, release_mapped};
+pub use memory::{give_memory_back, map_file, prefetch, release_mapped};
 pub use notify::Notify;
 pub use pcap_filter::compile_filter;
 pub use process::{Usage, usage};

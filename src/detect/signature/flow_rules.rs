@@ -73,6 +73,13 @@ impl FlowRules {
             && self.refused == 0
     }
 
+    /// Forgets what was tested. Only when it is untouched.
+    pub fn begin_again(&mut self) {
+        self.addresses_done = [false; 2];
+        self.protocol_done = [false; 2];
+        self.client = None;
+    }
+
     /// Sets a flowbit.
     pub fn set_bit(&mut self, bit: u32) {
         if self.bit(bit) {

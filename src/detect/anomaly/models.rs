@@ -66,7 +66,7 @@ fn noise(seed: u64) -> impl FnMut(u64) -> u64 {
 }
 
 /// Handshakes with one service: so many a second from `from_ms` to `to_ms`, of which so many in a hundred are completed
-/// 20 ms later by `clients` hosts.
+/// 20 ms later by `clients` hosts, and end half a second after that.
 fn handshakes(
     per_sec: u64,
     (from_ms, to_ms): (u64, u64),
@@ -83,6 +83,8 @@ fn handshakes(
         if random(100) < completed_percent {
             out.push(record(RecordKind::SynAck, 6, client, 1, 80, at + 10));
             out.push(record(RecordKind::Established, 6, client, 1, 80, at + 20));
+            // A page takes half a second: connections that never end are another attack (session exhaustion).
+            out.push(record(RecordKind::Ended, 6, client, 1, 80, at + 520));
         }
     }
     out

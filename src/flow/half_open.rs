@@ -29,6 +29,8 @@ pub struct HalfOpen {
     pub ts: Timestamp,
     /// Its input interface.
     pub interface: u16,
+    /// Whether it has been said that nobody answers ([`super::Ended::Silent`]).
+    pub unanswered: bool,
     /// Hash of the key.
     pub(super) hash: u64,
     seq: u32,
@@ -70,6 +72,7 @@ impl HalfOpen {
             first_number: flow.first_number,
             ts: flow.first,
             interface: flow.interface,
+            unanswered: false,
             hash,
             seq: tcp.seq,
             timestamp: tcp.timestamps.map_or(0, |(value, _)| value),
@@ -111,6 +114,7 @@ impl HalfOpen {
             first_number: flow.first_number,
             ts: flow.first,
             interface: flow.interface,
+            unanswered: flow.unanswered,
             hash,
             seq: client.isn,
             timestamp: client.last_ts,
@@ -239,6 +243,7 @@ impl HalfOpen {
         flow.tcp_flags[0] = self.flags;
         flow.ttl[0] = (self.ttl, self.ttl);
         flow.seen = [true, false];
+        flow.unanswered = self.unanswered;
         self.session(flow.open_session());
     }
 }
@@ -286,6 +291,8 @@ struct Part {
     free: Vec<u32>,
     oldest: u32,
     newest: u32,
+    /// The oldest of which it has not been said that nobody answers.
+    waiting: u32,
     len: u32,
     /// Latest time seen in it, and whether an earlier one came behind it.
     latest: Timestamp,
@@ -307,6 +314,7 @@ impl HalfOpens {
             free: Vec::new(),
             oldest: NONE,
             newest: NONE,
+            waiting: NONE,
             len: 0,
             latest: Timestamp(0),
             disordered: false,
@@ -386,6 +394,9 @@ impl HalfOpens {
                 list.latest = Timestamp(0);
             }
         }
+        if list.waiting == NONE {
+            list.waiting = at;
+        }
         list.disordered |= half_open.ts < list.latest;
         list.latest = list.latest.max(half_open.ts);
         list.newest = at;
@@ -408,9 +419,24 @@ impl HalfOpens {
             Some(after) => after.prev = prev,
             None => list.newest = prev,
         }
+        if list.waiting == at {
+            list.waiting = next;
+        }
         list.free.push(at);
         list.len = list.len.saturating_sub(1);
         Some(half_open)
+    }
+
+    /// The next of a part that nobody has answered although it is from `until` or before; each is given once.
+    pub(super) fn next_unanswered(&mut self, part: usize, until: Timestamp) -> Option<HalfOpen> {
+        let list = self.parts.get_mut(part)?;
+        let place = list.places.get_mut(list.waiting as usize)?;
+        if place.half_open.ts > until {
+            return None;
+        }
+        place.half_open.unanswered = true;
+        list.waiting = place.next;
+        Some(place.half_open)
     }
 
     /// Appends the numbers of those in a part of which `over` says that their time has come; their times only grow with
@@ -472,6 +498,27 @@ mod tests {
         assert_eq!(all.take(oldest).map(|h| h.first_number), Some(1));
         assert_eq!(all.oldest(1).map(|(_, h)| h.first_number), Some(3));
         assert_eq!((all.len(0), all.len(1)), (1, 2));
+    }
+
+    #[test]
+    fn each_is_said_to_be_unanswered_once() {
+        let mut all = HalfOpens::new(1, 8);
+        let numbers: Vec<_> = (1..=4).map(|i| all.push(0, half_open(i, i))).collect();
+        all.take(numbers[1].expect("kept"));
+        let mut said = |until| {
+            let until = Timestamp::new(until, 0);
+            std::iter::from_fn(|| all.next_unanswered(0, until))
+                .map(|h| h.first_number)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (said(0), said(3), said(3), said(9)),
+            (vec![], vec![1, 3], vec![], vec![4])
+        );
+        let first = all.take(numbers[0].expect("kept")).expect("kept");
+        assert!(first.unanswered && all.push(0, half_open(5, 5)).is_some());
+        let next = all.next_unanswered(0, Timestamp::new(9, 0));
+        assert_eq!(next.map(|h| h.first_number), Some(5));
     }
 
     #[test]

@@ -16,8 +16,8 @@ mod wheel;
 
 pub use half_open::HalfOpen;
 pub use table::{
-    Ended, EndedHalfOpen, FlowHandle, FlowSettings, FlowStats, FlowTable, Foreseen, Found, Recycle,
-    Slot, Timeouts,
+    ANSWER_SECS, Ended, EndedHalfOpen, FlowHandle, FlowSettings, FlowStats, FlowTable, Foreseen,
+    Found, Recycle, Silent, Slot, Timeouts,
 };
 pub use tcp::{TcpSession, TcpSide, TcpState};
 
@@ -160,6 +160,8 @@ pub struct Flow {
     pub reversed: bool,
     /// What the packet in hand made known. See [`FlowEvents`].
     pub happened: FlowEvents,
+    /// TCP: whether it has been said that nobody answers ([`Ended::Silent`]).
+    pub unanswered: bool,
     /// Whether an alert fired in it.
     pub alerted: bool,
     /// Whether its end is not reported: one of too many half-open connections given up at once.

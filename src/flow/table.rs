@@ -22,7 +22,7 @@ use super::index::Index;
 use super::key::{Belongs, TableKey, is_icmp_error};
 use super::wheel::{NONE, Wheel, WheelLink, WheelSlab};
 use super::{EndReason, Flow, FlowEvents, FlowState, TcpState};
-use crate::packet::{Direction, Packet, Timestamp, Transport};
+use crate::packet::{Direction, FlowKey, Packet, Timestamp, Transport};
 use crate::stats::MemoryBound;
 
 /// Parts of the table with space of their own. Worker counts that divide it share nothing.
@@ -99,6 +99,15 @@ impl Default for FlowSettings {
     }
 }
 
+/// When a flow that waits for the answer to its SYN counts as unanswered; `None` for others, and once it was said.
+fn answer_deadline(flow: &Flow) -> Option<Timestamp> {
+    let waits = flow.key.proto == 6
+        && flow.state == FlowState::New
+        && flow.seen == [true, false]
+        && !flow.unanswered;
+    waits.then(|| flow.first.plus_nanos(ANSWER_SECS * 1_000_000_000))
+}
+
 impl FlowSettings {
     /// The same for a half-open connection.
     fn half_open_deadline(&self, since: Timestamp) -> Timestamp {
@@ -171,7 +180,47 @@ pub enum Ended<X> {
     Flow(Box<Slot<X>>),
     /// A connection that was never answered.
     HalfOpen(EndedHalfOpen),
+    /// Not an end: nobody has answered the SYN for [`ANSWER_SECS`]; said once, while the flow waits on.
+    Silent(Silent),
 }
+
+/// A SYN that nobody answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Silent {
+    /// Client to server.
+    pub key: FlowKey,
+    /// EVE's `flow_id`.
+    pub id: u64,
+    /// Number of the SYN.
+    pub first_number: u64,
+    /// Its input interface.
+    pub interface: u16,
+}
+
+impl Silent {
+    fn of_flow(flow: &Flow) -> Self {
+        Self {
+            key: flow.key,
+            id: flow.id,
+            first_number: flow.first_number,
+            interface: flow.interface,
+        }
+    }
+
+    /// Of a half-open connection.
+    pub fn of_half_open(half_open: &HalfOpen) -> Self {
+        Self {
+            key: half_open.key,
+            id: half_open.id,
+            first_number: half_open.first_number,
+            interface: half_open.interface,
+        }
+    }
+}
+
+/// Seconds after which a SYN counts as unanswered. RFC 6298's first two retransmissions are at 1 and 3 s; who searches a
+/// network must not stay unseen for the minute that a half-open flow is kept.
+pub const ANSWER_SECS: u64 = 3;
 
 impl<X> Ended<X> {
     /// What orders ended flows.
@@ -179,6 +228,7 @@ impl<X> Ended<X> {
         match self {
             Self::Flow(slot) => (slot.flow.first_number, slot.flow.id),
             Self::HalfOpen(ended) => (ended.half_open.first_number, ended.half_open.id),
+            Self::Silent(silent) => (silent.first_number, silent.id),
         }
     }
 }
@@ -607,17 +657,23 @@ impl<X: Recycle> FlowTable<X> {
             let Some(slot) = self
                 .slab
                 .0
-                .get(index as usize)
-                .and_then(|entry| entry.slot.as_deref())
+                .get_mut(index as usize)
+                .and_then(|entry| entry.slot.as_deref_mut())
             else {
                 continue;
             };
             let deadline = self.settings.deadline(&slot.flow);
             if deadline <= now {
                 self.end(index, EndReason::Timeout);
-            } else {
-                self.arm(index, deadline);
+                continue;
             }
+            if answer_deadline(&slot.flow).is_some_and(|answer| answer <= now) {
+                slot.flow.unanswered = true;
+                self.ended
+                    .push_back(Ended::Silent(Silent::of_flow(&slot.flow)));
+            }
+            let look = answer_deadline(&slot.flow).map_or(deadline, |a| a.min(deadline));
+            self.arm(index, look);
         }
         // The same rule as the wheel's: at the first tick in a later second than the deadline's; everything that is over
         // at the first tick of all.
@@ -631,6 +687,11 @@ impl<X: Recycle> FlowTable<X> {
             };
             for shard in 0..SHARDS {
                 self.half_opens.find_over(shard, over, &mut due);
+                let until = Timestamp(now.0.saturating_sub(ANSWER_SECS * 1_000_000_000));
+                while let Some(half_open) = self.half_opens.next_unanswered(shard, until) {
+                    let silent = Silent::of_half_open(&half_open);
+                    self.ended.push_back(Ended::Silent(silent));
+                }
             }
             for number in due.drain(..) {
                 self.end_half_open(number, EndReason::Timeout);
@@ -729,6 +790,7 @@ impl<X: Recycle> FlowTable<X> {
     /// Gives a flow an entry. The caller puts its number into the index.
     fn file(&mut self, slot: Box<Slot<X>>, (key, hash, shard): (TableKey, u64, u8)) -> u32 {
         let (class, deadline) = (Class::of(&slot.flow), self.settings.deadline(&slot.flow));
+        let look = answer_deadline(&slot.flow).map_or(deadline, |answer| answer.min(deadline));
         let entry = Entry {
             key,
             hash,
@@ -754,7 +816,7 @@ impl<X: Recycle> FlowTable<X> {
         };
         self.len += 1;
         self.link(index);
-        self.arm(index, deadline);
+        self.arm(index, look);
         index
     }
 
@@ -807,7 +869,7 @@ impl<X: Recycle> FlowTable<X> {
         };
         flow.happened = FlowEvents(
             FlowEvents::CLOSED
-                | if unanswered {
+                | if unanswered && !flow.unanswered {
                     FlowEvents::UNANSWERED
                 } else {
                     0
@@ -1110,14 +1172,17 @@ mod tests {
 
     fn ended(table: &mut FlowTable<()>) -> Vec<(u64, EndReason)> {
         std::iter::from_fn(|| {
-            Some(match table.take_ended()? {
-                Ended::Flow(slot) => {
-                    let result = (slot.flow.first_number, slot.flow.reason);
-                    table.recycle(slot);
-                    result
-                }
-                Ended::HalfOpen(ended) => (ended.half_open.first_number, ended.reason),
-            })
+            loop {
+                return Some(match table.take_ended()? {
+                    Ended::Flow(slot) => {
+                        let result = (slot.flow.first_number, slot.flow.reason);
+                        table.recycle(slot);
+                        result
+                    }
+                    Ended::HalfOpen(ended) => (ended.half_open.first_number, ended.reason),
+                    Ended::Silent(_) => continue,
+                });
+            }
         })
         .collect()
     }
@@ -1194,6 +1259,42 @@ mod tests {
         assert!(happened.has(FlowEvents::REFUSED));
         ping.embedded = None;
         assert_eq!(look(&mut table, &ping), None);
+    }
+
+    #[test]
+    fn an_unanswered_syn_is_said_once_and_soon() {
+        let mut table = FlowTable::<()>::new(FlowSettings::default());
+        let mut ask = layers(1, 100, [10, 0, 0, 9], 4000, Transport::Tcp);
+        ask.tcp.flags = TcpFlags(TcpFlags::SYN);
+        look(&mut table, &ask);
+        let mut answered = layers(2, 100, [10, 0, 0, 8], 4000, Transport::Tcp);
+        answered.tcp.flags = TcpFlags(TcpFlags::SYN);
+        look(&mut table, &answered);
+        let mut answer = reply(&answered);
+        answer.tcp.flags = TcpFlags(TcpFlags::SYN | TcpFlags::ACK);
+        look(&mut table, &answer);
+        let silent = |table: &mut FlowTable<()>, secs| {
+            table.tick(Timestamp::new(secs, 0));
+            let mut said = Vec::new();
+            while let Some(ended) = table.take_ended() {
+                match ended {
+                    Ended::Silent(silent) => said.push((silent.first_number, "silent")),
+                    Ended::Flow(slot) => {
+                        let unanswered = slot.flow.happened.has(FlowEvents::UNANSWERED);
+                        let what = if unanswered { "unanswered" } else { "ended" };
+                        said.push((slot.flow.first_number, what));
+                        table.recycle(slot);
+                    }
+                    Ended::HalfOpen(_) => {}
+                }
+            }
+            said
+        };
+        assert_eq!(silent(&mut table, 102), []);
+        assert_eq!(silent(&mut table, 104), [(1, "silent")]);
+        assert_eq!(silent(&mut table, 110), []);
+        let at_the_end = silent(&mut table, 10_000);
+        assert!(at_the_end.contains(&(1, "ended")), "{at_the_end:?}");
     }
 
     #[test]

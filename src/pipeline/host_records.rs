@@ -6,7 +6,7 @@ use crate::detect::anomaly::account::Account;
 use crate::detect::anomaly::first_bytes::{self, FirstBytes};
 use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
 use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
-use crate::flow::{EndReason, Flow, FlowEvents, FlowState, HalfOpen};
+use crate::flow::{EndReason, Flow, FlowEvents, FlowState, Silent};
 use crate::packet::{Direction, Packet, TcpFlags, Timestamp, Transport};
 
 /// Appends the records of what just happened in a flow. `number` and `ts` are the packet's, or those of the batch border
@@ -133,24 +133,20 @@ pub fn of_syn(flow: &Flow, packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
     });
 }
 
-/// Appends the record of a connection that ended with nothing seen of it but a SYN. It has no `Closed`: there is nothing
-/// to say of it beyond that nobody answered, and in a flood there are as many of these as packets.
-pub fn of_half_open(
-    half_open: &HalfOpen,
-    (number, order, ts): (u64, u32, Timestamp),
-    out: &mut Vec<HostRecord>,
-) {
-    out.push(HostRecord {
+/// The record of a SYN that nobody answers. When nothing more comes of the connection this stays its only one: there is
+/// nothing else to say of it, and in a flood there are as many of these as packets.
+pub fn unanswered(silent: &Silent, (number, order, ts): (u64, u32, Timestamp)) -> HostRecord {
+    HostRecord {
         number,
         order,
         ts,
-        key: half_open.key,
-        interface: half_open.interface,
+        key: silent.key,
+        interface: silent.interface,
         kind: RecordKind::Unanswered,
         detail: 0,
         value: 0,
-        flow_id: half_open.id,
-    });
+        flow_id: silent.id,
+    }
 }
 
 /// Bytes of client and server in one number.

@@ -15,7 +15,7 @@ use crate::detect::signature::{
 };
 use crate::flow::{
     EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowHandle, FlowSettings, FlowState,
-    FlowStats, FlowTable, Foreseen, Recycle, Slot, TcpState,
+    FlowStats, FlowTable, Foreseen, Recycle, Silent, Slot, TcpState,
 };
 use crate::grade::Segments;
 use crate::grade::action::{BlockList, Contact, Passage};
@@ -393,6 +393,13 @@ impl SignatureWorker {
                     said.outbox.begin(number, order);
                     self.end_half_open(&ended, (number, now), said);
                 }
+                Ended::Silent(silent) => {
+                    if self.stages.hosts {
+                        let order = 1 << 16 | (silent.first_number as u32 & 0xffff);
+                        let at = (number, order, now);
+                        said.hosts.push(host_records::unanswered(&silent, at));
+                    }
+                }
             }
         }
     }
@@ -416,9 +423,11 @@ impl SignatureWorker {
             let eve = &self.stages.eve;
             eve::flow(&mut said.outbox, eve, now, flow, &ext.app, extras);
         }
-        if self.stages.hosts {
+        if self.stages.hosts && !ended.half_open.unanswered {
             let order = 1 << 16 | (ended.half_open.first_number as u32 & 0xffff);
-            host_records::of_half_open(&ended.half_open, (number, order, now), &mut said.hosts);
+            let silent = Silent::of_half_open(&ended.half_open);
+            let at = (number, order, now);
+            said.hosts.push(host_records::unanswered(&silent, at));
         }
     }
 }

@@ -150,6 +150,15 @@ impl<'a> Json<'a> {
         let mut digits = [0u8; 40];
         let mut at = digits.len();
         let mut rest = value.unsigned_abs();
+        // Division of 128 bits is a function of its own; most numbers fit in 64.
+        while rest > u128::from(u64::MAX) {
+            at -= 1;
+            if let Some(d) = digits.get_mut(at) {
+                *d = b'0' + (rest % 10) as u8;
+            }
+            rest /= 10;
+        }
+        let mut rest = rest as u64;
         loop {
             at -= 1;
             if let Some(d) = digits.get_mut(at) {
@@ -251,6 +260,10 @@ fn hex_digit(nibble: u8) -> u8 {
 /// Appends `value` with JSON's escapes. UTF-8 passes; in a value that is not, each byte beyond ASCII becomes the text
 /// `\xNN`, as Suricata has it.
 fn escape(out: &mut Vec<u8>, value: &[u8]) {
+    if is_plain(value) {
+        out.extend_from_slice(value);
+        return;
+    }
     if std::str::from_utf8(value).is_err() {
         for run in value.chunk_by(|a, b| a.is_ascii() == b.is_ascii()) {
             if run.is_ascii() {
@@ -289,6 +302,15 @@ fn escape(out: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
+/// Whether a value is printable ASCII without anything to escape, as most are. Whole pieces are tested without a branch, so
+/// that the compiler can test their bytes side by side.
+fn is_plain(value: &[u8]) -> bool {
+    let odd = |byte: &u8| !(0x20..0x7f).contains(byte) || *byte == b'"' || *byte == b'\\';
+    !value
+        .chunks(32)
+        .any(|piece| piece.iter().fold(false, |any, byte| any | odd(byte)))
+}
+
 fn escape_byte(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(b"\\u00");
     out.push(hex_digit(byte >> 4));
@@ -306,6 +328,8 @@ mod tests {
         json.begin()
             .str("a", b"q\"\\\n\x00\xff\x7f\xc3\xa9")
             .num("n", -5)
+            .num("most", u64::MAX)
+            .num("least", i128::MIN)
             .bool("b", true);
         json.array("l")
             .text("x")
@@ -321,6 +345,11 @@ mod tests {
         assert_eq!(
             (value["n"].as_i64(), value["l"][1].as_u64()),
             (Some(-5), Some(7))
+        );
+        assert_eq!(value["most"].as_u64(), Some(u64::MAX));
+        assert!(
+            String::from_utf8_lossy(&out)
+                .contains("\"least\":-170141183460469231731687303715884105728")
         );
         assert_eq!(
             (value["o"]["p"].as_str(), value["o"]["h"].as_str()),

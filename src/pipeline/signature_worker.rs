@@ -597,6 +597,9 @@ impl Stages {
                 layers: &annotated,
             }
         };
+        // Transactions stay as they are unless a parser, or a look at what it gave, changed them.
+        let changed = ext.changed != [false; 2];
+        let findings = out.findings.len();
         let mut verdict = self.inspect(packet, flow, ext, standing, out);
         if drop_reason.is_some() {
             verdict = verdict.max(Verdict::DropPacket);
@@ -608,7 +611,9 @@ impl Stages {
         };
         self.say_anomalies(&subject, Some(&mut ext.app), out);
         self.say_drop(&subject, verdict, drop_reason.unwrap_or("rules"), out);
-        self.log(&subject, (&mut ext.app, ext.silenced), false, out);
+        if changed || out.findings.len() > findings {
+            self.log(&subject, (&mut ext.app, ext.silenced), false, out);
+        }
         if self.hosts {
             let at = (packet.number, u32::from(packet.depth), packet.ts);
             host_records::of_flow(flow, Some(&packet), at, &mut said.hosts);

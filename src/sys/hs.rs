@@ -87,7 +87,7 @@ impl Database {
                 ids.as_ptr(),
                 lens.as_ptr(),
                 count,
-                MODE_BLOCK,
+                MODE_VECTORED,
                 ptr::null(),
                 &mut database,
                 &mut error,
@@ -117,7 +117,7 @@ impl Database {
                 flags.as_ptr(),
                 ids.as_ptr(),
                 count,
-                MODE_BLOCK,
+                MODE_VECTORED,
                 ptr::null(),
                 &mut database,
                 &mut error,
@@ -192,14 +192,16 @@ impl Database {
         mut found: F,
     ) -> Result<(), HsError> {
         let len = c_uint::try_from(block.len()).unwrap_or(c_uint::MAX);
+        let data: *const c_char = block.as_ptr().cast();
         // SAFETY: database and scratch are valid and the scratch was grown for this database (checked by libhs); the
-        // scratch is borrowed mutably, so it is not in use; the block is valid for `len` bytes; the context is a closure
-        // that outlives the call and is used by this thread only, through the trampoline of its own type.
+        // scratch is borrowed mutably, so it is not in use; the vector is one block, valid for `len` bytes; the context is
+        // a closure that outlives the call and is used by this thread only, through the trampoline of its own type.
         let code = unsafe {
-            hs_scan(
+            hs_scan_vector(
                 self.0.as_ptr(),
-                block.as_ptr().cast(),
-                len,
+                &data,
+                &len,
+                1,
                 0,
                 scratch.0.as_ptr(),
                 trampoline::<F>,
@@ -295,7 +297,10 @@ extern "C" fn trampoline<F: FnMut(u32, usize) -> bool>(
 
 const CASELESS: c_uint = 1;
 const SINGLEMATCH: c_uint = 8;
-const MODE_BLOCK: c_uint = 1;
+/// `HS_MODE_VECTORED`: what is scanned is a list of blocks, here always one. Databases for single blocks (`HS_MODE_BLOCK`)
+/// hold an automaton for short blocks besides, up to 1 MiB each; without it et-open's take a fourth of the memory and the
+/// time to load, and scans take the same time.
+const MODE_VECTORED: c_uint = 4;
 /// `HS_SCAN_TERMINATED`: the callback asked to stop.
 const TERMINATED: c_int = -3;
 
@@ -352,10 +357,11 @@ unsafe extern "C" {
     ) -> c_int;
     fn hs_alloc_scratch(database: *const c_void, scratch: *mut *mut c_void) -> c_int;
     fn hs_free_scratch(scratch: *mut c_void) -> c_int;
-    fn hs_scan(
+    fn hs_scan_vector(
         database: *const c_void,
-        data: *const c_char,
-        len: c_uint,
+        data: *const *const c_char,
+        len: *const c_uint,
+        count: c_uint,
         flags: c_uint,
         scratch: *mut c_void,
         found: Found,

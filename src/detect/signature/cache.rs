@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::sys::hs::{self, Literal};
 
-const MAGIC: &[u8; 8] = b"SEKISHO1";
+const MAGIC: &[u8; 8] = b"SEKISHO2";
 
 /// Files kept: rule sets in use on a machine, and their last versions.
 const FILES_MAX: usize = 8;

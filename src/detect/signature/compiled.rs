@@ -1,6 +1,6 @@
 //! Signatures in the form that inspection runs, in the order of inspection, and the tables that find candidates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::SegmentView;
 use super::address_index::{AddressIndex, AddressIndexBuilder};
@@ -8,11 +8,13 @@ use super::order;
 use super::prefilter::{Matcher, MatcherBuilder};
 use super::program::{Program, ProgramBuilder, Programs};
 use super::sets::{SetBuilder, SetId, Sets};
+use super::situation::Situations;
+use super::starts::{Starts, StartsBuilder};
 use crate::app::{AppProto, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
-    BufferId, BufferSource, FlagMode, FlowStateOption, Group, HeaderBuffer, HeaderProto, Hook,
-    PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, Test, TxWant,
+    BufferId, BufferSource, FastPattern, FlagMode, FlowStateOption, Group, HeaderBuffer,
+    HeaderProto, Hook, PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, Test, TxWant,
 };
 
 /// Both directions.
@@ -33,6 +35,14 @@ pub(super) enum Class {
 
 impl Class {
     pub const COUNT: usize = 6;
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Tcp,
+        Self::Udp,
+        Self::Icmp,
+        Self::Sctp,
+        Self::OtherIp,
+        Self::NonIp,
+    ];
 
     /// Class of a packet.
     pub fn of(transport: Transport, is_ip: bool) -> Self {
@@ -235,8 +245,6 @@ pub(super) const FRONT_BYTES: usize = 256;
 /// Which patterns a matcher holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum MatcherKey {
-    Payload(u8, u8, Reach),
-    Stream(u8, Reach),
     Header(u16, u8),
     Tx(u16, u8),
 }
@@ -250,6 +258,67 @@ pub(super) struct FrameLook {
     pub buffers: Vec<(u8, BufferId, Program)>,
 }
 
+/// Patterns of the front, and their bytes, with which they are looked for together with the others: a scan costs a tenth of
+/// a microsecond before its first byte, short patterns cost where they are found.
+const FRONT_FEW: usize = 32;
+const FRONT_LONG: usize = 4;
+
+/// Where a payload is looked at: the packets of a class or the stream, in a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Site {
+    Payload(u8, u8),
+    Stream(u8),
+}
+
+/// What is looked for at a site.
+#[derive(Debug, Default)]
+struct SitePatterns<'r> {
+    /// Patterns that are searched.
+    floating: Vec<Floating<'r>>,
+    /// Patterns that can stand at the front only.
+    starts: StartsBuilder,
+}
+
+/// A pattern that is searched in payloads.
+#[derive(Clone, Copy, Debug)]
+struct Floating<'r> {
+    fast: &'r FastPattern,
+    bounds: Option<(u32, u32)>,
+    rank: u32,
+    reach: Reach,
+}
+
+/// Matchers of one site in one situation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scans {
+    /// Of patterns bound to the front.
+    pub front: Option<usize>,
+    /// Of the others.
+    pub all: Option<usize>,
+}
+
+/// A site's patterns: those of the very front, and matchers by situation.
+#[derive(Debug, Default)]
+pub(super) struct SiteScans {
+    pub starts: Starts,
+    pub by_situation: Vec<Scans>,
+}
+
+impl SiteScans {
+    /// Whether anything is looked for.
+    fn looks(&self) -> bool {
+        !self.starts.is_empty() || self.of(0) != Scans::default()
+    }
+
+    /// The matchers for a situation.
+    pub fn of(&self, situation: usize) -> Scans {
+        self.by_situation
+            .get(situation)
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
 /// Everything that inspection reads.
 #[derive(Debug, Default)]
 pub(super) struct Compiled {
@@ -259,10 +328,13 @@ pub(super) struct Compiled {
     pub tx_steps: Vec<TxStep>,
     pub sets: Sets,
     pub matchers: Vec<Matcher>,
-    /// Matchers of payloads by class, direction and reach.
-    pub payload: [[[Option<usize>; 2]; 2]; Class::COUNT],
-    /// Matchers of streams by direction and reach.
-    pub stream: [[Option<usize>; 2]; 2],
+    pub situations: Situations,
+    /// Patterns of payloads by class and direction.
+    pub payload: [[SiteScans; 2]; Class::COUNT],
+    /// Patterns of streams by direction.
+    pub stream: [SiteScans; 2],
+    /// Patterns of both, for packets over TCP that are not part of a stream, by direction and situation.
+    pub alone: [Vec<Scans>; 2],
     /// Matchers of header buffers, by direction.
     pub headers: [Vec<(HeaderBuffer, BufferId, usize)>; 2],
     pub always: [[Always; 2]; Class::COUNT],
@@ -333,6 +405,7 @@ struct Build<'r> {
     programs: ProgramBuilder<'r>,
     sets: SetBuilder,
     matchers: BTreeMap<MatcherKey, MatcherBuilder>,
+    sites: BTreeMap<Site, SitePatterns<'r>>,
     always: [[BTreeMap<u16, Vec<u32>>; 2]; Class::COUNT],
     addresses: AddressIndexBuilder,
     /// By protocol and direction: progress and buffer → field.
@@ -355,6 +428,7 @@ impl<'r> Build<'r> {
             programs: ProgramBuilder::default(),
             sets: SetBuilder::default(),
             matchers: BTreeMap::new(),
+            sites: BTreeMap::new(),
             always: Default::default(),
             addresses: AddressIndexBuilder::default(),
             scans: (0..protocols).map(|_| Default::default()).collect(),
@@ -618,9 +692,7 @@ impl<'r> Build<'r> {
             .as_ref()
             .map(|fast| (fast, self.source(fast.buffer)));
         match patterns {
-            Some((fast, Some(BufferSource::Payload))) => {
-                self.enter_payload(signature, ranked, rank, fast)
-            }
+            Some((fast, Some(BufferSource::Payload))) => self.enter_payload(ranked, rank, fast),
             Some((fast, Some(BufferSource::Header(_)))) => {
                 for direction in covered(ranked) {
                     let key = MatcherKey::Header(fast.buffer.0, direction.index() as u8);
@@ -635,13 +707,7 @@ impl<'r> Build<'r> {
         }
     }
 
-    fn enter_payload(
-        &mut self,
-        signature: &Signature,
-        ranked: &Ranked,
-        rank: u32,
-        fast: &crate::rules::FastPattern,
-    ) {
+    fn enter_payload(&mut self, ranked: &Ranked, rank: u32, fast: &'r FastPattern) {
         let front = fast
             .bounds
             .is_some_and(|(_, end)| end as usize <= FRONT_BYTES);
@@ -651,23 +717,26 @@ impl<'r> Build<'r> {
                 let d = direction.index() as u8;
                 let stream =
                     class == Class::Tcp && (ranked.scope != PayloadScope::Packet || ranked.is_tx());
+                let mut enter = |site, bounds| {
+                    let patterns = self.sites.entry(site).or_default();
+                    if !patterns.starts.take(fast, rank) {
+                        patterns.floating.push(Floating {
+                            fast,
+                            bounds,
+                            rank,
+                            reach,
+                        });
+                    }
+                };
                 if stream {
                     // A piece of the stream has two beginnings: with and without the end of the one before.
-                    let bounds = fast.bounds.filter(|_| front);
-                    self.matchers
-                        .entry(MatcherKey::Stream(d, reach))
-                        .or_default()
-                        .add_within(fast, bounds, rank);
+                    enter(Site::Stream(d), fast.bounds.filter(|_| front));
                 }
                 if !stream || ranked.scope == PayloadScope::Both {
-                    self.matchers
-                        .entry(MatcherKey::Payload(class as u8, d, reach))
-                        .or_default()
-                        .add(fast, rank);
+                    enter(Site::Payload(class as u8, d), fast.bounds);
                 }
             }
         }
-        let _ = signature;
     }
 
     fn enter_tx_pattern(&mut self, ranked: &Ranked, rank: u32, fast: &crate::rules::FastPattern) {
@@ -844,24 +913,63 @@ impl<'r> Build<'r> {
             }
         }
         let mut tx_matchers = BTreeMap::new();
-        let mut matchers = Vec::with_capacity(self.matchers.len());
+        let mut sites = SiteBuilder {
+            rules: self.rules,
+            signatures: &compiled.signatures,
+            situations: Situations::new(named(&self.sites, &compiled.signatures)),
+            segmented: !segments.is_empty(),
+            matchers: Vec::with_capacity(self.matchers.len() + 64),
+            known: HashMap::default(),
+        };
+        let streams = [0, 1].map(|d| self.sites.remove(&Site::Stream(d)).unwrap_or_default());
+        for d in [0u8, 1] {
+            let tcp = self.sites.get(&Site::Payload(Class::Tcp as u8, d));
+            let stream = streams.get(usize::from(d));
+            let both: Vec<Floating<'_>> = [tcp, stream]
+                .into_iter()
+                .flatten()
+                .flat_map(|site| site.floating.iter().copied())
+                .collect();
+            let alone = (0..sites.situations.len())
+                .map(|number| {
+                    if sites.situations.is_alone(number) {
+                        sites.scans(&both, direction_of(d), number)
+                    } else {
+                        Scans::default()
+                    }
+                })
+                .collect();
+            if let Some(slot) = compiled.alone.get_mut(usize::from(d)) {
+                *slot = alone;
+            }
+        }
+        for (patterns, d) in streams.into_iter().zip(0u8..) {
+            let scans = sites.site(patterns, Class::Tcp, direction_of(d));
+            if let Some(slot) = compiled.stream.get_mut(usize::from(d)) {
+                *slot = scans;
+            }
+        }
+        for class in Class::ALL {
+            for d in [0u8, 1] {
+                let site = Site::Payload(class as u8, d);
+                let patterns = self.sites.remove(&site).unwrap_or_default();
+                let scans = sites.site(patterns, class, direction_of(d));
+                let of_class = compiled.payload.get_mut(class as usize);
+                if let Some(slot) = of_class.and_then(|c| c.get_mut(usize::from(d))) {
+                    *slot = scans;
+                }
+            }
+        }
+        let SiteBuilder {
+            situations,
+            mut matchers,
+            ..
+        } = sites;
+        compiled.situations = situations;
         for (key, matcher) in self.matchers {
             let at = matchers.len();
             matchers.push(matcher);
             match key {
-                MatcherKey::Payload(class, d, reach) => {
-                    let of_class = compiled.payload.get_mut(usize::from(class));
-                    let of_direction = of_class.and_then(|c| c.get_mut(usize::from(d)));
-                    if let Some(slot) = of_direction.and_then(|r| r.get_mut(reach as usize)) {
-                        *slot = Some(at);
-                    }
-                }
-                MatcherKey::Stream(d, reach) => {
-                    let of_direction = compiled.stream.get_mut(usize::from(d));
-                    if let Some(slot) = of_direction.and_then(|r| r.get_mut(reach as usize)) {
-                        *slot = Some(at);
-                    }
-                }
                 MatcherKey::Header(buffer, d) => {
                     if let Some(BufferSource::Header(header)) = self
                         .rules
@@ -898,10 +1006,7 @@ impl<'r> Build<'r> {
             }
         }
         for d in [0, 1] {
-            let wanted = compiled
-                .stream
-                .get(d)
-                .is_some_and(|r| r.iter().any(Option::is_some))
+            let wanted = compiled.stream.get(d).is_some_and(SiteScans::looks)
                 || compiled
                     .signatures
                     .iter()
@@ -911,6 +1016,109 @@ impl<'r> Build<'r> {
             }
         }
         Draft { compiled, matchers }
+    }
+}
+
+/// Makes matchers of sites; the same patterns in two situations are one matcher.
+struct SiteBuilder<'r, 'c> {
+    rules: &'r RuleSet,
+    signatures: &'c [Ranked],
+    situations: Situations,
+    segmented: bool,
+    matchers: Vec<MatcherBuilder>,
+    /// Matchers by what they hold: pattern (by address) and rank.
+    known: HashMap<Vec<(usize, u32)>, usize, foldhash::fast::RandomState>,
+}
+
+impl<'r> SiteBuilder<'r, '_> {
+    fn site(
+        &mut self,
+        patterns: SitePatterns<'r>,
+        class: Class,
+        direction: Direction,
+    ) -> SiteScans {
+        let by_situation = (0..self.situations.len())
+            .map(|number| {
+                if self.situations.is_of(number, class) {
+                    self.scans(&patterns.floating, direction, number)
+                } else {
+                    Scans::default()
+                }
+            })
+            .collect();
+        SiteScans {
+            starts: patterns.starts.finish(),
+            by_situation,
+        }
+    }
+
+    fn scans(
+        &mut self,
+        patterns: &[Floating<'r>],
+        direction: Direction,
+        situation: usize,
+    ) -> Scans {
+        let admitted = |reach: Reach| -> Vec<Floating<'r>> {
+            patterns
+                .iter()
+                .filter(|p| p.reach == reach)
+                .filter(|p| {
+                    let ranked = self.signatures.get(p.rank as usize);
+                    let rule = ranked.and_then(|r| self.rules.signatures.get(r.index as usize));
+                    ranked.zip(rule).is_none_or(|(ranked, rule)| {
+                        self.situations
+                            .admits(situation, direction, rule, ranked, self.segmented)
+                    })
+                })
+                .copied()
+                .collect()
+        };
+        let (mut front, mut all) = (admitted(Reach::Front), admitted(Reach::All));
+        // Few patterns of the front that are not short cost less together with the others than a scan of their own.
+        if front.len() <= FRONT_FEW && front.iter().all(|p| p.fast.bytes.len() >= FRONT_LONG) {
+            all.append(&mut front);
+        }
+        Scans {
+            front: self.matcher(&front),
+            all: self.matcher(&all),
+        }
+    }
+
+    fn matcher(&mut self, patterns: &[Floating<'r>]) -> Option<usize> {
+        if patterns.is_empty() {
+            return None;
+        }
+        let key = patterns
+            .iter()
+            .map(|p| (std::ptr::from_ref(p.fast) as usize, p.rank))
+            .collect();
+        let next = self.matchers.len();
+        let at = *self.known.entry(key).or_insert(next);
+        if at == next {
+            let mut builder = MatcherBuilder::default();
+            for pattern in patterns {
+                builder.add_within(pattern.fast, pattern.bounds, pattern.rank);
+            }
+            self.matchers.push(builder);
+        }
+        Some(at)
+    }
+}
+
+/// Protocols that signatures with patterns on payloads name, as bits.
+fn named(sites: &BTreeMap<Site, SitePatterns<'_>>, signatures: &[Ranked]) -> u128 {
+    sites
+        .values()
+        .flat_map(|site| &site.floating)
+        .filter_map(|pattern| signatures.get(pattern.rank as usize))
+        .fold(0, |bits, ranked| bits | ranked.app.0)
+}
+
+fn direction_of(d: u8) -> Direction {
+    if d == 0 {
+        Direction::ToServer
+    } else {
+        Direction::ToClient
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::compiled::{Class, FRONT_BYTES, ProtoTest, Ranked, need};
+use super::compiled::{Class, FRONT_BYTES, ProtoTest, Ranked, Scans, need};
 use super::cost::{Costs, RuleCost};
 use super::flow_rules::{FlowAction, FlowRules};
 use super::packet_test::{
@@ -11,6 +11,7 @@ use super::packet_test::{
 };
 use super::program::Program;
 use super::sets::{Memo, SetId};
+use super::situation::Known;
 use super::threshold::Thresholds;
 use super::tx::{self, TxScratch};
 use super::values::Values;
@@ -390,33 +391,7 @@ impl Work {
             self.order_candidates(engine, facts);
             return;
         }
-        let payload = packet.payload();
-        if !payload.is_empty()
-            && let Some([front, all]) = compiled.payload.get(class).and_then(|c| c.get(d))
-        {
-            self.scan(engine, *front, front_of(payload));
-            self.scan(engine, *all, payload);
-        }
-        if facts.class == Class::Tcp
-            && let Some([front, all]) = compiled.stream.get(d)
-        {
-            match input.stream.window {
-                Some(window) => {
-                    self.scan(engine, *front, front_of(window.bytes));
-                    if window.seen > 0 {
-                        let new = window.bytes.get(window.seen..).unwrap_or_default();
-                        self.scan(engine, *front, front_of(new));
-                    }
-                    self.scan(engine, *all, window.bytes);
-                }
-                // What did not become part of the stream is inspected as if it were a piece of it.
-                None if !input.stream.added => {
-                    self.scan(engine, *front, front_of(payload));
-                    self.scan(engine, *all, payload);
-                }
-                None => {}
-            }
-        }
+        self.collect_payload(engine, input, facts);
         if let Some(list) = compiled.headers.get(d) {
             for (header, buffer, at) in list {
                 for index in 0..HEADER_VALUES_MAX {
@@ -437,6 +412,66 @@ impl Work {
             }
         }
         self.order_candidates(engine, facts);
+    }
+
+    /// Candidates by the patterns of the packet's payload and of the stream's piece that is due.
+    fn collect_payload(&mut self, engine: &Engine, input: &Inspection<'_>, facts: &Facts) {
+        let compiled = &engine.compiled;
+        let packet = input.packet;
+        let (class, d) = (facts.class as usize, facts.direction.index());
+        let payload = packet.payload();
+        if payload.is_empty() && input.stream.window.is_none() {
+            return;
+        }
+        let situation = compiled.situations.of(Known {
+            class: facts.class,
+            established: facts.established,
+            app: facts.app,
+            ports: (!packet.fragment).then_some(match facts.direction {
+                Direction::ToServer => (packet.dport, packet.sport),
+                Direction::ToClient => (packet.sport, packet.dport),
+            }),
+        });
+        let Some(packets) = compiled.payload.get(class).and_then(|c| c.get(d)) else {
+            return;
+        };
+        packets.starts.find(payload, &mut self.candidates);
+        let stream = compiled.stream.get(d).filter(|_| facts.class == Class::Tcp);
+        let Some(stream) = stream else {
+            self.scan_both(engine, packets.of(situation), payload);
+            return;
+        };
+        // What did not become part of the stream is inspected as if it were a piece of it.
+        if input.stream.window.is_none() && !input.stream.added {
+            stream.starts.find(payload, &mut self.candidates);
+            if compiled.situations.is_alone(situation) {
+                let alone = compiled.alone.get(d).and_then(|a| a.get(situation));
+                self.scan_both(engine, alone.copied().unwrap_or_default(), payload);
+            } else {
+                self.scan_both(engine, packets.of(situation), payload);
+                self.scan_both(engine, stream.of(situation), payload);
+            }
+            return;
+        }
+        self.scan_both(engine, packets.of(situation), payload);
+        if let Some(window) = input.stream.window {
+            stream.starts.find(window.bytes, &mut self.candidates);
+            let scans = stream.of(situation);
+            if window.seen > 0 {
+                let new = window.bytes.get(window.seen..).unwrap_or_default();
+                stream.starts.find(new, &mut self.candidates);
+                self.scan_both(engine, scans, front_of(new));
+            }
+            self.scan_both(engine, scans, window.bytes);
+        }
+    }
+
+    /// Scans the front of a block, and all of it.
+    fn scan_both(&mut self, engine: &Engine, scans: Scans, block: &[u8]) {
+        if !block.is_empty() {
+            self.scan(engine, scans.front, front_of(block));
+            self.scan(engine, scans.all, block);
+        }
     }
 
     /// Candidates that are due once per flow and direction.

@@ -34,6 +34,8 @@ mod prefilter;
 mod program;
 mod replace;
 mod sets;
+mod situation;
+mod starts;
 mod succession;
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,16 @@
 
 use std::collections::HashMap;
 
+use memchr::memmem::Finder;
+
 use crate::rules::FastPattern;
 use crate::sys::hs::{Database, Literal, Scratch};
 
 /// Bytes of a pattern that are looked for; more costs memory and does not make it rarer.
 const PATTERN_MAX: usize = 48;
+
+/// Bytes of a pattern that must be left behind its NULs to do without them.
+const AFTER_NULS_MIN: usize = 3;
 
 /// A candidate of a pattern.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +40,8 @@ impl MatcherBuilder {
     /// Adds a signature's pattern with other bounds.
     pub fn add_within(&mut self, fast: &FastPattern, bounds: Option<(u32, u32)>, rank: u32) {
         let cut = fast.bytes.len() > PATTERN_MAX;
-        let mut bytes: Box<[u8]> = fast.bytes.get(..PATTERN_MAX).unwrap_or(&fast.bytes).into();
+        let mut bytes: Box<[u8]> =
+            without_nuls(fast.bytes.get(..PATTERN_MAX).unwrap_or(&fast.bytes)).into();
         if fast.nocase {
             bytes.make_ascii_lowercase();
         }
@@ -55,17 +61,26 @@ impl MatcherBuilder {
         self.patterns.len()
     }
 
-    /// The patterns, for compiling and for the key of the cache.
+    /// The patterns that libhs looks for, for compiling and for the key of the cache.
     pub fn literals(&self) -> Vec<Literal<'_>> {
+        let alone = self.needles_alone();
         self.patterns
             .iter()
             .zip(0..)
+            .filter(|((bytes, nocase, _), _)| alone || !is_needle(bytes, *nocase))
             .map(|((bytes, nocase, _), id)| Literal {
                 bytes,
                 nocase: *nocase,
                 id,
             })
             .collect()
+    }
+
+    /// Whether there are only patterns for which libhs is not the best: something must be in its database.
+    fn needles_alone(&self) -> bool {
+        self.patterns
+            .iter()
+            .all(|(bytes, nocase, _)| is_needle(bytes, *nocase))
     }
 
     /// The matcher, with its compiled database.
@@ -76,6 +91,14 @@ impl MatcherBuilder {
             .map(|(bytes, ..)| bytes.len())
             .min()
             .unwrap_or(0);
+        let alone = self.needles_alone();
+        let needles = self
+            .patterns
+            .iter()
+            .zip(0..)
+            .filter(|((bytes, nocase, _), _)| !alone && is_needle(bytes, *nocase))
+            .map(|((bytes, ..), id)| (Finder::new(&bytes[..]).into_owned(), id))
+            .collect();
         let mut starts = Vec::with_capacity(self.patterns.len() + 1);
         let mut entries = Vec::new();
         for (_, _, list) in &self.patterns {
@@ -86,6 +109,7 @@ impl MatcherBuilder {
         entries.shrink_to_fit();
         Matcher {
             database,
+            needles,
             shortest,
             starts,
             entries,
@@ -93,10 +117,28 @@ impl MatcherBuilder {
     }
 }
 
+/// A pattern without the NULs it begins with, when enough of it is left: libhs compiles literals that begin with NUL
+/// five times slower, and NULs do not make a pattern rare. Where it ends, which is what bounds ask, stays.
+fn without_nuls(pattern: &[u8]) -> &[u8] {
+    let nuls = pattern.iter().take_while(|byte| **byte == 0).count();
+    pattern
+        .get(nuls..)
+        .filter(|rest| rest.len() >= AFTER_NULS_MIN)
+        .unwrap_or(pattern)
+}
+
+/// Whether a pattern is searched by itself: libhs takes literals that begin with NUL only among expressions, which makes the
+/// databases they are in ten times as large and slow by cache misses. There are a handful.
+fn is_needle(pattern: &[u8], nocase: bool) -> bool {
+    pattern.first() == Some(&0) && !(nocase && pattern.iter().any(u8::is_ascii_alphabetic))
+}
+
 /// Compiled patterns of one buffer and direction.
 #[derive(Debug)]
 pub(super) struct Matcher {
     database: Database,
+    /// Patterns that are searched one by one, with their numbers.
+    needles: Vec<(Finder<'static>, u32)>,
     shortest: usize,
     starts: Vec<u32>,
     entries: Vec<Entry>,
@@ -115,7 +157,7 @@ impl Matcher {
         if block.len() < self.shortest {
             return 0;
         }
-        let found = |id: u32, end: usize| {
+        let mut found = |id: u32, end: usize| {
             let id = id as usize;
             let (Some(start), Some(stop)) = (self.starts.get(id), self.starts.get(id + 1)) else {
                 return true;
@@ -132,6 +174,11 @@ impl Matcher {
             }
             true
         };
+        for (needle, id) in &self.needles {
+            if let Some(at) = needle.find(block) {
+                found(*id, at + needle.needle().len());
+            }
+        }
         let scanned = scratch.map(|scratch| self.database.scan(scratch, block, found));
         if !matches!(scanned, Some(Ok(()))) {
             candidates.extend(self.entries.iter().map(|e| e.rank));
@@ -186,6 +233,21 @@ mod tests {
         let mut builder = MatcherBuilder::default();
         builder.add(&fast(b"abc", false, Some((0, 5))), 1);
         assert!(candidates(builder, b"abc", 3).is_empty());
+    }
+
+    #[test]
+    fn patterns_that_begin_with_nul_are_found_beside_others() {
+        let mut builder = MatcherBuilder::default();
+        builder.add(&fast(b"\0\x19", false, None), 1);
+        builder.add(&fast(b"\0\0abc", false, Some((1, 6))), 2);
+        builder.add(&fast(b"xyz", false, None), 3);
+        builder.add(&fast(b"\0\x02", false, Some((0, 2))), 4);
+        builder.add(&fast(b"\0k", true, None), 5);
+        let block = b"\0\0\0abc\0\x19xyz\0\x02\0K";
+        assert_eq!(candidates(builder, block, 0), [1, 2, 3, 5]);
+        let mut builder = MatcherBuilder::default();
+        builder.add(&fast(b"\0\x19", false, None), 1);
+        assert_eq!(candidates(builder, b"..\0\x19", 0), [1]);
     }
 
     #[test]

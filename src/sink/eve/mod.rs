@@ -10,7 +10,7 @@ pub mod stats;
 
 pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::alert::{Json, Outbox, Record};
 use crate::flow::Flow;
@@ -256,23 +256,44 @@ pub(crate) fn proto_has_ports(proto: u8) -> bool {
 
 /// An address member, without allocation.
 pub(crate) fn address(json: &mut Json<'_>, settings: &EveSettings, name: &str, address: IpAddr) {
-    use std::io::Write;
     let mut text = [0u8; 48];
-    let room = text.len();
-    let mut rest = &mut text[..];
-    let _ = match address {
-        IpAddr::V6(v6) if !settings.compress_ipv6 => {
-            let s = v6.segments();
-            write!(
-                rest,
-                "{:04x}:{:04x}:{:04x}:{:04x}:{:04x}:{:04x}:{:04x}:{:04x}",
-                s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
-            )
+    let used = match address {
+        IpAddr::V4(v4) => dotted(v4, &mut text),
+        IpAddr::V6(v6) => {
+            use std::io::Write;
+            let room = text.len();
+            let mut rest = &mut text[..];
+            let _ = if settings.compress_ipv6 {
+                write!(rest, "{v6}")
+            } else {
+                let s = v6.segments();
+                write!(
+                    rest,
+                    "{:04x}:{:04x}:{:04x}:{:04x}:{:04x}:{:04x}:{:04x}:{:04x}",
+                    s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
+                )
+            };
+            room - rest.len()
         }
-        other => write!(rest, "{other}"),
     };
-    let used = room - rest.len();
     json.str(name, text.get(..used).unwrap_or_default());
+}
+
+/// Writes an IPv4 address and says how long it is. Two stand in every record, and the formatter takes ten times as long.
+fn dotted(address: Ipv4Addr, text: &mut [u8]) -> usize {
+    let mut used = 0;
+    for (i, octet) in address.octets().into_iter().enumerate() {
+        let skip = usize::from(octet < 100) + usize::from(octet < 10);
+        let digits = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
+        let dot = (i > 0).then_some(b'.');
+        for byte in dot.into_iter().chain(digits.into_iter().skip(skip)) {
+            if let Some(slot) = text.get_mut(used) {
+                *slot = byte;
+                used += 1;
+            }
+        }
+    }
+    used
 }
 
 /// The `proto` member: the protocol's name as /etc/protocols writes it, or its number.
@@ -330,4 +351,18 @@ const PROTOCOLS: [(u8, &str); 40] = [
 /// The time as text.
 pub(crate) fn time(json: &mut Json<'_>, name: &str, ts: Timestamp) {
     json.str(name, ts.eve());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_formatter_does() {
+        for address in ["0.0.0.0", "1.20.100.255", "10.0.9.99", "255.255.255.255"] {
+            let mut text = [0; 48];
+            let used = dotted(address.parse().unwrap(), &mut text);
+            assert_eq!(std::str::from_utf8(&text[..used]), Ok(address));
+        }
+    }
 }

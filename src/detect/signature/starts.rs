@@ -1,0 +1,260 @@
+//! Patterns that can stand at one place of a block only: found by comparing, not by searching.
+//!
+//! Nine of ten of et-open's patterns that are bound to the front of a payload can stand at one offset only, mostly the
+//! first. Looking them up by that byte costs a few comparisons a block, where searching costs a scan of the front.
+
+use std::collections::BTreeMap;
+
+use crate::rules::FastPattern;
+
+/// Bytes of a pattern that are compared.
+const PATTERN_MAX: usize = 48;
+
+/// Furthest place; what can stand further behind only is searched.
+const PLACE_MAX: u32 = 256;
+
+/// A pattern that is entered.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Draft {
+    bytes: Box<[u8]>,
+    nocase: bool,
+    rank: u32,
+}
+
+/// Patterns while signatures are compiled.
+#[derive(Debug, Default)]
+pub(super) struct StartsBuilder {
+    /// By place.
+    drafts: BTreeMap<u32, Vec<Draft>>,
+}
+
+impl StartsBuilder {
+    /// The one place where a pattern can stand, if there is only one.
+    fn place(fast: &FastPattern) -> Option<u32> {
+        let len = u32::try_from(fast.bytes.len())
+            .ok()
+            .filter(|len| *len > 0)?;
+        let (start, end) = fast.bounds?;
+        (end.saturating_sub(start) <= len && start < PLACE_MAX).then_some(start)
+    }
+
+    /// Adds a signature's pattern if it has one place only; says whether.
+    pub fn take(&mut self, fast: &FastPattern, rank: u32) -> bool {
+        let Some(place) = Self::place(fast) else {
+            return false;
+        };
+        let bytes = fast.bytes.get(..PATTERN_MAX).unwrap_or(&fast.bytes);
+        self.drafts.entry(place).or_default().push(Draft {
+            bytes: bytes.into(),
+            nocase: fast.nocase,
+            rank,
+        });
+        true
+    }
+
+    /// The table.
+    pub fn finish(self) -> Starts {
+        let mut starts = Starts::default();
+        for (at, drafts) in self.drafts {
+            let place = Place::new(drafts);
+            starts.firsts.push((at as usize, place.firsts()));
+            starts.places.push(place);
+        }
+        starts
+    }
+}
+
+#[derive(Debug)]
+struct Pattern {
+    bytes: Box<[u8]>,
+    nocase: bool,
+    /// Its signatures: a range of [`Place::ranks`].
+    ranks: (u32, u32),
+}
+
+/// Patterns of one place, by their first byte.
+#[derive(Debug)]
+struct Place {
+    /// By first byte: a range of `order`.
+    by_first: Vec<(u32, u32)>,
+    /// Numbers of patterns.
+    order: Vec<u32>,
+    patterns: Vec<Pattern>,
+    ranks: Vec<u32>,
+}
+
+impl Place {
+    fn new(mut drafts: Vec<Draft>) -> Self {
+        // Equal patterns stand together, so that they are compared once.
+        drafts.sort();
+        let mut place = Self {
+            by_first: Vec::with_capacity(256),
+            order: Vec::new(),
+            patterns: Vec::new(),
+            ranks: Vec::new(),
+        };
+        let mut buckets: Vec<Vec<u32>> = vec![Vec::new(); 256];
+        for same in drafts.chunk_by(|a, b| a.bytes == b.bytes && a.nocase == b.nocase) {
+            let Some(Draft { bytes, nocase, .. }) = same.first() else {
+                continue;
+            };
+            let number = u32::try_from(place.patterns.len()).unwrap_or(u32::MAX);
+            let from = u32::try_from(place.ranks.len()).unwrap_or(u32::MAX);
+            place.ranks.extend(same.iter().map(|draft| draft.rank));
+            let to = u32::try_from(place.ranks.len()).unwrap_or(u32::MAX);
+            place.patterns.push(Pattern {
+                bytes: bytes.clone(),
+                nocase: *nocase,
+                ranks: (from, to),
+            });
+            let first = bytes.first().copied().unwrap_or(0);
+            let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+            for first in if *nocase { [lower, upper] } else { [first; 2] } {
+                if let Some(bucket) = buckets.get_mut(usize::from(first))
+                    && bucket.last() != Some(&number)
+                {
+                    bucket.push(number);
+                }
+            }
+        }
+        for bucket in buckets {
+            let from = u32::try_from(place.order.len()).unwrap_or(u32::MAX);
+            place.order.extend(bucket);
+            let to = u32::try_from(place.order.len()).unwrap_or(u32::MAX);
+            place.by_first.push((from, to));
+        }
+        place
+    }
+
+    /// The bytes that patterns begin with, as bits.
+    fn firsts(&self) -> [u64; 4] {
+        let mut bits = [0u64; 4];
+        for (byte, (from, to)) in self.by_first.iter().enumerate() {
+            if let Some(word) = bits.get_mut(byte / 64).filter(|_| from < to) {
+                *word |= 1 << (byte % 64);
+            }
+        }
+        bits
+    }
+
+    /// Adds the ranks of the patterns that the block begins with.
+    fn find(&self, block: &[u8], candidates: &mut Vec<u32>) {
+        let Some(numbers) = block
+            .first()
+            .and_then(|first| self.by_first.get(usize::from(*first)))
+        else {
+            return;
+        };
+        for number in range(&self.order, *numbers) {
+            let Some(pattern) = self.patterns.get(*number as usize) else {
+                continue;
+            };
+            let Some(front) = block.get(..pattern.bytes.len()) else {
+                continue;
+            };
+            // Most differ in the second byte: a call to compare the rest costs more.
+            let second = |bytes: &[u8]| bytes.get(1).map_or(0, u8::to_ascii_lowercase);
+            if second(front) != second(&pattern.bytes) {
+                continue;
+            }
+            let equal = if pattern.nocase {
+                front.eq_ignore_ascii_case(&pattern.bytes)
+            } else {
+                *front == *pattern.bytes
+            };
+            if equal {
+                candidates.extend_from_slice(range(&self.ranks, pattern.ranks));
+            }
+        }
+    }
+}
+
+/// Patterns by place.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    /// Places, and the bytes that patterns begin with there: small, so that what does not begin one costs no memory access.
+    firsts: Vec<(usize, [u64; 4])>,
+    places: Vec<Place>,
+}
+
+impl Starts {
+    /// Whether there is no pattern.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Adds the ranks of the patterns that stand at their place in the block to `candidates`.
+    pub fn find(&self, block: &[u8], candidates: &mut Vec<u32>) {
+        for ((at, bits), place) in self.firsts.iter().zip(&self.places) {
+            let Some((first, _)) = block.get(*at..).and_then(|rest| rest.split_first()) else {
+                // The places are in order.
+                break;
+            };
+            let word = bits.get(usize::from(first / 64)).copied().unwrap_or(0);
+            if word & 1 << (first % 64) != 0 {
+                place.find(block.get(*at..).unwrap_or_default(), candidates);
+            }
+        }
+    }
+}
+
+fn range(list: &[u32], (from, to): (u32, u32)) -> &[u32] {
+    list.get(from as usize..to as usize).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::BufferId;
+
+    fn fast(bytes: &[u8], nocase: bool, bounds: Option<(u32, u32)>) -> FastPattern {
+        FastPattern {
+            buffer: BufferId(0),
+            bytes: bytes.to_vec(),
+            nocase,
+            bounds,
+        }
+    }
+
+    fn found(starts: &Starts, block: &[u8]) -> Vec<u32> {
+        let mut found = Vec::new();
+        starts.find(block, &mut found);
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn only_its_own_place_counts() {
+        let mut builder = StartsBuilder::default();
+        assert!(builder.take(&fast(b"abc", false, Some((0, 3))), 1));
+        assert!(builder.take(&fast(b"ABC", true, Some((0, 3))), 2));
+        assert!(builder.take(&fast(b"abc", false, Some((0, 3))), 3));
+        assert!(builder.take(&fast(b"\0", false, Some((0, 1))), 4));
+        assert!(builder.take(&fast(b"cd", false, Some((2, 4))), 5));
+        let starts = builder.finish();
+        assert_eq!(found(&starts, b"abc"), [1, 2, 3]);
+        assert_eq!(found(&starts, b"abcd"), [1, 2, 3, 5]);
+        assert_eq!(found(&starts, b"aBc"), [2]);
+        assert!(found(&starts, b".abcd").is_empty());
+        assert!(found(&starts, b"ab").is_empty());
+        assert_eq!(found(&starts, b"\0.cd"), [4, 5]);
+        assert!(found(&starts, b"").is_empty());
+        assert!(found(&StartsBuilder::default().finish(), b"abc").is_empty());
+    }
+
+    #[test]
+    fn a_pattern_with_room_to_move_is_not_taken() {
+        let mut builder = StartsBuilder::default();
+        assert!(!builder.take(&fast(b"abc", false, Some((0, 4))), 1));
+        assert!(!builder.take(&fast(b"abc", false, None), 1));
+        assert!(!builder.take(&fast(b"abc", false, Some((300, 303))), 1));
+        assert!(builder.finish().is_empty());
+    }
+
+    #[test]
+    fn a_long_pattern_is_found_by_its_front() {
+        let mut builder = StartsBuilder::default();
+        assert!(builder.take(&fast(&[b'x'; 200], false, Some((1, 201))), 1));
+        assert_eq!(found(&builder.finish(), &[b'x'; 201]), [1]);
+    }
+}

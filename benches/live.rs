@@ -181,6 +181,7 @@ fn put_between(way: Way) -> Between {
     match way {
         Way::KernelBridge => {
             ip("link add br0 type bridge");
+            std::fs::write("/proc/sys/net/ipv6/conf/br0/disable_ipv6", "1").unwrap();
             ip("link set br0 up");
             ip("link set a1 master br0");
             ip("link set b1 master br0");
@@ -267,7 +268,8 @@ fn forward(way: Way, rates: bool) {
             }
             let seconds = begun.elapsed().as_secs_f64();
             let through = received("b0") - before;
-            assert!(through > 0 && through <= sent);
+            // The kernel's bridge says a word of its own now and then.
+            assert!(through > 0 && through <= sent + 100, "{through} of {sent}");
             (sent_rate, rate) = (sent as f64 / seconds, through as f64 / seconds);
             std::thread::sleep(Duration::from_millis(300));
         }

@@ -23,6 +23,8 @@ use sekisho::sys::{Signal, send_signal};
 use crate::root;
 
 const ALONE: &str = "SEKISHO_TEST_ALONE";
+/// Network, mounts and processes of its own: when the test ends, whatever it started ends with it.
+const UNSHARE: [&str; 6] = ["-n", "-m", "-p", "-f", "--mount-proc", "--kill-child"];
 /// Longest wait for something that is to come.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -40,12 +42,13 @@ fn alone(name: &str) -> bool {
             .status()
             .is_ok_and(|s| s.success())
     };
-    if !may("unshare", &["-n", "-m", "true"]) || !may("ip", &["-V"]) {
+    let own: Vec<&str> = UNSHARE.iter().copied().chain(["true"]).collect();
+    if !may("unshare", &own) || !may("ip", &["-V"]) {
         println!("skipped: live::{name}: wants root (network namespaces) and the program ip");
         return false;
     }
     let status = Command::new("unshare")
-        .args(["-n", "-m"])
+        .args(UNSHARE)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", &format!("live::{name}"), "--nocapture"])
         .env(ALONE, name)

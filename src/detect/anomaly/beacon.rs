@@ -323,7 +323,10 @@ impl Beacon {
         let (core, median) = pair.core();
         // Twice in three callbacks somebody must have answered: what fails over and over is a broken client.
         let answered = pair.answered.max(pair.requests) * 3 >= pair.callbacks.saturating_sub(2);
-        if core < settings.core_min || median < f64::from(settings.interval_min_secs) || !answered {
+        if core < settings.core_min
+            || median * 1.2 < f64::from(settings.interval_min_secs)
+            || !answered
+        {
             return;
         }
         let pair = pair.clone();

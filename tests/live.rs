@@ -534,6 +534,7 @@ fn in_process(exceptions: Exceptions) -> Live {
         workers: 1,
         decode: DecodeSettings::default(),
         worker: worker(),
+        evidence: None,
         stuck_ms: 300,
         verdict_timeout_ms: 50,
         exceptions: vec![exceptions; 2],

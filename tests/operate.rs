@@ -324,7 +324,11 @@ fn rules_change_under_traffic_and_flows_keep_what_they_know() {
 #[test]
 fn a_running_sensor_shows_captures_blocks_and_measures() {
     let Some(net) = Net::new("o") else { return };
-    let sensor = Sensor::start(&net, &format!("{FIRST}{SECOND}"), "stats.interval-secs = 1");
+    let sensor = Sensor::start(
+        &net,
+        &format!("{FIRST}{SECOND}"),
+        "stats.interval-secs = 1\nevidence.level = \"GREEN\"\n[[service]]\nname = \"nobody\"\naddress = \"10.77.0.2\"\nport = 9\ncheck = \"tcp\"\nevery-secs = 1\n",
+    );
     sensor.ctl(&["profile", "on"]).unwrap();
     let mut talk = Talk::new(&net);
     let file = sensor.path("host.pcap");
@@ -367,6 +371,34 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
             .iter()
             .any(|e| e["event_type"] == "stats" && e["stats"]["decoder"]["pkts"].as_u64() > Some(0))
     });
+    // Packets of the alert, those before it too: the handshake.
+    sensor.wait("evidence", || {
+        let alerts = sensor.alerts(1, 1);
+        let file = alerts.first().and_then(|a| a["capture_file"].as_str());
+        file.is_some_and(|f| {
+            let bytes = std::fs::read(sensor.path(f)).unwrap_or_default();
+            let handshake = bytes.windows(2).filter(|w| w == &[0xa0, 0x02]).count() > 0;
+            handshake && bytes.windows(5).any(|w| w == b"first")
+        })
+    });
+    // A service that nobody offers, and a cable that is pulled.
+    sensor.wait("the service to be down", || {
+        sensor.alerts(400, 104).len() == 1
+    });
+    let down = &sensor.alerts(400, 104)[0]["sekisho"];
+    assert_eq!(
+        (&down["phenomenon"], &down["evidence"]["cause"]),
+        (&"device_trouble".into(), &"trouble".into()),
+        "{down}"
+    );
+    quiet(&["ip", "-n", &net.near, "link", "set", "outside", "down"]);
+    let link = |state: &str| {
+        let alerts = sensor.alerts(400, 100);
+        alerts.iter().any(|a| a["sekisho"]["state"] == state)
+    };
+    sensor.wait("the link to be down", || link("open"));
+    quiet(&["ip", "-n", &net.near, "link", "set", "outside", "up"]);
+    sensor.wait("the link to be up", || link("close"));
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(sensor.path("c.sock"))
             .unwrap()
@@ -374,7 +406,57 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
     );
     assert_eq!(mode & 0o777, 0o660);
     assert!(Path::new(&sensor.path("eve.json")).exists());
-    sensor.end();
+    let said = sensor.end();
+    assert!(
+        said.contains("confined: 0 capabilities") && !said.contains("not confined: seccomp"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_replay_keeps_the_packets_of_its_alerts() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("r.rules");
+    std::fs::write(
+        &rules,
+        "alert http any any -> any any (msg:\"any\"; http.method; content:\"GET\"; sid:1;)\n",
+    )
+    .unwrap();
+    let capture = crate::root().join("pcaps/http_browse/traffic.pcap");
+    let run = || {
+        let log = folder.path().to_str().unwrap();
+        let output = crate::sekisho(&[
+            "replay",
+            "-l",
+            log,
+            "-S",
+            rules.to_str().unwrap(),
+            "--set",
+            "evidence.level=GREEN",
+            capture.to_str().unwrap(),
+        ]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let eve = std::fs::read_to_string(folder.path().join("eve.json")).unwrap();
+        let alert = eve
+            .lines()
+            .map(|l| serde_json::from_str::<Value>(l).unwrap())
+            .find(|e| e["event_type"] == "alert");
+        let file = alert.unwrap()["capture_file"].as_str().unwrap().to_owned();
+        (
+            file.clone(),
+            std::fs::read(folder.path().join(file)).unwrap(),
+        )
+    };
+    let (file, bytes) = run();
+    assert!(
+        file.starts_with("evidence/") && bytes.windows(4).any(|w| w == b"GET "),
+        "{file}"
+    );
+    assert_eq!(run(), (file, bytes), "the same again, not appended to");
 }
 
 #[test]

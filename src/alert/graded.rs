@@ -13,6 +13,8 @@ pub struct Alert<'a> {
     pub head: &'a [u8],
     /// EVE members after `"alert"`.
     pub tail: &'a [u8],
+    /// File in which its packets are kept; empty: none.
+    pub capture_file: String,
     /// Members of the detector's evidence object.
     pub evidence: &'a [u8],
     /// Generator: 1 for signatures, 400 for behavioural detectors.

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sekisho::config::{Config, KEYS, SOCKET};
+use sekisho::config::{Config, KEYS, SOCKET, ServiceText};
 use sekisho::packet::Timestamp;
 use sekisho::pipeline::control::{
     ControlSocket, Loaded, MetricsServer, Operator, Tally, counters, prometheus,
 };
+use sekisho::pipeline::health::{Check, Health, HealthSettings, Service};
 use sekisho::pipeline::live::{Control, ReportOrder};
 use sekisho::sys::{Notify, Signal, Signals};
 
@@ -25,6 +26,7 @@ pub struct Daemon {
     said_stats: Instant,
     stats_every: Option<Duration>,
     reloading: Arc<AtomicBool>,
+    _health: Health,
     // Last, so that they end before what they answer from.
     _socket: Option<ControlSocket>,
     _metrics: Option<MetricsServer>,
@@ -98,6 +100,17 @@ impl Daemon {
                 Some(opened.with_context(|| format!("metrics on {address}"))?)
             }
         };
+        let health = Health::start(
+            HealthSettings {
+                loss_share: settings.loss_share,
+                services: settings.services.iter().filter_map(service).collect(),
+                ..HealthSettings::default()
+            },
+            config.grade.segments.interfaces.clone(),
+            Arc::clone(control),
+            Arc::clone(tally),
+        )
+        .context("health")?;
         let now = Instant::now();
         let stats = u64::from(settings.stats_secs);
         Ok(Self {
@@ -107,6 +120,7 @@ impl Daemon {
             said_stats: now,
             stats_every: (stats > 0).then(|| Duration::from_secs(stats)),
             reloading: Arc::default(),
+            _health: health,
             _socket: socket,
             _metrics: metrics,
         })
@@ -185,6 +199,19 @@ impl Daemon {
             .report_orders
             .give(ReportOrder::Line("stats", event.to_string().into_bytes()));
     }
+}
+
+/// A service of the configuration, whose check is known to be one.
+fn service(text: &ServiceText) -> Option<Service> {
+    Some(Service {
+        name: text.name.clone(),
+        address: text.address,
+        port: text.port,
+        check: Check::from_name(&text.check)?,
+        ask: text.ask.clone(),
+        every_secs: text.every_secs,
+        timeout_ms: text.timeout_ms,
+    })
 }
 
 /// Whether every capture thread goes round.

@@ -19,8 +19,10 @@ use std::sync::Arc;
 use sekisho::config::{Config, ConfigError};
 use sekisho::detect::signature::{Engine, EngineSettings};
 use sekisho::pipeline::ReportStage;
+use sekisho::pipeline::evidence::{Clerk, Desk};
 use sekisho::rules::{self, LoadSettings, RuleSet};
 use sekisho::sink::Sink;
+use sekisho::sink::evidence::EvidenceStore;
 
 /// Prints every error of a configuration; exit code 2.
 fn print_errors(errors: &[ConfigError]) -> ExitCode {
@@ -133,4 +135,24 @@ fn bundled_signatures() -> Option<PathBuf> {
     let built =
         || Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("signatures")).filter(|f| f.is_dir());
     beside.or_else(installed).or_else(built)
+}
+
+/// Where packets of alerts are kept.
+fn evidence_folder(config: &Config) -> PathBuf {
+    let folder = config.operation.evidence.folder.clone();
+    folder.unwrap_or_else(|| config.log_dir.join("evidence"))
+}
+
+/// The folder with its bounds.
+fn evidence_store(config: &Config) -> EvidenceStore {
+    EvidenceStore::new(evidence_folder(config), config.operation.evidence.clone())
+}
+
+/// Who names the files of alerts; none when nothing is kept.
+fn evidence_clerk(config: &Config, desk: &Arc<Desk>) -> Option<Clerk> {
+    let settings = &config.operation.evidence;
+    let folder = settings.folder.as_ref();
+    let prefix = folder.map_or("evidence".to_owned(), |f| f.display().to_string());
+    let level = settings.level?;
+    Some(Clerk::new(Arc::clone(desk), level, prefix))
 }

@@ -15,6 +15,7 @@ use sekisho::decode::{ChecksumMode, DecodeSettings};
 use sekisho::flow::FlowSettings;
 use sekisho::grade::Event;
 use sekisho::grade::ledger::Ledger;
+use sekisho::pipeline::evidence::{Desk, extract};
 use sekisho::pipeline::{
     ReplayOptions, ReplaySummary, ReportStage, SyslogOutlet, WorkerSettings, bounds, replay,
 };
@@ -121,6 +122,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         anyhow::bail!("no capture files found");
     }
     let options = options(&config, files, report.watches_hosts());
+    let desk = Arc::new(Desk::of_replay(config.operation.evidence.clone()));
+    if let Some(clerk) = super::evidence_clerk(&config, &desk) {
+        report.keep_evidence(clerk);
+    }
+    let again = (options.files.clone(), options.decode.clone());
     print_bounds(&bounds(&engine, &options, &report));
     let mut bar = progress_bar();
     let summary = replay(options, &engine, &mut report, &mut |done, total| {
@@ -135,6 +141,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let noise = report.grader().ledger().clone();
     let hosts = hosts(&report, config.grade.map.listed);
     let (_, sink_errors) = report.finish();
+    if config.operation.evidence.level.is_some() {
+        let store = super::evidence_store(&config);
+        let (kept, error) = extract(&again.0, &again.1, &desk, store);
+        eprintln!("sekisho: evidence: {kept} files");
+        if let Some(error) = error {
+            return Err(error).context("evidence");
+        }
+    }
     let result = Replayed {
         summary,
         noise,

@@ -1,6 +1,6 @@
 //! `sekisho run`: live traffic, passive or inline.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -11,12 +11,16 @@ use sekisho::capture::{
 use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
 use sekisho::grade::Exceptions;
 use sekisho::pipeline::control::{Tally, TallySink};
-use sekisho::pipeline::live::{Control, Count, Lane, LaneWork, Live, LiveOptions, WorkerCounts};
+use sekisho::pipeline::evidence::{Desk, Writer};
+use sekisho::pipeline::live::{
+    Control, Count, KeepEvidence, Lane, LaneWork, Live, LiveOptions, WorkerCounts,
+};
 use sekisho::sink::{EveFile, Sink};
 use sekisho::sys::Signals;
 use sekisho::sys::af_packet::{Fanout, PacketOptions};
 use sekisho::sys::bpf::{XdpMode, XdpProgram};
 use sekisho::sys::interface;
+use sekisho::sys::sandbox::{self, Capability, Confinement};
 
 use super::daemon::Daemon;
 
@@ -74,14 +78,32 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     config.grade.segments.interfaces.append(&mut opened.names);
     config.anomaly.wires = opened.wires;
+    if config.operation.confine {
+        confine(arguments, &config)?;
+    }
     let eve = EveFile::append(&config.log_dir, config.eve)
         .with_context(|| format!("log folder {}", config.log_dir.display()))?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(eve)];
     sinks.extend(super::replay::syslog(&config)?);
     let tally = Arc::new(Mutex::new(Tally::default()));
     sinks.push(Box::new(TallySink(Arc::clone(&tally))));
-    let report = super::report_stage(&config, &engine, sinks);
-    let options = options(&config, opened, report.watches_hosts());
+    let mut report = super::report_stage(&config, &engine, sinks);
+    let mut options = options(&config, opened, report.watches_hosts());
+    let desk = Arc::new(Desk::new(config.operation.evidence.clone()));
+    let writer = match super::evidence_clerk(&config, &desk) {
+        None => None,
+        Some(clerk) => {
+            report.keep_evidence(clerk);
+            let writer = Writer::start(super::evidence_store(&config)).context("evidence")?;
+            let ring = config.operation.evidence.ring_bytes / u64::from(options.workers.max(1));
+            options.evidence = writer.sender().map(|out| KeepEvidence {
+                desk: Arc::clone(&desk),
+                out,
+                ring_bytes: usize::try_from(ring).unwrap_or(usize::MAX),
+            });
+            Some(writer)
+        }
+    };
     super::replay::print_bounds(&sekisho::pipeline::live::bounds(&engine, &options, &report));
     let mut live = Live::start(options, &engine, report)?;
     // From here on the rules in force are those of the sensor: after a reload these are freed.
@@ -117,6 +139,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     daemon.stopping(&control);
     let (report, errors) = live.stop();
     print_totals(&control);
+    if let Some(error) = writer.and_then(Writer::finish) {
+        eprintln!("sekisho: evidence: {error}");
+    }
+    let lost = desk.lost.load(std::sync::atomic::Ordering::Relaxed);
+    if lost > 0 {
+        eprintln!("sekisho: evidence: {lost} groups of packets found the disk too slow");
+    }
     let Some(report) = report else {
         anyhow::bail!("the report thread failed");
     };
@@ -201,6 +230,106 @@ fn prepare(name: &str, inline: bool) {
     }
 }
 
+/// Gives up what is not needed any more. The sockets are open; nothing was read yet that others wrote.
+fn confine(arguments: &Arguments, config: &Config) -> Result<()> {
+    let folder = |path: &Path| {
+        path.parent()
+            .map(Path::to_path_buf)
+            .filter(|p| *p != Path::new(""))
+    };
+    let mut keep = Confinement::default();
+    // Names, certificates, the time zone; links of interfaces.
+    let system = [
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc/nsswitch.conf",
+        "/etc/host.conf",
+        "/etc/gai.conf",
+        "/etc/localtime",
+        "/etc/ssl",
+        "/etc/ld.so.cache",
+        "/run/systemd/resolve",
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/share/sekisho",
+        "/proc",
+        "/sys/class/net",
+        "/sys/devices",
+        "/dev/null",
+        "/dev/urandom",
+    ];
+    keep.read
+        .extend(system.map(PathBuf::from).into_iter().filter(|p| p.exists()));
+    keep.read
+        .push(folder(&arguments.config).unwrap_or_else(|| PathBuf::from(".")));
+    for rules in &config.rule_files {
+        keep.read.push(if rules.is_dir() {
+            rules.clone()
+        } else {
+            folder(rules).unwrap_or_else(|| PathBuf::from("."))
+        });
+    }
+    let files = [
+        &config.classification_file,
+        &config.reference_file,
+        &config.syslog.tls.authority,
+        &config.syslog.tls.certificate,
+        &config.syslog.tls.key,
+    ];
+    keep.read
+        .extend(files.into_iter().flatten().filter_map(|f| folder(f)));
+    let spool = config.syslog.spool_dir.clone();
+    let socket = folder(&config.operation.socket);
+    let evidence = config.operation.evidence.folder.clone();
+    keep.write = [
+        Some(config.log_dir.clone()),
+        super::cache_dir(config),
+        spool,
+        evidence,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for folder in &keep.write {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    // The socket's folder may not be ours to make; then opening it says so.
+    keep.write
+        .extend(socket.filter(|s| std::fs::create_dir_all(s).is_ok()));
+    let xdp = config
+        .bridges
+        .iter()
+        .any(|b| b.method == InlineMethod::AfXdp || b.kernel_block_list)
+        || config
+            .listen
+            .iter()
+            .any(|l| l.method == ListenMethod::AfXdp);
+    if xdp
+        || config
+            .bridges
+            .iter()
+            .any(|b| b.method == InlineMethod::Nfqueue)
+    {
+        keep.capabilities.push(Capability::NetAdmin);
+    }
+    if xdp {
+        keep.capabilities.push(Capability::Bpf);
+    }
+    let done = sandbox::confine(&keep);
+    for note in &done.notes {
+        eprintln!("sekisho: not confined: {note}");
+    }
+    eprintln!(
+        "sekisho: confined: {} capabilities, {} paths (Landlock {}), {} system calls",
+        done.capabilities,
+        keep.read.len() + keep.write.len(),
+        done.landlock,
+        done.system_calls
+    );
+    Ok(())
+}
+
 /// What is open.
 #[derive(Default)]
 struct Opened {
@@ -220,6 +349,7 @@ fn options(config: &Config, opened: Opened, hosts: bool) -> LiveOptions {
         workers,
         decode,
         worker,
+        evidence: None,
         stuck_ms: config.worker_stuck_ms,
         verdict_timeout_ms: config.verdict_timeout_ms,
         exceptions: exceptions(config),

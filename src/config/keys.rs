@@ -91,6 +91,60 @@ pub static KEYS: &[Key] = &[
         guardian,
         boolean
     ),
+    key!(
+        "evidence.level",
+        "keep the packets of alerts from this level on; default: of none",
+        operation.evidence.level,
+        level
+    ),
+    key!(
+        "evidence.folder",
+        "folder for them; default: evidence in the log folder",
+        operation.evidence.folder,
+        some_path
+    ),
+    key!(
+        "evidence.ring-bytes",
+        "bytes of packets remembered for the time before an alert, all workers together (live)",
+        operation.evidence.ring_bytes,
+        size
+    ),
+    key!(
+        "evidence.file-bytes",
+        "bytes of one file at most",
+        operation.evidence.file_bytes,
+        size
+    ),
+    key!(
+        "evidence.after-secs",
+        "seconds after an alert during which packets are still added",
+        operation.evidence.after_secs,
+        number
+    ),
+    key!(
+        "evidence.bytes-max",
+        "bytes of all files; the oldest go first",
+        operation.evidence.bytes_max,
+        size
+    ),
+    key!(
+        "evidence.days-max",
+        "days after which a file goes",
+        operation.evidence.days_max,
+        number
+    ),
+    key!(
+        "health.loss-share",
+        "share of packets lost in ten seconds over which it is device trouble (live)",
+        operation.loss_share,
+        share
+    ),
+    key!(
+        "privileges.confine",
+        "give up capabilities, paths and system calls once the sockets are open (live)",
+        operation.confine,
+        boolean
+    ),
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
         "cache-dir",

@@ -12,6 +12,7 @@ mod keys;
 mod operation;
 mod overlay;
 mod segments;
+mod services;
 mod views;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::sink::syslog::SyslogSettings;
 pub use interfaces::{Inline, InlineMethod, Listen, ListenMethod};
 pub use keys::{KEYS, Key};
 pub use operation::{OperationSettings, SOCKET};
+pub use services::ServiceText;
 
 /// All keys, those of detectors last.
 pub fn all_keys() -> impl Iterator<Item = &'static Key> {
@@ -257,6 +259,20 @@ impl Config {
                             place: place.clone(),
                             message,
                         }));
+                    }
+                }
+            }
+            ("service", toml::Value::Array(list)) => {
+                for (at, item) in list.iter().enumerate() {
+                    match services::service(item) {
+                        Ok(service) => self.operation.services.push(service),
+                        Err(messages) => {
+                            let place = format!("{} ([[service]] number {})", place(), at + 1);
+                            errors.extend(messages.into_iter().map(|message| ConfigError {
+                                place: place.clone(),
+                                message,
+                            }));
+                        }
                     }
                 }
             }

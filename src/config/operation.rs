@@ -3,6 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use super::services::ServiceText;
+use crate::sink::evidence::EvidenceSettings;
+
 /// Where the control socket is unless configured otherwise.
 pub const SOCKET: &str = "/run/sekisho/control.sock";
 
@@ -17,6 +20,14 @@ pub struct OperationSettings {
     pub metrics_address: IpAddr,
     /// Seconds between EVE `stats` events; 0: none.
     pub stats_secs: u32,
+    /// Packets of alerts.
+    pub evidence: EvidenceSettings,
+    /// Share of packets lost, 0..=1, over which it is device trouble.
+    pub loss_share: f64,
+    /// Whether privileges are given up once the sockets are open.
+    pub confine: bool,
+    /// Services asked whether they answer.
+    pub services: Vec<ServiceText>,
 }
 
 impl Default for OperationSettings {
@@ -26,6 +37,10 @@ impl Default for OperationSettings {
             metrics_port: 0,
             metrics_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             stats_secs: 30,
+            evidence: EvidenceSettings::default(),
+            loss_share: 0.01,
+            confine: true,
+            services: Vec::new(),
         }
     }
 }

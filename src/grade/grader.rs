@@ -919,6 +919,7 @@ fn draft<'a>(
         finding,
         head,
         tail,
+        capture_file: String::new(),
         evidence,
         gid: 1,
         sid: 0,

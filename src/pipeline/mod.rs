@@ -10,7 +10,9 @@
 //! batch together, in packet order, so that what comes out does not depend on their number.
 
 pub mod control;
+pub mod evidence;
 mod feeder;
+pub mod health;
 mod host_records;
 mod link_records;
 pub mod live;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::alert::{Finding, FindingSource, Outbox, TextRange, Verdict};
+use super::evidence::Clerk;
+use crate::alert::{Alert, Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
 use crate::detect::signature::Replacement;
 use crate::grade::action::BlockList;
@@ -39,6 +40,7 @@ pub struct ReportStage {
     hosts: Vec<HostRecord>,
     reports: Vec<Report>,
     behaviour: Outbox,
+    evidence: Option<Clerk>,
     started: Option<Timestamp>,
     listed: usize,
     segments: Arc<Segments>,
@@ -79,6 +81,7 @@ impl ReportStage {
             hosts: Vec::new(),
             reports: Vec::new(),
             behaviour: Outbox::default(),
+            evidence: None,
             started: None,
             listed,
             segments,
@@ -104,6 +107,11 @@ impl ReportStage {
             engine: AnomalyEngine::new(settings, places),
             records: Vec::new(),
         });
+    }
+
+    /// From now on packets of alerts are kept.
+    pub fn keep_evidence(&mut self, clerk: Clerk) {
+        self.evidence = Some(clerk);
     }
 
     /// Bounds of the tables of detectors and grading.
@@ -195,11 +203,9 @@ impl ReportStage {
         }
         let mut boxes: Vec<&Outbox> = said.iter().map(|s| &s.outbox).collect();
         boxes.push(&self.behaviour);
-        let sinks = &mut self.sinks;
+        let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);
         self.grader.batch(&boxes, records, &mut |event| {
-            for sink in sinks.iter_mut() {
-                sink.event(&event);
-            }
+            give(sinks, evidence, &event);
         });
         if merged.capacity() > 0 {
             self.hosts = merged;
@@ -218,18 +224,16 @@ impl ReportStage {
             tuned.engine.adopt(Box::new(grade.segments.clone()));
         }
         self.segments = Arc::new(grade.segments.clone());
-        let sinks = &mut self.sinks;
+        let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);
         self.grader.adopt(first, rules, grade, &mut |event| {
-            for sink in sinks.iter_mut() {
-                sink.event(&event);
-            }
+            give(sinks, evidence, &event);
         });
     }
 
     /// Gives a line that no packet brought about to the sinks.
     pub fn line(&mut self, kind: &'static str, line: &[u8]) {
         for sink in &mut self.sinks {
-            sink.event(&crate::grade::Event::Line { kind, line });
+            sink.event(&Event::Line { kind, line });
         }
     }
 
@@ -238,11 +242,9 @@ impl ReportStage {
         let mut outbox = Outbox::default();
         outbox.now = trouble.ts;
         finding(&mut outbox, &self.eve, &trouble);
-        let sinks = &mut self.sinks;
+        let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);
         self.grader.batch(&[&outbox], &[], &mut |event| {
-            for sink in sinks.iter_mut() {
-                sink.event(&event);
-            }
+            give(sinks, evidence, &event);
         });
     }
 
@@ -299,6 +301,25 @@ fn heads(settings: EveSettings) -> Heads {
         let head = eve::alert::detector_head(&mut out, &settings, at, &finding.key);
         out.slice(head).to_vec()
     })
+}
+
+/// Gives an event to every sink; an alert with the file in which its packets are kept.
+fn give(sinks: &mut [Box<dyn Sink>], evidence: &mut Option<Clerk>, event: &Event<'_>) {
+    let mut kept = None;
+    if let (Event::Alert(alert), Some(clerk)) = (event, evidence)
+        && let Some(capture_file) = clerk.file(alert)
+    {
+        kept = Some(Alert {
+            capture_file,
+            ..(*alert).clone()
+        });
+    }
+    for sink in sinks {
+        match &kept {
+            Some(alert) => sink.event(&Event::Alert(alert)),
+            None => sink.event(event),
+        }
+    }
 }
 
 /// A detector's report as a finding.

@@ -6,6 +6,7 @@ pub mod console;
 pub mod delivery;
 pub mod eve;
 mod eve_file;
+pub mod evidence;
 mod expect;
 pub mod pcap;
 pub mod syslog;

@@ -24,4 +24,4 @@ pub use notify::Notify;
 pub use pcap_filter::compile_filter;
 pub use process::{Usage, usage};
 pub use signal::{Signal, Signals, send_signal};
-pub use socket::{EventFd, interface_index, pin_thread, wait_readable};
+pub use socket::{EventFd, echo_socket, interface_index, pin_thread, wait_readable};

@@ -227,6 +227,15 @@ impl EventFd {
     }
 }
 
+/// A socket for echo requests (ping) without raw sockets: the kernel fills in identifier and checksum.
+pub fn echo_socket(v6: bool) -> io::Result<OwnedFd> {
+    if v6 {
+        socket(libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_ICMPV6)
+    } else {
+        socket(libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_ICMP)
+    }
+}
+
 /// The kernel's number of an interface.
 pub fn interface_index(name: &str) -> io::Result<u32> {
     let text = CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;

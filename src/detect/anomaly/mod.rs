@@ -463,6 +463,52 @@ pub static DETECTORS: &[DetectorInfo] = &[
         threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
         techniques: &["T1498.002"],
     },
+    // What pipeline::health says: no detector looks at traffic for these.
+    DetectorInfo {
+        name: "link_down",
+        sid: 100,
+        message: "SEKISHO link down: an interface of the sensor has no carrier",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+    },
+    DetectorInfo {
+        name: "packets_lost",
+        sid: 101,
+        message: "SEKISHO packets lost: more than the limit were not inspected",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+    },
+    DetectorInfo {
+        name: "worker_lost",
+        sid: 102,
+        message: "SEKISHO worker lost: a part of the analysis was started anew",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+    },
+    DetectorInfo {
+        name: "capture_stalled",
+        sid: 103,
+        message: "SEKISHO capture stands still: an interface is not looked at",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+    },
+    DetectorInfo {
+        name: "service_down",
+        sid: 104,
+        message: "SEKISHO service down: a declared service does not answer",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+    },
 ];
 
 #[cfg(test)]

@@ -4,13 +4,18 @@
 //! never missed), [`LATEST_MAX`] alerts kept.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use crate::alert::{Alert, Phenomenon};
+use crate::detect::anomaly::DETECTORS;
 use crate::grade::Event;
 use crate::sink::{Sink, SinkError};
 
 /// Rules counted.
 const RULES_MAX: usize = 4_096;
+/// Hosts that were attacked, remembered.
+const ATTACKED_MAX: usize = 1_024;
 /// Alerts kept.
 const LATEST_MAX: usize = 20;
 
@@ -32,6 +37,8 @@ pub struct Tally {
     pub latest: VecDeque<String>,
     /// Other EVE events, by type.
     pub events: HashMap<&'static str, u64>,
+    /// By host: the detector that saw it attacked last, and when (seconds since the epoch).
+    pub attacked: HashMap<IpAddr, (&'static str, u64)>,
     /// Alerts that something was blocked for.
     pub blocked: u64,
 }
@@ -47,6 +54,24 @@ impl Tally {
         list.sort_unstable_by_key(|(gid, sid, alerts, _)| (std::cmp::Reverse(*alerts), *gid, *sid));
         list.truncate(count);
         list
+    }
+
+    fn attack(&mut self, alert: &Alert<'_>) {
+        let named = DETECTORS.iter().find(|d| d.name == alert.detector);
+        let Some(detector) = named.filter(|d| d.phenomenon != Phenomenon::DeviceTrouble) else {
+            return;
+        };
+        if self.attacked.len() >= ATTACKED_MAX
+            && let Some(oldest) = self
+                .attacked
+                .iter()
+                .min_by_key(|(_, (_, at))| *at)
+                .map(|(host, _)| *host)
+        {
+            self.attacked.remove(&oldest);
+        }
+        let at = alert.finding.ts.secs();
+        self.attacked.insert(alert.victim, (detector.name, at));
     }
 
     fn alert(&mut self, name: (u32, u32), message: &str) {
@@ -84,6 +109,7 @@ impl Sink for TallySink {
             Event::Alert(alert) => {
                 tally.alert((alert.gid, alert.sid), alert.message);
                 tally.blocked += u64::from(alert.blocked);
+                tally.attack(alert);
                 if tally.latest.len() >= LATEST_MAX {
                     tally.latest.pop_front();
                 }

@@ -18,6 +18,7 @@ mod control;
 mod inline;
 mod kernel_blocks;
 mod lane;
+mod recorder;
 mod refuse;
 mod report;
 mod talkers;
@@ -34,6 +35,7 @@ pub use tap::{Captured, HostTap};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,11 +50,13 @@ use crate::stats::MemoryBound;
 use crate::sys;
 use crate::sys::bpf::XdpProgram;
 
+use super::evidence::{Chunk, Desk};
 use super::feeder::Feeder;
 use super::report::{ReportStage, Said};
 use super::signature_worker::{SignatureWorker, WorkerSettings};
 use inline::InlineSettings;
 use kernel_blocks::KernelBlocks;
+use recorder::Recorder;
 use worker::{Rings, Work};
 
 /// A capture thread to be.
@@ -85,6 +89,8 @@ pub struct LiveOptions {
     pub decode: DecodeSettings,
     /// Workers.
     pub worker: WorkerSettings,
+    /// Where packets of alerts go, when they are kept.
+    pub evidence: Option<KeepEvidence>,
     /// Milliseconds on one batch after which a worker counts as stuck and is replaced.
     pub stuck_ms: u64,
     /// Milliseconds that frames wait for the verdict of a worker before the exception policy decides (inline).
@@ -93,6 +99,17 @@ pub struct LiveOptions {
     pub exceptions: Vec<Exceptions>,
     /// Programs in the kernel that drop what blocked sources send before it reaches us (inline).
     pub kernel_blocks: Vec<Arc<XdpProgram>>,
+}
+
+/// What workers need to keep packets as evidence.
+#[derive(Clone, Debug)]
+pub struct KeepEvidence {
+    /// What is wanted.
+    pub desk: Arc<Desk>,
+    /// Where it goes.
+    pub out: SyncSender<Chunk>,
+    /// Bytes of the ring of each worker.
+    pub ring_bytes: usize,
 }
 
 impl std::fmt::Debug for LiveOptions {
@@ -105,6 +122,7 @@ impl std::fmt::Debug for LiveOptions {
 pub struct Live {
     control: Arc<Control>,
     settings: WorkerSettings,
+    evidence: Option<KeepEvidence>,
     stuck_ms: u64,
     bells: Vec<Bell>,
     lanes: Vec<JoinHandle<Result<(), CaptureError>>>,
@@ -137,6 +155,14 @@ pub fn bounds(
     let mut defrag = Feeder::new(options.decode.clone()).decoder().memory_bound();
     defrag.bytes = defrag.bytes.saturating_mul(options.lanes.len() as u64);
     bounds.push(defrag);
+    if let Some(evidence) = &options.evidence {
+        // The ring with its index.
+        let ring = evidence.ring_bytes as u64 * 8 / 7;
+        bounds.push(MemoryBound {
+            what: "evidence",
+            bytes: ring.saturating_mul(options.workers.max(1).into()),
+        });
+    }
     bounds.extend(report.bounds());
     bounds
 }
@@ -225,7 +251,7 @@ impl Live {
             workers.push(Some(spawn_worker(
                 index,
                 engine,
-                &options.worker,
+                (&options.worker, &options.evidence),
                 rings,
                 &control,
             )?));
@@ -269,6 +295,7 @@ impl Live {
         Ok(Self {
             control,
             settings: options.worker,
+            evidence: options.evidence,
             stuck_ms: options.stuck_ms.max(1),
             bells,
             lanes,
@@ -343,7 +370,13 @@ impl Live {
         if let Some(counts) = self.control.workers.get(index) {
             counts.adopted.set(now.number);
         }
-        let started = spawn_worker(index, &now.engine, &self.settings, rings, &self.control);
+        let started = spawn_worker(
+            index,
+            &now.engine,
+            (&self.settings, &self.evidence),
+            rings,
+            &self.control,
+        );
         for (orders, link) in self.control.lane_orders.iter().zip(links) {
             orders.give(LaneOrder::Worker(index, Box::new(link)));
         }
@@ -387,16 +420,19 @@ fn thread(name: &str) -> std::thread::Builder {
 fn spawn_worker(
     index: usize,
     engine: &Arc<Engine>,
-    settings: &WorkerSettings,
+    (settings, evidence): (&WorkerSettings, &Option<KeepEvidence>),
     rings: Rings,
     control: &Arc<Control>,
 ) -> std::io::Result<JoinHandle<()>> {
     let engine = Arc::clone(engine);
-    let settings = settings.clone();
+    let (settings, evidence) = (settings.clone(), evidence.clone());
     let control = Arc::clone(control);
     thread(&format!("worker {index}")).spawn(move || {
         let inline = settings.inline;
         let worker = SignatureWorker::new(&engine, settings);
-        worker::work(index, worker, rings, inline, &control);
+        // The worker goes by the rules in force, which it shares; those it was made with may go.
+        drop(engine);
+        let recorder = evidence.map(|e| Recorder::new(e.desk, e.out, e.ring_bytes));
+        worker::work(index, worker, (rings, recorder), inline, &control);
     })
 }

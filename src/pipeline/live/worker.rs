@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::{Adoption, Control, WorkerOrder, WorkerState};
+use super::recorder::Recorder;
 use super::talkers::Talkers;
 use super::tap::Taps;
 use crate::alert::Verdict;
@@ -71,7 +72,7 @@ const BACKLOG: usize = 1024;
 pub(super) fn work(
     index: usize,
     mut worker: SignatureWorker,
-    mut rings: Rings,
+    (mut rings, mut recorder): (Rings, Option<Recorder>),
     inline: bool,
     control: &Arc<Control>,
 ) {
@@ -128,6 +129,9 @@ pub(super) fn work(
             counts.taken.add(1);
             talkers.batch(&work.batch, control);
             taps.batch(&work.batch);
+            if let Some(recorder) = &mut recorder {
+                recorder.batch(&work.batch);
+            }
             let mut said = rings.said.1.try_receive().unwrap_or_default();
             worker.batch(&work.batch, &mut said);
             said.lane = work.lane;

@@ -192,6 +192,9 @@ pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
         .num("severity", alert.severity);
     metadata(&mut json, alert);
     json.end();
+    if !alert.capture_file.is_empty() {
+        json.str("capture_file", &alert.capture_file);
+    }
     if !settings.strict {
         ours(&mut json, alert);
     }
@@ -303,6 +306,9 @@ pub fn detector_head(
     if key.dport != 0 {
         json.num("dest_port", key.dport);
     }
-    super::protocol(&mut json, key.proto);
+    // The sensor's own troubles are about no host, and no protocol.
+    if known(key.src) || known(key.dst) {
+        super::protocol(&mut json, key.proto);
+    }
     out.since(start)
 }

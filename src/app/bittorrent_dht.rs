@@ -171,7 +171,7 @@ impl Node {
         }
         let text = match (self.address.first_chunk::<4>(), self.address.first_chunk()) {
             (_, Some(v6)) => {
-                let groups = std::net::Ipv6Addr::from(*<&[u8; 16]>::from(v6)).segments();
+                let groups = std::net::Ipv6Addr::from(*v6).segments();
                 groups.map(|group| format!("{group:04x}")).join(":")
             }
             (Some(v4), None) => std::net::Ipv4Addr::from(*v4).to_string(),

@@ -172,10 +172,10 @@ mod tests {
             (service.status, service.accepted) = (Status::Listening, 1);
         }
         for port in 1..=1_000 {
-            if let Some(service) = host.service_mut(6, port) {
-                if service.status != Status::Listening {
-                    service.status = Status::Refused;
-                }
+            if let Some(service) = host.service_mut(6, port)
+                && service.status != Status::Listening
+            {
+                service.status = Status::Refused;
             }
         }
         assert!([22, 80, 443].iter().all(|p| host.listens(6, *p)));

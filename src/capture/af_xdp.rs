@@ -141,7 +141,7 @@ impl Source for AfXdp {
         let ts = now();
         let mut frames = Vec::with_capacity(max);
         while batch.frames.len() < max {
-            let Some(packet) = self.socket.next() else {
+            let Some(packet) = self.socket.take() else {
                 break;
             };
             if self.finish {
@@ -291,7 +291,7 @@ impl Bridge for XdpBridge {
             else {
                 break;
             };
-            let Some(packet) = socket.next() else {
+            let Some(packet) = socket.take() else {
                 misses += 1;
                 continue;
             };

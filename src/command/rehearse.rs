@@ -134,7 +134,7 @@ pub fn seconds(files: &[PathBuf]) -> f64 {
     files.iter().map(|file| span(file).unwrap_or(0.0)).sum()
 }
 
-fn span(file: &PathBuf) -> Option<f64> {
+fn span(file: &std::path::Path) -> Option<f64> {
     let mut source = CaptureFile::open(file).ok()?;
     let mut batch = FrameBatch::default();
     let mut ends: Option<(Timestamp, Timestamp)> = None;

@@ -243,10 +243,14 @@ fn dns(
         .find(|q| q.0 == answer.id && q.1 != 0)
     {
         // An answer after the answer, with other addresses, although nobody asked again.
-        Some((_, before, again)) if *before > 1 => {
-            if *before != digest && !*again && answer.code == 0 && answer.digest != 0 {
-                trouble(2);
-            }
+        Some((_, before, again))
+            if *before > 1
+                && *before != digest
+                && !*again
+                && answer.code == 0
+                && answer.digest != 0 =>
+        {
+            trouble(2);
         }
         Some((_, before, _)) => *before = digest,
         None if told.next > 0 => trouble(3),

@@ -313,7 +313,7 @@ impl XdpSocket {
     }
 
     /// The next packet that has come. [`Self::received`] is to be called behind the last.
-    pub fn next(&mut self) -> Option<Descriptor> {
+    pub fn take(&mut self) -> Option<Descriptor> {
         if self.receive.waiting() == 0 {
             return None;
         }

@@ -11,7 +11,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::socket::check;
 
@@ -232,7 +232,7 @@ fn landlock(keep: &Confinement) -> io::Result<(i32, Vec<String>)> {
     Ok((version, missing))
 }
 
-fn allow(ruleset: &OwnedFd, path: &PathBuf, access: u64) -> io::Result<()> {
+fn allow(ruleset: &OwnedFd, path: &Path, access: u64) -> io::Result<()> {
     let name =
         CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: a terminated string; the descriptor is new and ours.

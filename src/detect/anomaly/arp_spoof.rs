@@ -213,7 +213,7 @@ impl ArpSpoof {
                 },
                 source_verified: false,
                 evidence: evidence(|json| {
-                    json.str("claimed_by", &lan::mac_text(mac));
+                    json.str("claimed_by", lan::mac_text(mac));
                     json.array("addresses");
                     for address in spoofer.taken.iter().flatten() {
                         json.text(address.to_string());

@@ -136,7 +136,7 @@ impl Entry for Pair {
         } else {
             0
         };
-        u64::from(self.count.min(64)) * steady << 40 | self.last.secs() & 0xff_ffff_ffff
+        (u64::from(self.count.min(64)) * steady) << 40 | self.last.secs() & 0xff_ffff_ffff
     }
     fn is_open(&self) -> bool {
         self.live.open

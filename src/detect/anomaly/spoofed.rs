@@ -161,10 +161,8 @@ impl Spoofed {
                     sender.last = record.ts;
                 }
             }
-            RecordKind::Stray => {
-                if is_illegal(record.detail as u8) {
-                    self.count(Reason::IllegalFlags, record, seen, reports);
-                }
+            RecordKind::Stray if is_illegal(record.detail as u8) => {
+                self.count(Reason::IllegalFlags, record, seen, reports);
             }
             // What comes with a flood is the flood's.
             RecordKind::Opened if seen.floods.is_flooded(key.dst, key.dport) => {}

@@ -374,8 +374,8 @@ impl WormScan {
                     json.float("score", f64::from((host.score * 10.0).round() / 10.0))
                         .float("score_min", f64::from((threshold * 10.0).round() / 10.0));
                     if let Some(chain) = chain {
-                        json.str("infected_by", &chain.by.to_string())
-                            .str("patient_zero", &chain.first.to_string())
+                        json.str("infected_by", chain.by.to_string())
+                            .str("patient_zero", chain.first.to_string())
                             .num("chain", chain.length + 1);
                     }
                 }),

@@ -245,7 +245,7 @@ mod tests {
         assert_eq!((back.vlan[0], &both[0].frame[..6]), (5, &[1u8; 6][..]));
         let on = decode(&both[1].frame);
         assert_eq!((on.tcp.seq, on.tcp.ack), (77, 9000));
-        assert!(!on.bad_checksum && &both[1].frame[..6] == &bytes[..6]);
+        assert!(!on.bad_checksum && both[1].frame[..6] == bytes[..6]);
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(super) fn report(
                 idle = false;
                 said_last = Instant::now();
                 let queue = waiting.get_mut(usize::from(said.lane));
-                if let Some(said) = queue.map_or(None, |queue| place(queue, at, said)) {
+                if let Some(said) = queue.and_then(|queue| place(queue, at, said)) {
                     stage.batch(&[&said]);
                 }
             }

@@ -308,7 +308,7 @@ fn forward(way: Way, rates: bool) {
 }
 
 /// Frames of a capture, each with room for the kernel's note in front.
-fn load(path: &PathBuf) -> Vec<Vec<u8>> {
+fn load(path: &std::path::Path) -> Vec<Vec<u8>> {
     let mut file = CaptureFile::open(path).unwrap();
     let mut batch = FrameBatch::default();
     let mut list = Vec::new();

@@ -535,7 +535,8 @@ mod tests {
             Box::new(place::Undeclared::default()),
         );
         let watched: Vec<&str> = engine.bounds().iter().map(|b| b.what).collect();
-        for info in DETECTORS {
+        // From 100 on the sensor speaks of itself, which no engine watches.
+        for info in DETECTORS.iter().filter(|info| info.sid < 100) {
             assert!(
                 watched.contains(&info.name),
                 "{} is not in the engine",

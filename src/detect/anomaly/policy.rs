@@ -23,6 +23,9 @@ use super::record::{HostRecord, RecordKind};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
 
+/// A longer silence counts as this long, in nanoseconds: one hour.
+const SILENCE_MAX: u64 = 3_600_000_000_000;
+
 /// Settings.
 #[derive(Clone, Debug)]
 pub struct PolicySettings {
@@ -117,7 +120,9 @@ pub struct Policy {
     services: Bloom,
     paths: Bloom,
     breaches: Watch<(Contract, IpAddr, u16), Breach>,
-    began: Timestamp,
+    /// The latest record, and the nanoseconds of traffic seen up to it.
+    last: Timestamp,
+    watched: u64,
 }
 
 impl Policy {
@@ -132,7 +137,8 @@ impl Policy {
             services: Bloom::new(KNOWN, GENERATION_SECS),
             paths: Bloom::new(KNOWN, GENERATION_SECS),
             breaches: Watch::new(POLICY, settings.breaches),
-            began: Timestamp(0),
+            last: Timestamp(0),
+            watched: 0,
             settings,
         }
     }
@@ -151,9 +157,7 @@ impl Policy {
                 self.breach(Contract::OldTls, record, &place, reports);
             }
             RecordKind::Established if key.proto == 6 => {
-                if self.began == Timestamp(0) {
-                    self.began = record.ts;
-                }
+                self.watch(record.ts);
                 if is_group(key.dst) || is_local(key.dst) || is_local(key.src) {
                     return;
                 }
@@ -168,8 +172,21 @@ impl Policy {
         }
     }
 
-    fn learned(&self, now: Timestamp) -> bool {
-        now.secs_since(self.began) >= u64::from(self.settings.learn_secs)
+    /// Counts time with traffic only: captures that were put together have months between them, from which nothing was
+    /// learned.
+    fn watch(&mut self, now: Timestamp) {
+        if self.last != Timestamp(0) {
+            self.watched += now.since(self.last).min(SILENCE_MAX);
+        }
+        self.last = self.last.max(now);
+    }
+
+    fn watched_secs(&self) -> u64 {
+        self.watched / 1_000_000_000
+    }
+
+    fn learned(&self) -> bool {
+        self.watched_secs() >= u64::from(self.settings.learn_secs)
     }
 
     fn service(&mut self, record: &HostRecord, place: &Place, reports: &mut Vec<Report>) {
@@ -180,7 +197,7 @@ impl Policy {
         let breaks = if self.declared.is_empty() {
             self.services
                 .insert(endpoint_hash(key.dst, key.dport), record.ts)
-                && self.learned(record.ts)
+                && self.learned()
         } else {
             !self.declared.iter().any(allowed)
         };
@@ -192,7 +209,7 @@ impl Policy {
     fn path(&mut self, record: &HostRecord, place: &Place, reports: &mut Vec<Report>) {
         // Servers have few paths outward; clients go where they like, but seldom to a new port.
         let path = endpoint_hash(record.key.src, record.key.dport);
-        if self.paths.insert(path, record.ts) && self.learned(record.ts) {
+        if self.paths.insert(path, record.ts) && self.learned() {
             self.breach(Contract::NewPath, record, place, reports);
         }
     }
@@ -225,7 +242,7 @@ impl Policy {
             (Contract::NewService | Contract::NewPath, _, Role::Dmz) => Severity::Major,
             _ => Severity::Minor,
         };
-        let learned_secs = record.ts.secs_since(self.began);
+        let learned_secs = self.watched_secs();
         let declared = !self.declared.is_empty();
         self.breaches.alarm_as(
             severity,
@@ -313,7 +330,13 @@ mod tests {
         }
     }
 
-    const DAY: u64 = 86_400_000;
+    const HOUR: u64 = 3_600_000;
+    const DAY: u64 = 24 * HOUR;
+
+    /// Eight days in which host 7 is asked for HTTPS every hour.
+    fn learning() -> Vec<HostRecord> {
+        (0..8 * 24).map(|h| connected(7, 443, h * HOUR)).collect()
+    }
 
     fn run(settings: PolicySettings, records: Vec<HostRecord>) -> Vec<Report> {
         run_with(&mut Policy::new(settings), Role::Dmz, records)
@@ -321,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_service_that_was_never_there_is_a_breach_at_its_first_connection() {
-        let mut records: Vec<_> = (0..8).map(|d| connected(7, 443, d * DAY)).collect();
+        let mut records = learning();
         records.push(connected(7, 4444, 8 * DAY));
         records.push(connected(7, 443, 9 * DAY));
         let reports = run(PolicySettings::default(), records);
@@ -332,10 +355,17 @@ mod tests {
 
     #[test]
     fn while_learning_and_for_clients_own_ports_nothing_is_said() {
-        let learning = (1..100).map(|p| connected(7, p, u64::from(p) * 1_000));
-        assert!(run(PolicySettings::default(), learning.collect()).is_empty());
-        let own = vec![connected(7, 443, 0), connected(7, 50_000, 8 * DAY)];
+        let first = (1..100).map(|p| connected(7, p, u64::from(p) * 1_000));
+        assert!(run(PolicySettings::default(), first.collect()).is_empty());
+        let mut own = learning();
+        own.push(connected(7, 50_000, 8 * DAY));
         assert!(run(PolicySettings::default(), own).is_empty());
+    }
+
+    #[test]
+    fn from_months_without_traffic_nothing_is_learned() {
+        let records = vec![connected(7, 443, 0), connected(7, 4444, 90 * DAY)];
+        assert!(run(PolicySettings::default(), records).is_empty());
     }
 
     #[test]
@@ -361,7 +391,10 @@ mod tests {
         let out = |port, ms| record(RecordKind::Established, 6, 7, 9, port, ms);
         let reports = run(
             PolicySettings::default(),
-            vec![out(443, 0), out(443, 8 * DAY), out(6667, 8 * DAY + 1)],
+            (0..8 * 24)
+                .map(|h| out(443, h * HOUR))
+                .chain([out(6667, 8 * DAY)])
+                .collect(),
         );
         assert_eq!(reports.len(), 1);
     }

@@ -116,10 +116,10 @@ mod tests {
         let rule = r#"alert tcp any any -> any any (msg:"x"; content:"user="; content:"root"; replace:"nobo"; within:6; content:"!"; distance:0; sid:1;)"#;
         let rules = loaded(rule);
         let signature = rules.signatures.first().expect("one");
-        let payload = b"root user=x root user= root !";
+        let payload = b"root user=xx root user= root !";
         assert_eq!(
             replacements(&rules, signature, payload),
-            [(23, b"nobo".to_vec())]
+            [(24, b"nobo".to_vec())]
         );
         assert!(replacements(&rules, signature, b"user= root").is_empty());
     }

@@ -1,6 +1,6 @@
 //! Integration tests: one binary.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod cases;
 mod detection;

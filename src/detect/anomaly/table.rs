@@ -1,4 +1,5 @@
-//! A fixed-size table: eight-way sets, the least valuable entry of a full set gives way. All memory is taken at start.
+//! A fixed-size table: eight-way sets, the least valuable entry of a full set gives way. All memory is reserved at start;
+//! the kernel hands out its pages as they are used, so that a quiet network costs little.
 
 use std::hash::{BuildHasher, Hash};
 
@@ -8,11 +9,13 @@ const WAYS: usize = 8;
 /// A bounded map. `V::worth` ranks entries: the lowest goes first.
 ///
 /// A set's tags (15 bits of the hash of each key, 0: empty) lie together, so that a key that is not there costs one line of
-/// the cache, and one that is there two.
+/// the cache. The entries stand one after the other, in the order in which they came.
 #[derive(Debug)]
 pub struct SetTable<K, V> {
     tags: Vec<[u16; WAYS]>,
-    slots: Vec<Option<(K, V)>>,
+    /// Where among the entries each way's is.
+    at: Vec<[u32; WAYS]>,
+    entries: Vec<(K, V)>,
     hasher: foldhash::quality::RandomState,
     /// Entries that had to go.
     pub evicted: u64,
@@ -30,7 +33,8 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
         let sets = capacity.div_ceil(WAYS).max(1);
         Self {
             tags: vec![[0; WAYS]; sets],
-            slots: (0..sets * WAYS).map(|_| None).collect(),
+            at: vec![[0; WAYS]; sets],
+            entries: Vec::with_capacity(sets * WAYS),
             hasher: foldhash::quality::RandomState::default(),
             evicted: 0,
         }
@@ -38,8 +42,8 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
 
     /// Bytes the table takes.
     pub fn bytes(&self) -> u64 {
-        let tags = self.tags.len() * size_of::<[u16; WAYS]>();
-        (tags + self.slots.len() * size_of::<Option<(K, V)>>()) as u64
+        let set = size_of::<[u16; WAYS]>() + size_of::<[u32; WAYS]>();
+        (self.tags.len() * (set + WAYS * size_of::<(K, V)>())) as u64
     }
 
     /// The set of a key, and the key's tag.
@@ -49,54 +53,63 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
         (set, (hash >> 48) as u16 | 1 << 15)
     }
 
-    /// Where in its set a key is.
+    /// Where among the entries a key's is.
     fn find(&self, (set, tag): (usize, u16), key: &K) -> Option<usize> {
-        let tags = self.tags.get(set)?;
-        tags.iter().enumerate().find_map(|(way, other)| {
-            let slot = || self.slots.get(set * WAYS + way);
-            let mine = *other == tag && matches!(slot(), Some(Some((k, _))) if k == key);
-            mine.then_some(way)
+        let (tags, at) = (self.tags.get(set)?, self.at.get(set)?);
+        tags.iter().zip(at).find_map(|(other, at)| {
+            let at = *at as usize;
+            let mine = *other == tag && self.entries.get(at).is_some_and(|(k, _)| k == key);
+            mine.then_some(at)
         })
     }
 
     /// The entry of `key`, when it is there.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let place = self.place(key);
-        let way = self.find(place, key)?;
-        let slot = self.slots.get_mut(place.0 * WAYS + way)?;
-        slot.as_mut().map(|(_, v)| v)
+        let at = self.find(place, key)?;
+        self.entries.get_mut(at).map(|(_, v)| v)
     }
 
-    /// All entries, in no order.
+    /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
-        self.slots.iter().flatten()
+        self.entries.iter()
     }
 
     /// The entry of `key`; made by `new` when it is not there.
     pub fn entry(&mut self, key: K, new: impl FnOnce() -> V) -> Option<&mut V> {
         let place = self.place(&key);
         let (set, tag) = place;
-        let found = self.find(place, &key);
-        let tags = self.tags.get_mut(set)?;
-        let slots = self.slots.get_mut(set * WAYS..(set + 1) * WAYS)?;
-        let way = match found.or_else(|| tags.iter().position(|tag| *tag == 0)) {
-            Some(way) => way,
+        let at = match self.find(place, &key) {
+            Some(at) => at,
             None => {
-                self.evicted += 1;
-                let worth = |slot: &Option<(K, V)>| slot.as_ref().map_or(0, |(_, v)| v.worth());
-                slots
-                    .iter()
-                    .enumerate()
-                    .min_by_key(|(_, slot)| worth(slot))
-                    .map(|(way, _)| way)?
+                let (tags, ways) = (self.tags.get_mut(set)?, self.at.get_mut(set)?);
+                match tags.iter().position(|tag| *tag == 0) {
+                    Some(free) => {
+                        let at = self.entries.len();
+                        *tags.get_mut(free)? = tag;
+                        *ways.get_mut(free)? = u32::try_from(at).ok()?;
+                        self.entries.push((key, new()));
+                        at
+                    }
+                    None => {
+                        self.evicted += 1;
+                        let worth = |at: u32| {
+                            let entry = self.entries.get(at as usize);
+                            entry.map_or(0, |(_, v)| v.worth())
+                        };
+                        let (least, at) = ways
+                            .iter()
+                            .enumerate()
+                            .min_by_key(|(_, at)| worth(**at))
+                            .map(|(way, at)| (way, *at as usize))?;
+                        *tags.get_mut(least)? = tag;
+                        *self.entries.get_mut(at)? = (key, new());
+                        at
+                    }
+                }
             }
         };
-        let slot = slots.get_mut(way)?;
-        if found.is_none() {
-            *tags.get_mut(way)? = tag;
-            *slot = Some((key, new()));
-        }
-        slot.as_mut().map(|(_, v)| v)
+        self.entries.get_mut(at).map(|(_, v)| v)
     }
 }
 
@@ -143,7 +156,7 @@ mod tests {
             table.entry(key, || u64::from(key) + 10);
         }
         table.entry(100, || 1);
-        let keys: Vec<u32> = table.slots.iter().flatten().map(|(k, _)| *k).collect();
+        let keys: Vec<u32> = table.iter().map(|(k, _)| *k).collect();
         assert!(!keys.contains(&0) && keys.contains(&7) && keys.contains(&100));
         assert_eq!(table.evicted, 1);
     }

@@ -90,6 +90,8 @@ pub(super) fn work(
     let mut backlog: VecDeque<Said> = VecDeque::new();
     let mut talkers = Talkers::new(index);
     let mut taps = Taps::default();
+    // Capture threads whose last batch has not come.
+    let mut open = rings.lanes.len();
     loop {
         // Orders are for whoever has the rings: a worker that was replaced leaves them to its successor.
         if orders.is_full() && !rings.lanes.iter().all(|(_, back)| back.is_abandoned()) {
@@ -133,6 +135,12 @@ pub(super) fn work(
                 recorder.batch(&work.batch);
             }
             let mut said = rings.said.1.try_receive().unwrap_or_default();
+            let last = work.batch.last;
+            if last {
+                // The end of one capture thread is not the end of the flows, which all of them share.
+                open = open.saturating_sub(1);
+                work.batch.last = open == 0;
+            }
             worker.batch(&work.batch, &mut said);
             said.lane = work.lane;
             said.expected = work.expected;
@@ -140,7 +148,6 @@ pub(super) fn work(
             std::mem::swap(&mut work.stopped, &mut said.stopped);
             std::mem::swap(&mut work.changed, &mut said.changed);
             work.batch.bytes = FrameBytes::Empty;
-            let last = work.batch.last;
             let _ = back.try_send(work);
             counts.done.add(1);
             counts.busy_since_ms.set(0);

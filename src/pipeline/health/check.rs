@@ -271,8 +271,13 @@ mod tests {
                 "HTTP/1.1 503 Busy\r\n\r\n",
             ] {
                 let (mut stream, _) = listener.accept().expect("accepts");
-                let mut request = [0; 1024];
-                let _ = stream.read(&mut request);
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n")
+                    && stream.read(&mut byte).is_ok_and(|n| n == 1)
+                {
+                    request.push(byte[0]);
+                }
                 stream.write_all(answer.as_bytes()).expect("writes");
             }
         });

@@ -39,7 +39,7 @@ struct Waiting {
 /// Announcements of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Expectations {
-    pairs: HashMap<(IpAddr, IpAddr), Vec<Waiting>, foldhash::fast::FixedState>,
+    pairs: HashMap<(IpAddr, IpAddr), Vec<Waiting>, crate::packet::Keyed>,
 }
 
 impl Expectations {

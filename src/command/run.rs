@@ -1,15 +1,17 @@
 //! `sekisho run`: live traffic, passive or inline.
 
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sekisho::capture::{
     AfPacket, AfXdp, Bridge, Nfqueue, PacketBridge, Pass, QueueOptions, Source, XdpBridge,
 };
 use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
 use sekisho::grade::Exceptions;
+use sekisho::packet::choose_hash_key;
 use sekisho::pipeline::control::{Tally, TallySink};
 use sekisho::pipeline::evidence::{Desk, Writer};
 use sekisho::pipeline::live::{
@@ -63,6 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return super::guard::run(&config, &signals);
     }
     let mut guardian = super::guard::Guardian::find();
+    // Nobody on the wire may know where a table puts what. The standard library takes its key from the kernel.
+    let key = std::hash::RandomState::new().hash_one(std::process::id());
+    ensure!(choose_hash_key(key), "tables were made before their key");
     let engine = Arc::new(super::compile_engine(&config)?);
     super::print_refused(&engine);
     // The slow part is done: from here on the ports are ours.

@@ -108,7 +108,7 @@ pub struct DecodeSettings {
 impl Default for DecodeSettings {
     fn default() -> Self {
         Self {
-            seed: 0x5ec1_5400_0000_0001,
+            seed: crate::packet::hash_key(),
             checksums: ChecksumMode::Auto,
             offloaded_lengths: true,
             layers_max: 16,

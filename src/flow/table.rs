@@ -53,7 +53,7 @@ pub struct FlowSettings {
     pub forced_reports_per_sec: u32,
     /// How many workers share `flows_max`.
     pub workers: u32,
-    /// Keys the hash. Random for live traffic; fixed for replay, where a full table must behave the same every time.
+    /// Keys the hash: that of the process, see [`crate::packet::hash_key`].
     pub seed: u64,
     /// TCP.
     pub tcp: Timeouts,
@@ -83,7 +83,7 @@ impl Default for FlowSettings {
             // 2 MB of EVE a second, about a hundredth of a core.
             forced_reports_per_sec: 4096,
             workers: 1,
-            seed: 0x5ee_d0f_f10_0d5,
+            seed: crate::packet::hash_key(),
             tcp: Timeouts {
                 new_secs: 60,
                 established_secs: 600,

@@ -43,7 +43,7 @@ pub enum Spent {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Budgets {
-    kinds: HashMap<(u32, u32, u8), (u64, u32), foldhash::quality::RandomState>,
+    kinds: HashMap<(u32, u32, u8), (u64, u32), crate::packet::Keyed>,
 }
 
 impl Budgets {

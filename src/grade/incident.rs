@@ -81,10 +81,10 @@ enum Relation {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Incidents {
-    table: HashMap<u64, Incident, foldhash::quality::RandomState>,
+    table: HashMap<u64, Incident, crate::packet::Keyed>,
     /// Detectors' incidents that are part of others: which, and since which stage.
-    aliases: HashMap<u64, (u64, Stage), foldhash::quality::RandomState>,
-    by_host: HashMap<IpAddr, Vec<u64>, foldhash::quality::RandomState>,
+    aliases: HashMap<u64, (u64, Stage), crate::packet::Keyed>,
+    by_host: HashMap<IpAddr, Vec<u64>, crate::packet::Keyed>,
 }
 
 impl Incidents {

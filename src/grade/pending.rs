@@ -27,7 +27,7 @@ pub struct Waiting {
 #[derive(Debug, Default)]
 pub struct Pending {
     waiting: BTreeMap<u64, Waiting>,
-    by_flow: HashMap<u64, Vec<u64>, foldhash::quality::RandomState>,
+    by_flow: HashMap<u64, Vec<u64>, crate::packet::Keyed>,
     /// Alerts whose outcome has shown.
     ready: Vec<u64>,
     next: u64,

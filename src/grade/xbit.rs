@@ -20,7 +20,7 @@ enum Owner {
 /// All set bits with the time at which they expire.
 #[derive(Debug, Default)]
 pub struct Xbits {
-    bits: HashMap<(u32, Owner), Timestamp, foldhash::quality::RandomState>,
+    bits: HashMap<(u32, Owner), Timestamp, crate::packet::Keyed>,
     /// Bits that had to go before their time.
     pub evicted: u64,
 }

@@ -7,12 +7,14 @@
 mod batch;
 mod event;
 mod key;
+mod keyed;
 mod layers;
 mod time;
 
 pub use batch::{Batch, FrameBytes, Lent, Slice};
 pub use event::{DecodeEvent, EventSet};
 pub use key::{FlowKey, Transport};
+pub use keyed::{Keyed, choose as choose_hash_key, key as hash_key};
 pub use layers::{Embedded, Layers, LinkType, Net, PacketOrigin, Tcp, TcpFlags, VLAN_MAX};
 pub use time::Timestamp;
 

@@ -304,7 +304,7 @@ pub fn extract(
     if wants.is_empty() {
         return (0, None);
     }
-    let mut wanted: HashMap<Whose, Vec<&Want>, foldhash::quality::RandomState> = HashMap::default();
+    let mut wanted: HashMap<Whose, Vec<&Want>, crate::packet::Keyed> = HashMap::default();
     for want in &wants {
         wanted.entry(want.whose).or_default().push(want);
     }
@@ -330,7 +330,7 @@ pub fn extract(
 
 fn keep(
     packet: &Packet<'_>,
-    wanted: &HashMap<Whose, Vec<&Want>, foldhash::quality::RandomState>,
+    wanted: &HashMap<Whose, Vec<&Want>, crate::packet::Keyed>,
     store: &mut EvidenceStore,
 ) {
     if packet.frame.is_empty() || !packet.is_ip() {

@@ -16,7 +16,7 @@ pub struct SetTable<K, V> {
     /// Where among the entries each way's is.
     at: Vec<[u32; WAYS]>,
     entries: Vec<(K, V)>,
-    hasher: foldhash::quality::RandomState,
+    hasher: crate::packet::Keyed,
     /// Entries that had to go.
     pub evicted: u64,
 }
@@ -35,7 +35,7 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
             tags: vec![[0; WAYS]; sets],
             at: vec![[0; WAYS]; sets],
             entries: Vec::with_capacity(sets * WAYS),
-            hasher: foldhash::quality::RandomState::default(),
+            hasher: crate::packet::Keyed::default(),
             evicted: 0,
         }
     }

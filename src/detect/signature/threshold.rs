@@ -49,7 +49,7 @@ pub struct Passes {
 /// Counts of all thresholds.
 #[derive(Debug, Default)]
 pub struct Thresholds {
-    entries: HashMap<((u32, u32), u16, Whom), Entry, foldhash::quality::RandomState>,
+    entries: HashMap<((u32, u32), u16, Whom), Entry, crate::packet::Keyed>,
     /// Values in all entries.
     values: usize,
     /// Entries that had to go before their time.

@@ -98,7 +98,7 @@ pub struct BlockList {
     sources: AtomicUsize,
     services: AtomicUsize,
     known: KnownPairs,
-    hasher: foldhash::quality::RandomState,
+    hasher: crate::packet::Keyed,
     book: Mutex<Vec<BlockEntry>>,
     /// How often sources were dropped, and when last.
     times: Mutex<SetTable<IpAddr, Times>>,
@@ -132,7 +132,7 @@ impl BlockList {
             sources: AtomicUsize::new(0),
             services: AtomicUsize::new(0),
             known: KnownPairs::new(),
-            hasher: foldhash::quality::RandomState::default(),
+            hasher: crate::packet::Keyed::default(),
             book: Mutex::new(Vec::new()),
             times: Mutex::new(SetTable::new(CAPACITY)),
             evicted: AtomicU64::new(0),

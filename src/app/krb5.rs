@@ -3,13 +3,12 @@
 //! Each message is a transaction. Names and encryption types are read, nothing is decrypted.
 //! Limits: over TCP a message of 64 KiB; 16 parts of a name; the oldest transaction goes when there are too many.
 
-use std::any::Any;
-
 use super::ber::{self, Unread, element, signed};
 use super::reader::Reader;
 use super::{
     Access, Field, FieldDirection, FieldTest, FlowInfo, Input, Limits, LogHead, Outcome, Parsed,
-    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
+    transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -407,17 +406,10 @@ struct Krb5Tx {
 }
 
 impl Transaction for Krb5Tx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         1
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -473,6 +465,8 @@ impl Krb5Session {
 }
 
 impl Session for Krb5Session {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if flow.key.proto != TCP {
             if !input.bytes.is_empty() {
@@ -510,18 +504,6 @@ impl Session for Krb5Session {
                 return Parsed::Error;
             }
         }
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -631,15 +613,9 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 1,
-        access,
-        doc,
-    }
+    Field::new(name, FieldDirection::Both, access, doc)
+        .at(1)
+        .also(aliases)
 }
 
 static FIELDS: &[Field] = &[

@@ -58,6 +58,7 @@ pub use frame::{Frame, FrameNotes, Frames};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
 pub use note::{Login, Note, Notes};
 pub use tx::{NoTransaction, Transaction, TxList, TxState, TxStore};
+use tx::{session_members, transaction_members};
 
 use std::any::Any;
 
@@ -374,6 +375,16 @@ impl Field {
             access,
             doc,
         }
+    }
+
+    /// The same, readable from a later progress on.
+    pub const fn at(self, progress: u8) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The same, under further names.
+    pub const fn also(self, aliases: &'static [&'static str]) -> Self {
+        Self { aliases, ..self }
     }
 
     /// A field that holds a number of at most `max`.

@@ -2,12 +2,11 @@
 //!
 //! The two sides speak in turn; what comes out of turn ends the reading. Limits: 4 KiB of a name or reason.
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::{
     Access, Field, FieldDirection, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Pattern,
-    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
+    transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -242,17 +241,10 @@ impl RfbTx {
 }
 
 impl Transaction for RfbTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         u8::from(self.over)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -380,6 +372,8 @@ impl RfbTx {
 }
 
 impl Session for RfbSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if self.txs.total() == 0 {
             self.txs.push(RfbTx::default());
@@ -422,18 +416,6 @@ impl Session for RfbSession {
         }
         Parsed::All
     }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 fn of(tx: &dyn Transaction) -> Option<&RfbTx> {
@@ -458,15 +440,7 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases: &[],
-        modifier: None,
-        direction,
-        progress: 0,
-        access,
-        doc,
-    }
+    Field::new(name, direction, access, doc)
 }
 
 static FIELDS: &[Field] = &[

@@ -3,13 +3,11 @@
 //! Each message is a transaction. What version 3 encrypts is only told to be encrypted; values of variables are not read.
 //! Limits: 1,024 variables of a message; the oldest transaction goes when there are too many.
 
-use std::any::Any;
-
 use super::ber::{self, OCTETS, SEQUENCE, element, integer, oid, universal, unsigned};
 use super::reader::Reader;
 use super::{
     Access, Field, FieldDirection, FlowInfo, Input, Limits, LogHead, Parsed, Probe, Protocol,
-    Rides, Session, Transaction, TxList, TxState, TxStore,
+    Rides, Session, Transaction, TxList, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -318,17 +316,10 @@ struct SnmpTx {
 }
 
 impl Transaction for SnmpTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         1
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -341,6 +332,8 @@ struct SnmpSession {
 }
 
 impl Session for SnmpSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if input.bytes.is_empty() {
             return Parsed::All;
@@ -372,18 +365,6 @@ impl Session for SnmpSession {
             message,
         });
         Parsed::All
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -431,15 +412,7 @@ fn trap_address<'a>(tx: &'a dyn Transaction, _: Direction, _: &'a mut Vec<u8>) -
 }
 
 const fn field(name: &'static str, access: Access, doc: &'static str) -> Field {
-    Field {
-        name,
-        aliases: &[],
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 1,
-        access,
-        doc,
-    }
+    Field::new(name, FieldDirection::Both, access, doc).at(1)
 }
 
 static FIELDS: &[Field] = &[

@@ -1,11 +1,9 @@
 //! TFTP requests (RFC 1350): which file is read or written. Each request is a transaction; the transfer itself goes
 //! between other ports and is not followed.
 
-use std::any::Any;
-
 use super::{
-    FlowInfo, Input, Limits, LogHead, Parsed, Probe, Protocol, Rides, Session, Transaction, TxList,
-    TxState, TxStore,
+    FlowInfo, Input, Limits, LogHead, Parsed, Probe, Protocol, Rides, Session, Transaction,
+    TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -109,17 +107,10 @@ impl TftpTx {
 }
 
 impl Transaction for TftpTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         FINISHED
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -130,6 +121,8 @@ struct TftpSession {
 }
 
 impl Session for TftpSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if direction == Direction::ToClient || input.bytes.is_empty() {
             return Parsed::All;
@@ -139,18 +132,6 @@ impl Session for TftpSession {
         };
         self.txs.push(tx).state.touch(direction);
         Parsed::All
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -4,13 +4,12 @@
 //! Limits: 64 KiB of payload a frame and a message (what is beyond is skipped, with an event), compressed or not.
 //! A gap ends the session: there is no way to find the next frame.
 
-use std::any::Any;
-
 use flate2::{Decompress, FlushDecompress};
 
 use super::{
     Access, AppProto, Field, FieldDirection, FieldTest, FlowInfo, FrameNotes, Input, Limits,
     LogHead, Parsed, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::Direction;
@@ -55,20 +54,10 @@ struct Message {
 }
 
 impl Transaction for Message {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
 
     fn progress(&self, _direction: Direction) -> u8 {
         1
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -234,6 +223,8 @@ impl WebSocketSession {
 }
 
 impl Session for WebSocketSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if input.gap > 0 {
             return Parsed::Error;
@@ -290,18 +281,6 @@ impl Session for WebSocketSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -135,15 +135,7 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 0,
-        access,
-        doc,
-    }
+    Field::new(name, FieldDirection::Both, access, doc).also(aliases)
 }
 
 /// `dcerpc.iface`.

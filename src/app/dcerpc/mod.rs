@@ -10,12 +10,10 @@ pub mod log;
 pub mod names;
 pub mod pdu;
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::{
     Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
-    Session, Transaction, TxList, TxState, TxStore,
+    Session, Transaction, TxList, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -191,12 +189,8 @@ pub struct DcerpcTx {
 }
 
 impl Transaction for DcerpcTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         let [request, response] = self.done;
         u8::from(if direction == Direction::ToServer {
@@ -207,9 +201,6 @@ impl Transaction for DcerpcTx {
     }
     fn is_little_endian(&self) -> bool {
         self.call.little
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -455,6 +446,8 @@ fn answers(response: u8, request: u8) -> bool {
 }
 
 impl Session for DcerpcSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if flow.key.proto == TCP {
             return self.stream(direction, input);
@@ -467,18 +460,6 @@ impl Session for DcerpcSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -150,15 +150,7 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases: &[],
-        modifier: None,
-        direction,
-        progress: 1,
-        access,
-        doc,
-    }
+    Field::new(name, direction, access, doc).at(1)
 }
 
 /// DNS.

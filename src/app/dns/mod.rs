@@ -10,12 +10,10 @@ mod field;
 mod log;
 pub mod message;
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::{
     Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
-    Session, Transaction, TxList, TxState, TxStore,
+    Session, Transaction, TxList, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -273,17 +271,10 @@ impl DnsTx {
 }
 
 impl Transaction for DnsTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         1
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -387,6 +378,8 @@ impl DnsSession {
 }
 
 impl Session for DnsSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if flow.key.proto == TCP {
             return self.stream(direction, input);
@@ -413,18 +406,6 @@ impl Session for DnsSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

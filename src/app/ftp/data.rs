@@ -2,13 +2,11 @@
 //!
 //! Never recognised by content. The bytes are not parsed; a file with a name is given to detection as such.
 
-use std::any::Any;
-
 use crate::alert::Json;
 use crate::app::{
     Access, ExpectedContext, Field, FieldDirection, FieldTest, File, FileState, Files, FlowInfo,
     Input, Limits, LogHead, Parsed, Protocol, Rides, Session, Transaction, TxList, TxState,
-    TxStore,
+    TxStore, session_members, transaction_members,
 };
 use crate::packet::Direction;
 
@@ -82,12 +80,8 @@ struct DataTx {
 }
 
 impl Transaction for DataTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         if direction != self.direction || self.done {
             FINISHED
@@ -101,9 +95,6 @@ impl Transaction for DataTx {
     fn files_mut(&mut self, direction: Direction) -> Option<&mut Files> {
         (direction == self.direction).then_some(&mut self.files)
     }
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// The state of a data connection.
@@ -115,6 +106,8 @@ struct DataSession {
 }
 
 impl Session for DataSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         let expected = if self.told.upload {
             Direction::ToServer
@@ -175,20 +168,8 @@ impl Session for DataSession {
         Parsed::All
     }
 
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
     fn expected(&mut self, context: &ExpectedContext) {
         self.told = context.clone();
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -225,15 +206,7 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 0,
-        access,
-        doc,
-    }
+    Field::new(name, FieldDirection::Both, access, doc).also(aliases)
 }
 
 static FIELDS: &[Field] = &[

@@ -8,7 +8,6 @@
 mod command;
 pub mod data;
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -16,7 +15,7 @@ use super::line::Lines;
 use super::{
     Access, Expectation, ExpectedContext, Field, FieldDirection, FieldTest, FlowInfo, Input,
     Limits, LogHead, Outcome, Parsed, Pattern, Probe, Protocol, Rides, Session, Transaction,
-    TxList, TxState, TxStore, registry,
+    TxList, TxState, TxStore, registry, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -255,12 +254,8 @@ impl FtpTx {
 }
 
 impl Transaction for FtpTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         // A transaction begins with its whole request.
         if direction == Direction::ToServer || self.done {
@@ -268,9 +263,6 @@ impl Transaction for FtpTx {
         } else {
             0
         }
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -447,6 +439,8 @@ fn waiting(lines: &Lines<'_>, input: Input<'_>) -> Parsed {
 }
 
 impl Session for FtpSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if input.gap > 0 {
             return Parsed::Error;
@@ -457,14 +451,6 @@ impl Session for FtpSession {
         }
     }
 
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
     fn take_expectation(&mut self) -> Option<Expectation> {
         let (expectation, context) = self.announced.pop_front()?;
         self.told = Some(context);
@@ -473,10 +459,6 @@ impl Session for FtpSession {
 
     fn expectation_context(&self, _tag: u64) -> Option<ExpectedContext> {
         self.told.clone()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -539,15 +521,7 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases: &[],
-        modifier: None,
-        direction,
-        progress,
-        access,
-        doc,
-    }
+    Field::new(name, direction, access, doc).at(progress)
 }
 
 static FIELDS: &[Field] = &[

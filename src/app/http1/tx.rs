@@ -1,13 +1,11 @@
 //! An HTTP transaction: a request and its response, as far as they were seen.
 
-use std::any::Any;
-
 use super::body::{Body, REQUEST_PACE, RESPONSE_PACE};
 use super::decode::Decoder;
 use super::headers::Headers;
 use super::multipart::Multipart;
 use super::uri::Uri;
-use crate::app::{Files, Transaction, TxState, Window};
+use crate::app::{Files, Transaction, TxState, Window, transaction_members};
 use crate::packet::Direction;
 
 /// Progress of a request or response: indexes of [`REQUEST_STATES`] and [`RESPONSE_STATES`].
@@ -397,13 +395,7 @@ impl Tx {
 }
 
 impl Transaction for Tx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
 
     fn progress(&self, direction: Direction) -> u8 {
         match direction {
@@ -424,9 +416,5 @@ impl Transaction for Tx {
             Direction::ToServer => &mut self.request.files,
             Direction::ToClient => &mut self.response.files,
         })
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -259,13 +259,10 @@ const fn field(
     doc: &'static str,
 ) -> Field {
     Field {
-        name,
-        aliases,
         modifier,
-        direction,
-        progress: progress::HEADERS,
-        access,
-        doc,
+        ..Field::new(name, direction, access, doc)
+            .at(progress::HEADERS)
+            .also(aliases)
     }
 }
 

@@ -3,8 +3,6 @@
 //! Limits: 64 KiB a frame before it is handled in part, 100 KiB a header block, 4,096 live transactions.
 //! A gap ends the session: header compression cannot go on without what is missing.
 
-use std::any::Any;
-
 use super::doh;
 use super::event::Event;
 use super::hpack::{Item, Table, Truncated};
@@ -12,6 +10,7 @@ use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
 use crate::app::{
     AppProto, File, FileState, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore, registry,
+    session_members,
 };
 use crate::packet::Direction;
 
@@ -608,6 +607,8 @@ fn close(side: &mut Side, state: FileState) {
 }
 
 impl Session for Http2 {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         self.inline = flow.inline;
         if self.failed || input.gap > 0 {
@@ -656,17 +657,5 @@ impl Session for Http2 {
 
     fn turned_into(&self) -> Option<AppProto> {
         self.found_dns.then(|| registry::number("doh2"))
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -1,11 +1,9 @@
 //! An HTTP/2 stream as a transaction: the header fields, files and frames of both directions.
 
-use std::any::Any;
-
 use super::doh::Doh;
 use super::hpack::MADE_MAX;
 use crate::app::http1::{Decoder, Pace};
-use crate::app::{Files, Transaction, TxState, Window};
+use crate::app::{Files, Transaction, TxState, Window, transaction_members};
 use crate::packet::Direction;
 
 /// Progress of a direction of a stream.
@@ -225,13 +223,7 @@ impl Tx {
 }
 
 impl Transaction for Tx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
 
     fn progress(&self, direction: Direction) -> u8 {
         self.side(direction).progress
@@ -243,9 +235,5 @@ impl Transaction for Tx {
 
     fn files_mut(&mut self, direction: Direction) -> Option<&mut Files> {
         Some(&mut self.side_mut(direction).files)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

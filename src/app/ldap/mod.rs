@@ -7,13 +7,11 @@ mod field;
 mod log;
 pub mod message;
 
-use std::any::Any;
-
 use super::ber::{self, Unread};
 use super::reader::Reader;
 use super::{
     Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
-    Transaction, TxList, TxState, TxStore, registry,
+    Transaction, TxList, TxState, TxStore, registry, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -150,17 +148,10 @@ struct LdapTx {
 }
 
 impl Transaction for LdapTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         u8::from(self.complete)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -243,6 +234,8 @@ impl LdapSession {
 }
 
 impl Session for LdapSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         let mut r = Reader::new(input.bytes);
         let stream = flow.key.proto == TCP;
@@ -285,18 +278,6 @@ impl Session for LdapSession {
             }
         }
         Parsed::All
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -7,12 +7,10 @@ mod field;
 mod log;
 pub mod message;
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::{
     Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
-    Transaction, TxList, TxState, TxStore,
+    Transaction, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -144,17 +142,10 @@ enum Awaited {
 }
 
 impl Transaction for MqttTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         u8::from(self.complete || direction != self.direction)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -296,6 +287,8 @@ fn request(tx: &mut MqttTx, qos: u8, id: Option<u16>) {
 }
 
 impl Session for MqttSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if input.gap > 0 {
             return Parsed::Error;
@@ -347,18 +340,6 @@ impl Session for MqttSession {
             self.message(message, direction);
             r = whole;
         }
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -9,13 +9,11 @@ mod field;
 mod log;
 mod packet;
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::tls::hello::{Hello, Side, extensions, md5_hex};
 use super::{
     Field, FlowInfo, Input, Limits, LogHead, Parsed, Probe, Protocol, Rides, Session, Transaction,
-    TxList, TxState, TxStore,
+    TxList, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -130,17 +128,10 @@ struct QuicTx {
 }
 
 impl Transaction for QuicTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         1
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -323,6 +314,8 @@ fn values(kind: u16, data: &[u8], side: Side) -> Vec<Vec<u8>> {
 }
 
 impl Session for QuicSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         let mut rest = input.bytes;
         // Several packets may share a datagram (RFC 9000 §12.2).
@@ -374,18 +367,6 @@ impl Session for QuicSession {
             }
         }
         Parsed::All
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -6,12 +6,10 @@
 mod field;
 mod sdp;
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::{
     Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Pattern, Probe, Protocol,
-    Rides, Session, Transaction, TxList, TxState, TxStore,
+    Rides, Session, Transaction, TxList, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -280,17 +278,10 @@ fn long_name(name: &[u8]) -> &[u8] {
 }
 
 impl Transaction for SipTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, _direction: Direction) -> u8 {
         1
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -346,6 +337,8 @@ impl SipSession {
 }
 
 impl Session for SipSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if flow.key.proto == 17 {
             if input.bytes.is_empty() {
@@ -419,18 +412,6 @@ impl Session for SipSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

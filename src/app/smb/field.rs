@@ -66,15 +66,7 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 0,
-        access,
-        doc,
-    }
+    Field::new(name, FieldDirection::Both, access, doc).also(aliases)
 }
 
 pub(super) static FIELDS: &[Field] = &[

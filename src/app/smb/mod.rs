@@ -13,7 +13,6 @@ mod one;
 mod record;
 mod two;
 
-use std::any::Any;
 use std::collections::VecDeque;
 
 use super::dcerpc::pdu::{self, Call, Interfaces};
@@ -21,6 +20,7 @@ use super::reader::Reader;
 use super::{
     Field, File, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed,
     Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -301,12 +301,8 @@ impl SmbTx {
 }
 
 impl Transaction for SmbTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         let [request, response] = self.done;
         u8::from(if direction == Direction::ToServer {
@@ -337,9 +333,6 @@ impl Transaction for SmbTx {
     }
     fn is_little_endian(&self) -> bool {
         matches!(&self.kind, Kind::Dcerpc { call, .. } if call.little)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -789,6 +782,8 @@ fn pdu_like(bytes: &[u8]) -> bool {
 }
 
 impl Session for SmbSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         self.inline = flow.inline;
         for tx in self.txs.iter_mut() {
@@ -896,18 +891,6 @@ impl Session for SmbSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -204,15 +204,7 @@ fn header<'a>(tx: &'a dyn Transaction, name: &str, index: usize) -> Option<&'a [
 }
 
 const fn field(name: &'static str, progress: u8, access: Access, doc: &'static str) -> Field {
-    Field {
-        name,
-        aliases: &[],
-        modifier: None,
-        direction: FieldDirection::ToServer,
-        progress,
-        access,
-        doc,
-    }
+    Field::new(name, FieldDirection::ToServer, access, doc).at(progress)
 }
 
 const STARTED: u8 = State::Started as u8;

@@ -1,11 +1,10 @@
 //! A mail: who sends it to whom, its message, and how it was answered.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use super::mime::Mime;
 use crate::alert::Json;
-use crate::app::{Files, Transaction, TxState};
+use crate::app::{Files, Transaction, TxState, transaction_members};
 use crate::packet::Direction;
 
 /// How far a direction has come: the progress values of both.
@@ -115,12 +114,8 @@ fn addresses(value: &[u8]) -> Vec<&[u8]> {
 }
 
 impl Transaction for SmtpTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         match direction {
             Direction::ToServer => self.client as u8,
@@ -132,9 +127,6 @@ impl Transaction for SmtpTx {
     }
     fn files_mut(&mut self, direction: Direction) -> Option<&mut Files> {
         (direction == Direction::ToServer).then_some(&mut self.files)
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

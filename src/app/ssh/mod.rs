@@ -4,13 +4,12 @@
 //! NEWKEYS is encrypted and passed over. Whether a login worked is not visible.
 //! Limits: 256 bytes of banner are read, a key exchange of 64 KiB is buffered.
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::tls::hello::md5_hex;
 use super::{
     Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Parsed, Pattern,
-    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
+    transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::Direction;
@@ -191,12 +190,8 @@ impl SshTx {
 }
 
 impl Transaction for SshTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         // Key exchange comes after the banner: the banner's state lasts until both sides are done.
         if self.sides.iter().all(|s| s.state >= FINISHED) {
@@ -207,9 +202,6 @@ impl Transaction for SshTx {
         } else {
             0
         }
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -222,6 +214,8 @@ struct SshSession {
 }
 
 impl Session for SshSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if self.txs.total() == 0 {
             self.txs.push(SshTx::default());
@@ -247,18 +241,6 @@ impl Session for SshSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -465,15 +447,9 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier: None,
-        direction,
-        progress: BANNER_DONE,
-        access,
-        doc,
-    }
+    Field::new(name, direction, access, doc)
+        .at(BANNER_DONE)
+        .also(aliases)
 }
 
 static FIELDS: &[Field] = &[

@@ -461,15 +461,9 @@ const fn field(
     access: Access,
     doc: &'static str,
 ) -> Field {
-    Field {
-        name,
-        aliases,
-        modifier: None,
-        direction,
-        progress,
-        access,
-        doc,
-    }
+    Field::new(name, direction, access, doc)
+        .at(progress)
+        .also(aliases)
 }
 
 use FieldDirection::{Both, ToClient, ToServer};

@@ -16,12 +16,11 @@ mod record;
 mod ssl2;
 pub mod version;
 
-use std::any::Any;
-
 use super::reader::Reader;
 use super::{
     AppProto, Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Parsed, Pattern, Probe,
-    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
+    transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey, Timestamp};
@@ -305,17 +304,10 @@ impl TlsTx {
 }
 
 impl Transaction for TlsTx {
-    fn state(&self) -> &TxState {
-        &self.state
-    }
-    fn state_mut(&mut self) -> &mut TxState {
-        &mut self.state
-    }
+    transaction_members!();
+
     fn progress(&self, direction: Direction) -> u8 {
         self.side(direction).progress
-    }
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 
@@ -330,6 +322,8 @@ struct TlsSession {
 }
 
 impl Session for TlsSession {
+    session_members!();
+
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if self.txs.total() == 0 {
             self.txs.push(TlsTx::default());
@@ -372,18 +366,6 @@ impl Session for TlsSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
-    }
-
-    fn transactions(&self) -> &dyn TxList {
-        &self.txs
-    }
-
-    fn transactions_mut(&mut self) -> &mut dyn TxList {
-        &mut self.txs
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -2,37 +2,12 @@
 //!
 //! `cargo bench --bench decode`. Every round asserts what it decoded, so that it cannot win by doing less.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+mod counting;
+
 use std::time::Instant;
 
 use sekisho::decode::{ChecksumMode, DecodeSettings, Decoder, RawFrame};
 use sekisho::packet::{Layers, LinkType, Slice, Timestamp, Transport};
-
-/// Counts what the code under test allocates.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-#[expect(
-    unsafe_code,
-    reason = "a counting allocator is the only way to assert that nothing is allocated"
-)]
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Frames of a kind, and what each of them must decode to.
 struct Load {
@@ -73,7 +48,7 @@ fn run(load: &Load, mode: ChecksumMode) {
             .all(|l| l.transport == load.transport && !l.bad_checksum)
     );
     let bytes: usize = load.frames.iter().map(Vec::len).sum();
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+    let allocations = counting::allocations();
     let begin = Instant::now();
     for _ in 0..ROUNDS {
         out.clear();
@@ -81,7 +56,7 @@ fn run(load: &Load, mode: ChecksumMode) {
         assert_eq!(out.len(), expected);
     }
     let seconds = begin.elapsed().as_secs_f64();
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+    let allocations = counting::allocations() - allocations;
     assert_eq!(allocations, 0, "{}: decoding allocated", load.name);
     let frames = (ROUNDS * load.frames.len()) as f64;
     println!(

@@ -3,41 +3,16 @@
 //! `cargo bench --bench detect`. `SEKISHO_BENCH_RULES=file` inspects the same packets with other rules. Every round
 //! asserts its hits, so that it cannot win by doing less.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use sekisho::detect::signature::{Engine, EngineSettings, FlowRules, Inspection, StreamView};
 use sekisho::flow::Flow;
 use sekisho::packet::{Direction, Layers, Net, Packet, Transport};
 use sekisho::rules::{RuleSet, Variables, load_text};
-
-/// Counts what the code under test allocates.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-#[expect(
-    unsafe_code,
-    reason = "a counting allocator is the only way to assert that nothing is allocated"
-)]
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Signatures made here: as many as et-open has for payloads.
 const SIGNATURES: u32 = 5000;
@@ -175,13 +150,13 @@ fn run(engine: &Arc<Engine>, len: usize, own: bool) {
     if own {
         assert_eq!(expected, PACKETS / HIT_EVERY, "hits with own rules");
     }
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = counting::allocations();
     let began = Instant::now();
     for _ in 0..ROUNDS {
         assert_eq!(round(), expected, "hits differ from round to round");
     }
     let nanos = began.elapsed().as_nanos() as f64;
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocations = counting::allocations() - before;
     let packets = (PACKETS * ROUNDS) as f64;
     println!(
         "{len:>8} {:>10.0} {:>8.2} {:>13.4} {expected:>11}",

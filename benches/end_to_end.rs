@@ -7,12 +7,13 @@
 //! real client among them. Asserts that its requests are matched, before and in the flood; that the flood is alerted within
 //! a second of its beginning; that next to nothing is allocated, and that memory stays what it is.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sekisho::app::Limits;
 use sekisho::app::layer::EncryptionHandling;
@@ -26,33 +27,6 @@ use sekisho::rules::{LoadSettings, load};
 use sekisho::sink::eve::EveSettings;
 use sekisho::sink::{Sink, SinkError};
 use sekisho::stream::StreamSettings;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
-
-#[expect(
-    unsafe_code,
-    reason = "a counting allocator is the only way to see what is allocated"
-)]
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        LIVE_BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Counts what comes out, and how many bytes of lines.
 #[derive(Clone, Default)]
@@ -158,11 +132,11 @@ fn bundled(engine: &Arc<Engine>, files: &[PathBuf]) {
     print_heads("round");
     for round in 0..ROUNDS {
         let count = Count::default();
-        let allocated = ALLOCATIONS.load(Ordering::Relaxed);
+        let allocated = counting::allocations();
         let start = cpu_seconds();
         let summary = run(engine, files.to_vec(), &count, &mut |_, _| {});
         let secs = cpu_seconds() - start;
-        let allocated = ALLOCATIONS.load(Ordering::Relaxed) - allocated;
+        let allocated = counting::allocations() - allocated;
         let (packets, bytes) = (summary.feeder.frames as f64, summary.feeder.bytes as f64);
         print_line(&round.to_string(), packets, bytes, secs, allocated);
         let said = (
@@ -278,8 +252,8 @@ fn flood(engine: &Arc<Engine>, path: &Path) {
     let (mut warm, mut last) = (None, (0, 0, 0.0, 0));
     let mut progress = |done: u64, total: u64| {
         let now = (
-            ALLOCATIONS.load(Ordering::Relaxed),
-            LIVE_BYTES.load(Ordering::Relaxed),
+            counting::allocations(),
+            counting::live_bytes(),
             cpu_seconds(),
             done,
         );

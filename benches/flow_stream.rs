@@ -3,41 +3,13 @@
 //! `cargo bench --bench flow_stream`. Every load asserts what came of it, so that it cannot win by doing less. The
 //! spoofed SYN flood also asserts that a real client among it stays tracked and that memory is flat.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::hint::black_box;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use sekisho::flow::{Ended, Flow, FlowSettings, FlowTable, Recycle, TcpState};
 use sekisho::packet::{Direction, EventSet, Layers, Net, Packet, TcpFlags, Timestamp, Transport};
 use sekisho::stream::{Offer, Receiver, StreamEngine, StreamPair, StreamSettings, Taken};
-
-/// Counts what the code under test allocates.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
-
-#[expect(
-    unsafe_code,
-    reason = "a counting allocator is the only way to assert that nothing is allocated"
-)]
-// SAFETY: every call goes to the system allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        LIVE_BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Packets between two looks at the clock of the capture, as the pipeline's batches have them.
 const BATCH: u64 = 256;
@@ -231,12 +203,9 @@ fn syn_flood() {
     };
     flood(&mut worker, 0, 1_000_000);
     let start = cpu_seconds();
-    let (allocations, live) = (
-        ALLOCATIONS.load(Ordering::Relaxed),
-        LIVE_BYTES.load(Ordering::Relaxed),
-    );
+    let (allocations, live) = (counting::allocations(), counting::live_bytes());
     flood(&mut worker, 1_000_000, PACKETS);
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+    let allocations = counting::allocations() - allocations;
     let seconds = cpu_seconds() - start;
     report(
         "spoofed SYN flood, 64 bytes",
@@ -257,10 +226,7 @@ fn syn_flood() {
     assert!(worker.flows.len() <= worker.flows.settings().pending_max as usize + 1);
     assert!(worker.flows.stats().evicted_pending > PACKETS / 2);
     assert_eq!(allocations, 0, "allocations in a flood");
-    assert!(
-        LIVE_BYTES.load(Ordering::Relaxed) - live < 4096,
-        "memory is not flat"
-    );
+    assert!(counting::live_bytes() - live < 4096, "memory is not flat");
 }
 
 /// Many connections that transfer data in order, acknowledged at once.
@@ -293,7 +259,7 @@ fn transfer(name: &str, settings: StreamSettings, segment: u32) {
     for round in 0..rounds {
         if round == rounds / 5 {
             (packets, start) = (worker.packets, cpu_seconds());
-            allocations = ALLOCATIONS.load(Ordering::Relaxed);
+            allocations = counting::allocations();
         }
         let seq = 1 + round * segment;
         for flow in 0..FLOWS {
@@ -318,7 +284,7 @@ fn transfer(name: &str, settings: StreamSettings, segment: u32) {
             );
         }
     }
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+    let allocations = counting::allocations() - allocations;
     let seconds = cpu_seconds() - start;
     let packets = worker.packets - packets;
     report(
@@ -362,9 +328,9 @@ fn datagrams() {
     };
     send(0, 100_000);
     let start = cpu_seconds();
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed);
+    let allocations = counting::allocations();
     let live = send(100_000, PACKETS);
-    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+    let allocations = counting::allocations() - allocations;
     let seconds = cpu_seconds() - start;
     report(
         "UDP both ways, 10,000 flows",

@@ -3,6 +3,30 @@
 //! Facts of the published interface definitions (MS-SCMR, MS-SAMR, MS-LSAD, MS-NRPC, MS-RRP, MS-DRSR, MS-EFSR, …) and
 //! of the common analysers; those that administration, malware and lateral movement use. Others stay numbers.
 
+/// MS-EFSR has the same procedures under two interfaces.
+const EFSRPC: &[(u16, &str)] = &[
+    (0, "EfsRpcOpenFileRaw"),
+    (1, "EfsRpcReadFileRaw"),
+    (2, "EfsRpcWriteFileRaw"),
+    (3, "EfsRpcCloseRaw"),
+    (4, "EfsRpcEncryptFileSrv"),
+    (5, "EfsDecryptFileSrv"),
+    (6, "EfsRpcQueryUsersOnFile"),
+    (7, "EfsRpcQueryRecoveryAgents"),
+    (8, "EfsRpcRemoveUsersFromFile"),
+    (9, "EfsRpcAddUsersToFile"),
+    (11, "EfsRpcNotSupported"),
+    (12, "EfsRpcFileKeyInfo"),
+    (13, "EfsRpcDuplicateEncryptionInfoFile"),
+    (15, "EfsRpcAddUsersToFileEx"),
+    (16, "EfsRpcFileKeyInfoEx"),
+    (18, "EfsRpcGetEncryptedFileMetadata"),
+    (19, "EfsRpcSetEncryptedFileMetadata"),
+    (20, "EfsRpcFlushEfsCache"),
+    (21, "EfsRpcEncryptFileExServ"),
+    (22, "EfsRpcQueryProtectors"),
+];
+
 /// An interface: UUID, name, procedures by number.
 pub struct Known {
     /// In text.
@@ -148,54 +172,12 @@ static KNOWN: &[Known] = &[
     Known {
         uuid: "df1941c5-fe89-4e79-bf10-463657acf44d",
         service: "efsrpc",
-        procedures: &[
-            (0, "EfsRpcOpenFileRaw"),
-            (1, "EfsRpcReadFileRaw"),
-            (2, "EfsRpcWriteFileRaw"),
-            (3, "EfsRpcCloseRaw"),
-            (4, "EfsRpcEncryptFileSrv"),
-            (5, "EfsDecryptFileSrv"),
-            (6, "EfsRpcQueryUsersOnFile"),
-            (7, "EfsRpcQueryRecoveryAgents"),
-            (8, "EfsRpcRemoveUsersFromFile"),
-            (9, "EfsRpcAddUsersToFile"),
-            (11, "EfsRpcNotSupported"),
-            (12, "EfsRpcFileKeyInfo"),
-            (13, "EfsRpcDuplicateEncryptionInfoFile"),
-            (15, "EfsRpcAddUsersToFileEx"),
-            (16, "EfsRpcFileKeyInfoEx"),
-            (18, "EfsRpcGetEncryptedFileMetadata"),
-            (19, "EfsRpcSetEncryptedFileMetadata"),
-            (20, "EfsRpcFlushEfsCache"),
-            (21, "EfsRpcEncryptFileExServ"),
-            (22, "EfsRpcQueryProtectors"),
-        ],
+        procedures: EFSRPC,
     },
     Known {
         uuid: "c681d488-d850-11d0-8c52-00c04fd90f7e",
         service: "efsrpc2",
-        procedures: &[
-            (0, "EfsRpcOpenFileRaw"),
-            (1, "EfsRpcReadFileRaw"),
-            (2, "EfsRpcWriteFileRaw"),
-            (3, "EfsRpcCloseRaw"),
-            (4, "EfsRpcEncryptFileSrv"),
-            (5, "EfsDecryptFileSrv"),
-            (6, "EfsRpcQueryUsersOnFile"),
-            (7, "EfsRpcQueryRecoveryAgents"),
-            (8, "EfsRpcRemoveUsersFromFile"),
-            (9, "EfsRpcAddUsersToFile"),
-            (11, "EfsRpcNotSupported"),
-            (12, "EfsRpcFileKeyInfo"),
-            (13, "EfsRpcDuplicateEncryptionInfoFile"),
-            (15, "EfsRpcAddUsersToFileEx"),
-            (16, "EfsRpcFileKeyInfoEx"),
-            (18, "EfsRpcGetEncryptedFileMetadata"),
-            (19, "EfsRpcSetEncryptedFileMetadata"),
-            (20, "EfsRpcFlushEfsCache"),
-            (21, "EfsRpcEncryptFileExServ"),
-            (22, "EfsRpcQueryProtectors"),
-        ],
+        procedures: EFSRPC,
     },
     Known {
         uuid: "e1af8308-5d1f-11c9-91a4-08002b14a0fa",

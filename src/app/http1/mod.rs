@@ -12,7 +12,9 @@ mod chunk;
 mod content;
 mod decode;
 mod event;
+
 mod fields;
+mod header_field;
 mod headers;
 mod log;
 mod lzma;

@@ -5,10 +5,11 @@
 use super::chunk::{self, ChunkLine};
 use super::content::{entity, gap, set_decoder, wire};
 use super::event::Event;
-use super::headers::{self, Added, Headers, Side, Step};
+use super::header_field::{self, ReadField};
+use super::headers::{self, Side, Step};
 use super::session::{FIELD_MAX, Run, Shared};
 use super::text::{chomp, contains_word, content_length, digits, is_space, line, take_while, trim};
-use super::tx::{Coding, Method, Once, Part, Tx, Version, progress};
+use super::tx::{Coding, Method, Part, Tx, Version, progress};
 use super::uri::{self, Uri};
 use crate::packet::Direction;
 
@@ -216,16 +217,21 @@ impl RequestState {
                 last,
             } => {
                 self.fields += 1;
-                self.field(
-                    shared,
-                    id,
-                    rest.get(..consumed).unwrap_or_default(),
+                let raw = rest.get(..consumed).unwrap_or_default();
+                let value = trim(&value);
+                let read = ReadField {
+                    raw,
                     name,
-                    trim(&value),
+                    value,
                     odd,
-                    last,
-                )
-                .unwrap_or(Done::Took(consumed))
+                };
+                if !header_field::add(shared, id, Direction::ToServer, read) {
+                    Done::Stop(Run::Error)
+                } else if last {
+                    self.headers_end(shared, id).unwrap_or(Done::Took(consumed))
+                } else {
+                    Done::Took(consumed)
+                }
             }
             Step::End { consumed } => {
                 if let Some(tx) = shared.tx(id) {
@@ -253,66 +259,6 @@ impl RequestState {
         };
         self.value = value;
         done
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one field as it was read")]
-    fn field(
-        &mut self,
-        shared: &mut Shared,
-        id: u64,
-        raw: &[u8],
-        name: &[u8],
-        value: &[u8],
-        odd: headers::Oddities,
-        last: bool,
-    ) -> Option<Done> {
-        let Some(tx) = shared.tx(id) else {
-            return Some(Done::Stop(Run::Error));
-        };
-        tx.request.raw.extend_from_slice(raw);
-        let ambiguous = name.eq_ignore_ascii_case(b"content-length")
-            && tx
-                .request
-                .headers
-                .get(b"content-length")
-                .is_some_and(|old| {
-                    content_length(old).is_none_or(|n| content_length(value) != Some(n))
-                });
-        let mut added = tx.request.headers.add(name, value);
-        if tx.request.raw.len() > 2 * Headers::BYTES_MAX {
-            added = Added::Full;
-        }
-        let nameless = odd.no_colon || odd.name_empty;
-        let told = [
-            odd.name_trailing_space && tx.tell_once(Once::Invalid),
-            odd.name_leading_space && tx.tell_once(Once::Folding),
-            odd.name_not_token && tx.tell_once(Once::Invalid),
-            nameless && tx.tell_once(Once::Unparseable),
-        ];
-        for (is, event) in [
-            (told[0], Event::RequestInvalidLwsAfterName),
-            (told[1], Event::InvalidRequestFieldFolding),
-            (told[2], Event::RequestHeaderInvalid),
-            (told[3], Event::RequestFieldMissingColon),
-            (
-                ambiguous && added != Added::Full,
-                Event::DuplicateContentLengthFieldInRequest,
-            ),
-            (added == Added::Repeated, Event::RequestHeaderRepetition),
-            (added == Added::Full, Event::RequestTooManyHeaders),
-        ] {
-            if is {
-                shared.raise(id, event);
-            }
-        }
-        if added == Added::Full {
-            return Some(Done::Stop(Run::Error));
-        }
-        if last {
-            self.headers_end(shared, id)
-        } else {
-            None
-        }
     }
 
     fn headers_end(&mut self, shared: &mut Shared, id: u64) -> Option<Done> {

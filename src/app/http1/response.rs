@@ -8,11 +8,12 @@
 use super::chunk::{self, ChunkLine};
 use super::content::{entity, gap, set_decoder, wire};
 use super::event::Event;
-use super::headers::{self, Added, Headers, Side, Step};
+use super::header_field::{self, ReadField};
+use super::headers::{self, Side, Step};
 use super::request::{extra_data, split, version};
 use super::session::{FIELD_MAX, Run, Shared};
 use super::text::{chomp, contains_word, content_length, is_space, line, take_while, trim};
-use super::tx::{Coding, Method, Once, Status, Tx, Version, progress};
+use super::tx::{Coding, Method, Status, Tx, Version, progress};
 use crate::app::{TxList, registry};
 use crate::packet::Direction;
 
@@ -267,10 +268,19 @@ impl ResponseState {
             } => {
                 self.fields += 1;
                 let raw = rest.get(..consumed).unwrap_or_default();
-                match self.field(shared, id, raw, name, trim(&value), odd) {
-                    Some(stop) => stop,
-                    None if last => self.headers_end(shared, id).unwrap_or(Done::Took(consumed)),
-                    None => Done::Took(consumed),
+                let value = trim(&value);
+                let read = ReadField {
+                    raw,
+                    name,
+                    value,
+                    odd,
+                };
+                if !header_field::add(shared, id, Direction::ToClient, read) {
+                    Done::Stop(Run::Error)
+                } else if last {
+                    self.headers_end(shared, id).unwrap_or(Done::Took(consumed))
+                } else {
+                    Done::Took(consumed)
                 }
             }
             Step::End { consumed } => {
@@ -303,58 +313,6 @@ impl ResponseState {
         };
         self.value = value;
         done
-    }
-
-    fn field(
-        &mut self,
-        shared: &mut Shared,
-        id: u64,
-        raw: &[u8],
-        name: &[u8],
-        value: &[u8],
-        odd: headers::Oddities,
-    ) -> Option<Done> {
-        let Some(tx) = shared.tx(id) else {
-            return Some(Done::Stop(Run::Error));
-        };
-        tx.response.raw.extend_from_slice(raw);
-        let ambiguous = name.eq_ignore_ascii_case(b"content-length")
-            && tx
-                .response
-                .headers
-                .get(b"content-length")
-                .is_some_and(|old| {
-                    content_length(old).is_none_or(|n| content_length(value) != Some(n))
-                });
-        let mut added = tx.response.headers.add(name, value);
-        if tx.response.raw.len() > 2 * Headers::BYTES_MAX {
-            added = Added::Full;
-        }
-        let nameless = odd.no_colon || odd.name_empty;
-        let told = [
-            odd.name_trailing_space && tx.tell_once(Once::Invalid),
-            odd.name_leading_space && tx.tell_once(Once::Folding),
-            odd.name_not_token && tx.tell_once(Once::Invalid),
-            nameless && tx.tell_once(Once::Unparseable),
-        ];
-        for (is, event) in [
-            (odd.deformed_eol, Event::DeformedEol),
-            (told[0], Event::ResponseInvalidLwsAfterName),
-            (told[1], Event::InvalidResponseFieldFolding),
-            (told[2], Event::ResponseHeaderNameNotToken),
-            (told[3], Event::ResponseFieldMissingColon),
-            (
-                ambiguous && added != Added::Full,
-                Event::DuplicateContentLengthFieldInResponse,
-            ),
-            (added == Added::Repeated, Event::ResponseHeaderRepetition),
-            (added == Added::Full, Event::ResponseTooManyHeaders),
-        ] {
-            if is {
-                shared.raise(id, event);
-            }
-        }
-        (added == Added::Full).then_some(Done::Stop(Run::Error))
     }
 
     fn headers_end(&mut self, shared: &mut Shared, id: u64) -> Option<Done> {

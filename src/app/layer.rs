@@ -141,7 +141,7 @@ pub struct AppLayer {
     pub error: bool,
     /// Per direction: nothing more will be parsed, so that transactions count as complete in it.
     pub ended: [bool; 2],
-    /// Per direction: identification of it ended with the packet in hand (cleared by who reads it).
+    /// Per direction: it was identified, and no packet of it was inspected since (cleared by inspection).
     pub identified_now: [bool; 2],
     completed: [bool; 2],
     progress: Progress,
@@ -725,15 +725,12 @@ impl AppLayer {
             context.expectations.add(&flow.key, expectation, told, ts);
         }
         if let Some(to) = session.turned_into().filter(|to| *to != self.proto) {
+            // The other direction needs no recognition any more: what the flow is says what both are.
             self.original = Some(self.proto);
-            for seen in &mut self.seen {
-                if *seen == self.proto {
-                    *seen = to;
-                }
-            }
+            self.seen = [to; 2];
             self.proto = to;
         }
-        let flush = snapshot(session.as_ref(), direction) != before;
+        let flush = protocol.flushes_stream() && snapshot(session.as_ref(), direction) != before;
         let all = Taken {
             consumed: bytes.len(),
             parsed: true,

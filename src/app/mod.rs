@@ -451,6 +451,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
         None
     }
 
+    /// Whether a transaction that goes on is a reason to inspect the stream, instead of waiting for a whole chunk of it.
+    fn flushes_stream(&self) -> bool {
+        true
+    }
+
     /// Looks at the first bytes of a direction.
     fn probe(&self, _direction: Direction, _bytes: &[u8], _key: &FlowKey) -> Probe {
         Probe::NotMine

@@ -37,6 +37,10 @@ impl Protocol for Telnet {
         Rides::Tcp
     }
 
+    fn flushes_stream(&self) -> bool {
+        false
+    }
+
     fn ports(&self) -> &'static [u16] {
         &[23, 2323]
     }

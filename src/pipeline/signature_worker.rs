@@ -611,7 +611,13 @@ impl Stages {
         };
         self.say_anomalies(&subject, Some(&mut ext.app), out);
         self.say_drop(&subject, verdict, drop_reason.unwrap_or("rules"), out);
-        if changed || out.findings.len() > findings {
+        let mut cut = false;
+        for side in [Direction::ToServer, Direction::ToClient] {
+            if self.streams.beyond_depth(side, &ext.streams) {
+                cut |= !std::mem::replace(&mut ext.app.ended[side.index()], true);
+            }
+        }
+        if changed || cut || out.findings.len() > findings {
             self.log(&subject, (&mut ext.app, ext.silenced), false, out);
         }
         if self.hosts {
@@ -701,6 +707,7 @@ impl Stages {
                 stream_sizes(flow)
             },
             app_updated: ext.changed[direction.index()],
+            cut: ext.app.session.is_some() && self.streams.beyond_depth(direction, &ext.streams),
         };
         let state = self.segments_state;
         let segment = match ext.segment.filter(|(known_by, _)| *known_by == state) {
@@ -1045,7 +1052,7 @@ impl Stages {
             let ready = !tx.state().logged
                 && self.eve.app
                 && !silenced.transactions
-                && protocol.log_ready(tx, ended || app.ended == [true; 2]);
+                && protocol.log_ready(tx, complete);
             if ready {
                 eve::transaction(out, &self.eve, subject, protocol, session, tx);
             }

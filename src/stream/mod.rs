@@ -608,6 +608,12 @@ impl StreamEngine {
         self.raw_inspected(direction, flow, streams, upto);
     }
 
+    /// Whether a direction is beyond its depth: nothing more of it is reassembled, its transactions are as complete as
+    /// they will ever be.
+    pub fn beyond_depth(&self, direction: Direction, streams: &StreamPair) -> bool {
+        streams.side(direction).depth_reached
+    }
+
     /// Gives up what a flow still holds. To be called before its slot is recycled.
     pub fn release(&mut self, streams: &mut StreamPair) {
         self.held = self.held.saturating_sub(streams.held());

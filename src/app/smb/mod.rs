@@ -107,6 +107,10 @@ impl Protocol for Smb {
         Rides::Tcp
     }
 
+    fn flushes_stream(&self) -> bool {
+        false
+    }
+
     fn patterns(&self) -> &'static [Pattern] {
         PATTERNS
     }

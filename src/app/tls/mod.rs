@@ -334,6 +334,10 @@ impl Session for TlsSession {
         };
         tx.last = flow.ts;
         tx.from = flow.original;
+        if !input.bytes.is_empty() {
+            // Part of a message is also something that rules on progress may ask for.
+            tx.state.touch(direction);
+        }
         if input.gap > 0 {
             return if tx.side(direction).data {
                 Parsed::Bypass

@@ -32,8 +32,6 @@ pub struct FlowRules {
     pub action: FlowAction,
     /// Per direction: whether signatures on addresses alone were tested.
     pub(super) addresses_done: [bool; 2],
-    /// Per direction: whether signatures on the protocol alone were tested since it became known.
-    pub(super) protocol_done: [bool; 2],
     /// Generation of the engine that wrote this.
     pub(super) generation: u32,
     /// Client's port and address, when the first packet was inspected.
@@ -76,7 +74,6 @@ impl FlowRules {
     /// Forgets what was tested. Only when it is untouched.
     pub fn begin_again(&mut self) {
         self.addresses_done = [false; 2];
-        self.protocol_done = [false; 2];
         self.client = None;
     }
 
@@ -151,14 +148,9 @@ impl FlowRules {
         }
     }
 
-    /// The protocol changed or became known: signatures on it alone are due again.
-    pub fn protocol_changed(&mut self) {
-        self.protocol_done = [false; 2];
-    }
-
     /// Puts what an older engine's rules wrote into the words of this one; what has no name here, or is too old, is
-    /// forgotten, except the decision for the flow. Signatures on addresses or protocol alone are due again when the rules
-    /// are not the same ones.
+    /// forgotten, except the decision for the flow. Signatures on addresses alone are due again when the rules are not
+    /// the same ones.
     pub(super) fn adopt(&mut self, generation: u32, succession: &Succession) {
         if self.generation == generation {
             return;
@@ -175,7 +167,6 @@ impl FlowRules {
         }
         if known.is_none_or(|known| !known.unchanged) {
             self.addresses_done = [false; 2];
-            self.protocol_done = [false; 2];
         }
         self.generation = generation;
     }
@@ -188,7 +179,6 @@ impl FlowRules {
             .is_some_and(|before| before != client && before == (key.dst, key.dport))
         {
             self.addresses_done.reverse();
-            self.protocol_done.reverse();
         }
         self.client = Some(client);
     }

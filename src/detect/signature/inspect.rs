@@ -64,6 +64,8 @@ pub struct StreamView<'a> {
     pub no_payload: bool,
     /// Whether the packet's direction got its end (FIN, RST, depth, timeout): nothing follows.
     pub ended: bool,
+    /// Whether the packet's direction is beyond the depth of reassembly: its transactions count as complete.
+    pub cut: bool,
     /// Bytes of each direction in sequence space so far: to the server (the client's), to the client (`stream_size`).
     pub sizes: [u64; 2],
     /// Whether transactions changed since the last packet of this direction; false skips them.
@@ -492,16 +494,8 @@ impl Work {
                 .collect(packet.src, packet.dst, &mut self.candidates);
         }
         if !compiled.protocol.is_empty()
-            && let (Some(app), Some(rules)) = (&input.app, &input.rules)
-            && app
-                .seen
-                .get(facts.direction.index())
-                .is_some_and(|seen| *seen != AppProto::UNKNOWN)
-            && !rules
-                .protocol_done
-                .get(facts.direction.index())
-                .copied()
-                .unwrap_or(true)
+            && let Some(app) = &input.app
+            && app.identified_now.get(facts.direction.index()) == Some(&true)
         {
             self.candidates.extend_from_slice(&compiled.protocol);
         }
@@ -619,13 +613,10 @@ impl Work {
             {
                 *done = true;
             }
-            let known = input
-                .app
-                .as_ref()
-                .and_then(|a| a.seen.get(d))
-                .is_some_and(|s| *s != AppProto::UNKNOWN);
-            if known && let Some(done) = rules.protocol_done.get_mut(d) {
-                *done = true;
+            if let Some(app) = input.app.as_deref_mut()
+                && let Some(now) = app.identified_now.get_mut(d)
+            {
+                *now = false;
             }
         }
     }

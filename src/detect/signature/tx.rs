@@ -173,7 +173,10 @@ fn is_due(input: &Inspection<'_>, facts: &Facts) -> bool {
     }
     if input.packet.transport == Transport::Tcp {
         return input.stream.established
-            && (input.stream.app_updated || facts.flow_end || input.stream.ended);
+            && (input.stream.app_updated
+                || facts.flow_end
+                || input.stream.ended
+                || input.stream.cut);
     }
     true
 }
@@ -194,10 +197,15 @@ fn inspect_one(
     let Some(tx) = session.transactions_mut().at_mut(position) else {
         return;
     };
-    let progress = [
+    let mut progress = [
         tx.progress(Direction::ToServer),
         tx.progress(Direction::ToClient),
     ];
+    if input.stream.cut
+        && let Some(progress) = progress.get_mut(direction.index())
+    {
+        *progress = complete_at;
+    }
     let here = progress.get(direction.index()).copied().unwrap_or(0);
     let state = tx.state_mut();
     if get(&state.inspected, direction)
@@ -537,11 +545,11 @@ fn signature_on(
                 matches += 1;
                 continue;
             }
-            // Nothing is stored: the stage is looked at again until the transaction has gone beyond it.
+            // Nothing is stored while the stage lasts: the rule matches each time the transaction grows in it.
             Answer::Reached => {
                 return Inspected {
                     matched: true,
-                    bits: Some(bits | DONE),
+                    bits: (progress > step.progress).then_some(bits | DONE),
                 };
             }
             Answer::Never => never = true,

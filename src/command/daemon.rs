@@ -38,6 +38,7 @@ impl Daemon {
         config: &Config,
         control: &Arc<Control>,
         tally: &Arc<Mutex<Tally>>,
+        notify: Notify,
         resolve: impl Fn() -> Result<Config, String> + Send + Sync + 'static,
     ) -> Result<Self> {
         let interfaces = config.grade.segments.interfaces.clone();
@@ -115,7 +116,7 @@ impl Daemon {
         let stats = u64::from(settings.stats_secs);
         Ok(Self {
             operator,
-            notify: Notify::from_environment(),
+            notify,
             said_alive: now,
             said_stats: now,
             stats_every: (stats > 0).then(|| Duration::from_secs(stats)),

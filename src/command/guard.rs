@@ -10,6 +10,7 @@
 //! ```text
 //! child ─▶ guardian   r: rules are loaded, ports may be opened      guardian ─▶ child   g: go, I have let go of the ports
 //!                     b: alive (ten times a second)
+//!                     R, W, S: words for systemd, which are passed on
 //! ```
 
 use std::io::{ErrorKind, Read, Write};
@@ -23,7 +24,7 @@ use sekisho::capture::{Bridge, Fate, FrameBatch, PacketBridge};
 use sekisho::config::{Config, InlineMethod};
 use sekisho::grade::OnException;
 use sekisho::sys::af_packet::PacketOptions;
-use sekisho::sys::{Notify, Signals, send_signal, wait_readable};
+use sekisho::sys::{Notify, Signals, relayed, send_signal, wait_readable};
 
 /// Says to the sensor that it has a guardian, on its standard input.
 const GUARDED: &str = "SEKISHO_GUARDED";
@@ -56,6 +57,11 @@ impl Guardian {
         std::env::var_os(GUARDED)?;
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().ok()?;
         Some(Self(UnixStream::from(stdin)))
+    }
+
+    /// The way to systemd, which leads through the guardian.
+    pub fn notify(&self) -> std::io::Result<Notify> {
+        Ok(Notify::through(self.0.try_clone()?))
     }
 
     /// Waits until the guardian has let go of the ports.
@@ -176,7 +182,15 @@ pub fn run(config: &Config, signals: &Signals) -> Result<ExitCode> {
                     eprintln!("sekisho: guardian: the sensor gives no sign of life; it is ended");
                     let _ = ward.child.kill();
                 }
-                if silent || gone(&mut ward, &mut bridges, &mut forwarded, &mut proven) {
+                if silent
+                    || gone(
+                        &mut ward,
+                        &notify,
+                        &mut bridges,
+                        &mut forwarded,
+                        &mut proven,
+                    )
+                {
                     if proven && bridges.is_empty() {
                         bridges = open_pairs(config);
                     }
@@ -214,6 +228,7 @@ pub fn run(config: &Config, signals: &Signals) -> Result<ExitCode> {
 /// Reads what the sensor says. Answers whether it is gone.
 fn gone(
     ward: &mut Ward,
+    notify: &Notify,
     bridges: &mut Vec<PacketBridge>,
     forwarded: &mut u64,
     proven: &mut bool,
@@ -224,6 +239,9 @@ fn gone(
             Ok(0) => return true,
             Ok(count) => {
                 ward.seen = Some(Instant::now());
+                for word in said.iter().take(count).filter_map(|byte| relayed(*byte)) {
+                    notify.say(word);
+                }
                 if said.iter().take(count).any(|b| *b == b'r') {
                     if !bridges.is_empty() {
                         eprintln!(

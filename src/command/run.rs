@@ -18,11 +18,11 @@ use sekisho::pipeline::live::{
     Control, Count, KeepEvidence, Lane, LaneWork, Live, LiveOptions, WorkerCounts,
 };
 use sekisho::sink::{EveFile, Sink};
-use sekisho::sys::Signals;
 use sekisho::sys::af_packet::{Fanout, PacketOptions};
 use sekisho::sys::bpf::{XdpMode, XdpProgram};
 use sekisho::sys::interface;
 use sekisho::sys::sandbox::{self, Capability, Confinement};
+use sekisho::sys::{Notify, Signals};
 
 use super::daemon::Daemon;
 
@@ -121,7 +121,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             lines.join("; ")
         })
     };
-    let mut daemon = match Daemon::start(&config, &control, &tally, resolve_again) {
+    let notify = match guardian.as_ref().map(super::guard::Guardian::notify) {
+        Some(Ok(notify)) => notify,
+        _ => Notify::from_environment(),
+    };
+    let mut daemon = match Daemon::start(&config, &control, &tally, notify, resolve_again) {
         Ok(daemon) => daemon,
         Err(error) => {
             live.stop();

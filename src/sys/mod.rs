@@ -20,7 +20,7 @@ mod signal;
 mod socket;
 
 pub use memory::{give_memory_back, map_file, prefetch, release_mapped};
-pub use notify::Notify;
+pub use notify::{Notify, relayed};
 pub use pcap_filter::compile_filter;
 pub use process::{Usage, usage};
 pub use signal::{Signal, Signals, send_signal};

@@ -184,6 +184,7 @@ fn resolve(arguments: &Arguments) -> Result<Config, Vec<ConfigError>> {
         .rule_files
         .extend(arguments.more_rules.iter().cloned());
     config.inline = !config.bridges.is_empty();
+    config.eve.numbers = false;
     Ok(config)
 }
 

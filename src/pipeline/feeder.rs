@@ -1,8 +1,13 @@
 //! From a source to batches: takes frames, decodes them, and gives each worker its packets.
+//!
+//! Frames are numbered from 1. With several capture threads a number says when the frame came, so that the order of
+//! numbers is the order of time whichever thread took them:
+//!
+//! ```text
+//! nanoseconds since the sensor began, without their lowest six bits | capture thread (6 bits)
+//! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::capture::{CaptureError, Frame, FrameBatch, Source};
 use crate::decode::{DecodeSettings, Decoder, RawFrame};
@@ -22,6 +27,27 @@ pub struct FeederStats {
     pub panics: u64,
 }
 
+/// Numbers of the frames of one of several capture threads.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneNumbers {
+    /// Which thread: 0..=63. Further ones share numbers with those.
+    pub lane: u16,
+    /// When the sensor began.
+    pub since: Timestamp,
+}
+
+/// Capture threads that numbers tell apart, and what a number grows by at least: 64 ns.
+const LANES: u64 = 64;
+
+impl LaneNumbers {
+    /// The number of a frame that came then, behind the one before it.
+    fn next(self, before: u64, ts: Timestamp) -> u64 {
+        let ns = ts.since(self.since).max(LANES);
+        let number = ns / LANES * LANES + u64::from(self.lane) % LANES;
+        number.max(before.saturating_add(LANES))
+    }
+}
+
 /// Takes frames from sources and makes batches.
 #[derive(Debug)]
 pub struct Feeder {
@@ -31,8 +57,10 @@ pub struct Feeder {
     extra: Vec<u8>,
     sequence: u64,
     number: u64,
-    /// Live with several capture threads: where numbers come from.
-    numbers: Option<Arc<AtomicU64>>,
+    /// Live: what numbers are made of.
+    numbers: Option<LaneNumbers>,
+    /// Numbers of the frames of the last batch.
+    taken: Vec<u64>,
     wire: u16,
     now: Timestamp,
     failed: Vec<u64>,
@@ -50,6 +78,7 @@ impl Feeder {
             sequence: 0,
             number: 0,
             numbers: None,
+            taken: Vec::new(),
             wire: 0,
             now: Timestamp(0),
             failed: Vec::new(),
@@ -57,8 +86,8 @@ impl Feeder {
         }
     }
 
-    /// A feeder of one of several capture threads, which listens to `wire`: their packets are numbered together.
-    pub fn numbered(settings: DecodeSettings, wire: u16, numbers: Arc<AtomicU64>) -> Self {
+    /// A feeder of one of several capture threads, which listens to `wire`.
+    pub fn numbered(settings: DecodeSettings, wire: u16, numbers: LaneNumbers) -> Self {
         Self {
             numbers: Some(numbers),
             wire,
@@ -76,9 +105,9 @@ impl Feeder {
         &self.decoder
     }
 
-    /// The number of the last frame taken.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// Numbers of the frames last taken, in their order.
+    pub fn taken(&self) -> &[u64] {
+        &self.taken
     }
 
     /// The number of the next batch.
@@ -89,6 +118,10 @@ impl Feeder {
     /// Says how late it is although no frame came (live): flows must time out on a silent wire too.
     pub fn pass_time(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        if let Some(numbers) = self.numbers {
+            // What ends now comes behind what other threads saw before.
+            self.number = numbers.next(self.number, now);
+        }
     }
 
     /// Takes the next frames of `source` and shares their packets out over `batches` (one a worker, recycled). Says
@@ -111,10 +144,7 @@ impl Feeder {
     pub fn take(&mut self, frames: &FrameBatch, batches: &mut [Batch]) {
         self.packets.clear();
         self.extra.clear();
-        if let Some(numbers) = &self.numbers {
-            let count = frames.frames.len() as u64;
-            self.number = numbers.fetch_add(count, Ordering::Relaxed);
-        }
+        self.taken.clear();
         self.failed.clear();
         let mut list = frames.frames.iter();
         // A panic costs the frame that caused it, never the capture: the loop goes on behind it.
@@ -132,7 +162,11 @@ impl Feeder {
     }
 
     fn decode(&mut self, frame: &Frame, bytes: &FrameBytes) {
-        self.number += 1;
+        self.number = match self.numbers {
+            Some(numbers) => numbers.next(self.number, frame.ts),
+            None => self.number + 1,
+        };
+        self.taken.push(self.number);
         self.now = self.now.max(frame.ts);
         let bytes = bytes.slice(frame.slice.start, frame.slice.len);
         self.stats.frames += 1;
@@ -208,5 +242,27 @@ fn copy_extra(from: &[u8], slice: Slice, to: &mut Vec<u8>) -> Slice {
         start: at,
         len: bytes.len() as u32,
         extra: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_several_capture_threads_are_in_the_order_of_time_and_never_the_same() {
+        let numbers = |lane| LaneNumbers {
+            lane,
+            since: Timestamp(1_000),
+        };
+        let at = |ns| Timestamp(1_000 + ns);
+        let early = numbers(1).next(0, at(10_000));
+        let late = numbers(0).next(0, at(20_000));
+        assert!(early < late);
+        let same = [numbers(0).next(0, at(10_000)), early];
+        assert_ne!(same[0], same[1]);
+        // A clock that stands still, or goes back, does not make a number twice.
+        assert!(numbers(1).next(early, at(10_000)) > early);
+        assert!(numbers(1).next(early, at(5)) > early);
     }
 }

@@ -29,6 +29,8 @@ pub struct Said {
     pub lane: u16,
     /// Workers that were given this batch (live): so many answers are to be expected.
     pub expected: u16,
+    /// The capture thread's last (live).
+    pub ends: bool,
 }
 
 /// Behaviour, grading and sinks.
@@ -148,11 +150,15 @@ impl ReportStage {
         self.grader.counts
     }
 
-    /// Takes what every worker said about one batch.
+    /// Takes what every worker said about one batch, or live about some.
     pub fn batch(&mut self, said: &[&Said]) {
         self.behaviour.clear();
-        let Some(first) = said.first() else { return };
-        self.started.get_or_insert(first.outbox.now);
+        // Of one batch all say the same; of several, live, what is known is known until the latest.
+        let Some(now) = said.iter().map(|s| s.outbox.now).max() else {
+            return;
+        };
+        let last = said.iter().any(|s| s.outbox.last);
+        self.started.get_or_insert(now);
         let mut merged = Vec::new();
         let records: &[HostRecord] = if let [only] = said
             && is_ordered(&only.hosts)
@@ -168,11 +174,10 @@ impl ReportStage {
             merged = std::mem::take(&mut self.hosts);
             &merged
         };
-        self.behaviour.now = first.outbox.now;
-        self.behaviour.last = first.outbox.last;
+        self.behaviour.now = now;
+        self.behaviour.last = last;
         if let Some(anomaly) = &mut self.anomaly {
             self.reports.clear();
-            let (now, last) = (first.outbox.now, first.outbox.last);
             if self.tuned.is_empty() {
                 anomaly.batch(records, now, last, &mut self.reports);
             } else {
@@ -210,9 +215,16 @@ impl ReportStage {
         if merged.capacity() > 0 {
             self.hosts = merged;
         }
-        if first.outbox.last {
-            self.say_stats(first.outbox.now);
+        if last {
+            self.say_stats(now);
         }
+    }
+
+    /// Traffic has ended: what waits for more is said (live; on replay the last batch does that).
+    pub fn end(&mut self, now: Timestamp) {
+        let mut said = Said::default();
+        (said.outbox.now, said.outbox.last) = (now, true);
+        self.batch(&[&said]);
     }
 
     /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`.

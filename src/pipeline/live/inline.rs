@@ -51,8 +51,8 @@ pub(super) struct InlineSettings {
 /// A batch whose frames have not left.
 struct Flight {
     sequence: u64,
-    /// Number of its first frame.
-    base: u64,
+    /// Numbers of its frames, in their order.
+    numbers: Vec<u64>,
     bytes: FrameBytes,
     frames: Vec<Frame>,
     fates: Vec<Fate>,
@@ -197,7 +197,8 @@ impl Thread<'_> {
         let count = frames.frames.len();
         let mut flight = self.spare.pop().unwrap_or_else(Flight::new);
         flight.sequence = sequence;
-        flight.base = feeder.number().saturating_sub(count as u64);
+        flight.numbers.clear();
+        flight.numbers.extend_from_slice(feeder.taken());
         flight.bytes = std::mem::replace(&mut frames.bytes, FrameBytes::Empty);
         std::mem::swap(&mut flight.frames, &mut frames.frames);
         frames.frames.clear();
@@ -205,8 +206,7 @@ impl Thread<'_> {
         flight.fates.clear();
         flight.fates.resize(count, Fate::Forward);
         for number in feeder.failed() {
-            let place =
-                usize::try_from(number.saturating_sub(flight.base + 1)).unwrap_or(usize::MAX);
+            let place = flight.place(*number).unwrap_or(usize::MAX);
             let closed = flight
                 .frames
                 .get(place)
@@ -225,11 +225,8 @@ impl Thread<'_> {
         let expected = u16::try_from(ready.iter().filter(|r| **r).count()).unwrap_or(u16::MAX);
         for (at, (mut work, ready)) in works.into_iter().zip(ready).enumerate() {
             for packet in &work.batch.packets {
-                let place = packet.number.saturating_sub(flight.base + 1);
-                let seen_by = usize::try_from(place)
-                    .ok()
-                    .and_then(|place| flight.seen_by.get_mut(place));
-                if let Some(seen_by) = seen_by {
+                let place = flight.place(packet.number);
+                if let Some(seen_by) = place.and_then(|place| flight.seen_by.get_mut(place)) {
                     *seen_by |= bit(at);
                 }
             }
@@ -324,8 +321,7 @@ impl Thread<'_> {
                 let Some(layers) = work.batch.packets.get(place as usize) else {
                     continue;
                 };
-                let place = usize::try_from(layers.number.saturating_sub(flight.base + 1));
-                let Some(place) = place.ok().filter(|p| *p < flight.frames.len()) else {
+                let Some(place) = flight.place(layers.number) else {
                     continue;
                 };
                 let (Some(frame), Some(fate)) =
@@ -351,12 +347,11 @@ impl Thread<'_> {
                 let Some(layers) = work.batch.packets.get(place as usize) else {
                     continue;
                 };
-                let number = layers.number.saturating_sub(flight.base + 1);
-                let Ok(number) = usize::try_from(number) else {
+                let Some(place) = flight.place(layers.number) else {
                     continue;
                 };
                 let (Some(fate), Some(frame)) =
-                    (flight.fates.get_mut(number), flight.frames.get(number))
+                    (flight.fates.get_mut(place), flight.frames.get(place))
                 else {
                     continue;
                 };
@@ -464,10 +459,16 @@ impl Thread<'_> {
 }
 
 impl Flight {
+    /// Where the frame of this number is among its frames.
+    fn place(&self, number: u64) -> Option<usize> {
+        let place = self.numbers.binary_search(&number).ok()?;
+        (place < self.frames.len()).then_some(place)
+    }
+
     fn new() -> Self {
         Self {
             sequence: 0,
-            base: 0,
+            numbers: Vec::new(),
             bytes: FrameBytes::Empty,
             frames: Vec::new(),
             fates: Vec::new(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::control::{Control, LaneOrder};
 use super::worker::Work;
-use crate::capture::{CaptureError, Source};
+use crate::capture::{Arrivals, CaptureError, Source};
 use crate::packet::{Batch, Timestamp};
 use crate::pipeline::feeder::Feeder;
 use crate::ring::{Receiver, Sender};
@@ -85,6 +85,13 @@ pub(super) fn clock() -> Timestamp {
 
 /// How long frames that have come are still taken when the sensor is to end.
 pub(super) const DRAIN: Duration = Duration::from_millis(500);
+/// The same for a source that counts what came: it ends as soon as that is taken.
+const DRAIN_COUNTED: Duration = Duration::from_secs(3);
+/// A wait for frames that was at least so long was one for frames, not for buffers that workers still hold. What had come
+/// before it began has been handed over: the kernel keeps a block for [`PacketOptions::timeout_ms`], a few milliseconds.
+///
+/// [`PacketOptions::timeout_ms`]: crate::sys::af_packet::PacketOptions::timeout_ms
+const SILENCE: Duration = Duration::from_millis(30);
 /// How often the kernel's counters are read.
 const COUNT_EVERY: Duration = Duration::from_millis(500);
 
@@ -102,7 +109,7 @@ pub(super) fn listen(
     };
     let mut result = Ok(());
     let mut counted = Instant::now();
-    let mut stopping = None;
+    let mut drain = Drain::default();
     let mut drained = false;
     loop {
         for LaneOrder::Worker(at, link) in orders.take() {
@@ -117,12 +124,10 @@ pub(super) fn listen(
         }
         let mut works: Vec<Work> = links.iter_mut().map(Link::fresh).collect();
         let before = feeder.stats();
-        if drained || stopping.is_some_and(|since: Instant| since.elapsed() > DRAIN) {
+        if drained {
             with_batches(&mut works, |batches| feeder.finish(batches));
         } else {
-            if control.stopping() {
-                stopping.get_or_insert_with(Instant::now);
-            }
+            let (asked, asked_at) = (clock(), Instant::now());
             let filled = with_batches(&mut works, |batches| feeder.next(source, batches));
             let frames = feeder.stats().frames - before.frames;
             counts.frames.add(frames);
@@ -136,9 +141,12 @@ pub(super) fn listen(
                     break;
                 }
             }
-            if frames == 0 {
-                feeder.pass_time(clock());
-                drained = stopping.is_some();
+            if frames == 0 && asked_at.elapsed() >= SILENCE {
+                feeder.pass_time(asked);
+            }
+            if control.stopping() {
+                drain.count(source.arrivals(), counts);
+                drained = drain.is_done(feeder.stats().frames, frames == 0);
             }
         }
         let last = works.iter().any(|w| w.batch.last);
@@ -146,7 +154,7 @@ pub(super) fn listen(
         counts.beat_ms.set(control.uptime_ms());
         if counted.elapsed() >= COUNT_EVERY || last {
             counted = Instant::now();
-            counts.kernel_drops.add(source.arrivals().dropped);
+            drain.count(source.arrivals(), counts);
         }
         if last {
             return Ok(());
@@ -156,6 +164,35 @@ pub(super) fn listen(
     with_batches(&mut works, |batches| feeder.finish(batches));
     send(&mut links, works, index, counts, control);
     result
+}
+
+/// What came and what is still to be taken of it when the sensor is to end.
+///
+/// That a source gives nothing does not mean that nothing has come: the kernel hands blocks over when they are full or
+/// old, and not while workers hold those before them.
+#[derive(Debug, Default)]
+struct Drain {
+    arrived: u64,
+    dropped: u64,
+    /// Since when it is to end, and what had come by then.
+    goal: Option<(Instant, u64)>,
+}
+
+impl Drain {
+    fn count(&mut self, arrivals: Arrivals, counts: &super::control::LaneCounts) {
+        self.arrived += arrivals.frames;
+        self.dropped += arrivals.dropped;
+        counts.kernel_drops.add(arrivals.dropped);
+    }
+
+    /// Whether what had come when this was first asked has been taken, or given up.
+    fn is_done(&mut self, taken: u64, silent: bool) -> bool {
+        let (since, goal) = *self.goal.get_or_insert((Instant::now(), self.arrived));
+        if goal == 0 {
+            return silent || since.elapsed() > DRAIN;
+        }
+        taken + self.dropped >= goal || since.elapsed() > DRAIN_COUNTED
+    }
 }
 
 /// Lets `fill` see the batches as one slice.
@@ -198,5 +235,30 @@ fn send(
         }
         work.clear();
         link.spare.push(work);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_had_come_is_taken_before_the_end_and_what_comes_later_is_not_waited_for() {
+        let counts = crate::pipeline::live::LaneCounts::default();
+        let mut drain = Drain::default();
+        let arrivals = |frames, dropped| Arrivals { frames, dropped };
+        drain.count(arrivals(100, 10), &counts);
+        assert!(!drain.is_done(80, true), "ten are still in the kernel");
+        drain.count(arrivals(50, 0), &counts);
+        assert!(!drain.is_done(89, false));
+        assert!(drain.is_done(90, false));
+        assert_eq!(counts.kernel_drops.get(), 10);
+    }
+
+    #[test]
+    fn a_source_that_does_not_count_ends_when_it_gives_nothing() {
+        let mut drain = Drain::default();
+        assert!(!drain.is_done(5, false));
+        assert!(drain.is_done(5, true));
     }
 }

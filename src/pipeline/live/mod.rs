@@ -34,7 +34,6 @@ pub use report::Inbox;
 pub use tap::{Captured, HostTap};
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -51,7 +50,7 @@ use crate::sys;
 use crate::sys::bpf::XdpProgram;
 
 use super::evidence::{Chunk, Desk};
-use super::feeder::Feeder;
+use super::feeder::{Feeder, LaneNumbers};
 use super::report::{ReportStage, Said};
 use super::signature_worker::{SignatureWorker, WorkerSettings};
 use inline::InlineSettings;
@@ -260,10 +259,14 @@ impl Live {
         let for_report = Arc::clone(&control);
         let report = thread("report")
             .spawn(move || report::report(report, inboxes, lanes_count, &for_report))?;
-        let numbers = Arc::new(AtomicU64::new(0));
+        let since = lane::clock();
         let mut lanes = Vec::new();
         for (index, (lane, links)) in options.lanes.into_iter().zip(links).enumerate() {
-            let feeder = Feeder::numbered(options.decode.clone(), lane.wire, Arc::clone(&numbers));
+            let numbers = LaneNumbers {
+                lane: u16::try_from(index).unwrap_or(u16::MAX),
+                since,
+            };
+            let feeder = Feeder::numbered(options.decode.clone(), lane.wire, numbers);
             let control = Arc::clone(&control);
             let inline = Arc::clone(&inline);
             let bell = bells.get(index).cloned().unwrap_or_default();

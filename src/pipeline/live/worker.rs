@@ -11,7 +11,7 @@ use super::talkers::Talkers;
 use super::tap::Taps;
 use crate::alert::Verdict;
 use crate::detect::signature::Replacement;
-use crate::packet::{Batch, FrameBytes};
+use crate::packet::{Batch, FrameBytes, Timestamp};
 use crate::pipeline::report::Said;
 use crate::pipeline::signature_worker::SignatureWorker;
 use crate::ring::{Bell, Receiver, Sender};
@@ -44,6 +44,12 @@ impl Default for Work {
 }
 
 impl Work {
+    /// When its first packet came; without one, until when nothing came.
+    fn begins(&self) -> Timestamp {
+        let first = self.batch.packets.first();
+        first.map_or(self.batch.now, |packet| packet.ts)
+    }
+
     /// Empties it, and gives its bytes up.
     pub(super) fn clear(&mut self) {
         self.batch.bytes = FrameBytes::Empty;
@@ -92,6 +98,9 @@ pub(super) fn work(
     let mut taps = Taps::default();
     // Capture threads whose last batch has not come.
     let mut open = rings.lanes.len();
+    // The next batch of each capture thread.
+    let mut held: Vec<Option<Work>> = rings.lanes.iter().map(|_| None).collect();
+    let mut turn = 0usize;
     loop {
         // Orders are for whoever has the rings: a worker that was replaced leaves them to its successor.
         if orders.is_full() && !rings.lanes.iter().all(|(_, back)| back.is_abandoned()) {
@@ -120,12 +129,16 @@ pub(super) fn work(
                 }
             }
         }
-        let mut idle = true;
-        for (receiver, back) in &mut rings.lanes {
-            let Some(mut work) = receiver.try_receive() else {
-                continue;
-            };
-            idle = false;
+        for ((receiver, _), slot) in rings.lanes.iter_mut().zip(&mut held) {
+            if slot.is_none() {
+                *slot = receiver.try_receive();
+            }
+        }
+        let next = next(&held, inline, turn);
+        let work = next.and_then(|at| held.get_mut(at)?.take());
+        let back = next.and_then(|at| rings.lanes.get_mut(at));
+        if let (Some(mut work), Some((_, back))) = (work, back) {
+            turn = turn.wrapping_add(1);
             let begun = Instant::now();
             counts.busy_since_ms.set(control.uptime_ms().max(1));
             counts.taken.add(1);
@@ -143,6 +156,9 @@ pub(super) fn work(
             }
             worker.batch(&work.batch, &mut said);
             said.lane = work.lane;
+            said.ends = last;
+            // Traffic ends when all workers have said all: the report thread knows when that is.
+            said.outbox.last = false;
             said.expected = work.expected;
             // The verdicts first: somebody waits for them.
             std::mem::swap(&mut work.stopped, &mut said.stopped);
@@ -164,8 +180,6 @@ pub(super) fn work(
             if !report(&mut rings.said.0, &mut backlog, said, inline && !last) {
                 counts.unreported.add(1);
             }
-        }
-        if !idle {
             counts.set_state(WorkerState::Running);
             continue;
         }
@@ -184,6 +198,24 @@ pub(super) fn work(
     for said in backlog {
         let _ = rings.said.0.send(said);
     }
+}
+
+/// Whose batch is next. Listening, what came first is first: flows of two hosts can come by several capture threads, and
+/// speak of each other. Inline each has its turn, because somebody waits for each.
+fn next(held: &[Option<Work>], inline: bool, turn: usize) -> Option<usize> {
+    let ready = held
+        .iter()
+        .enumerate()
+        .filter_map(|(at, work)| Some((at, work.as_ref()?)));
+    if inline {
+        let count = held.len().max(1);
+        return ready
+            .map(|(at, _)| at)
+            .min_by_key(|at| (at + count - turn % count) % count);
+    }
+    ready
+        .min_by_key(|(_, work)| work.begins())
+        .map(|(at, _)| at)
 }
 
 /// Hands an answer over. Passive: waits for room, so that the kernel's buffer fills and its loss is counted. Inline: a

@@ -291,7 +291,7 @@ pub fn detector_head(
     let start = out.text.len();
     let mut json = Json::new(&mut out.text);
     json.str("timestamp", ts.eve());
-    if number != 0 {
+    if settings.numbers && number != 0 {
         json.num("pcap_cnt", number);
     }
     json.str("event_type", "alert");

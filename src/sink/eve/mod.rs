@@ -38,6 +38,9 @@ pub struct EveSettings {
     pub anomaly: bool,
     /// Write them for decode and stream events too, not only for the application layer (as Suricata does by default).
     pub anomaly_packets: bool,
+    /// Write `pcap_cnt`, the number of the frame in its capture. Off live, as in Suricata: there is no capture to look
+    /// it up in.
+    pub numbers: bool,
     /// Write `stats` at the end (and live: at intervals).
     pub stats: bool,
     /// IPv6 addresses in RFC 5952's short form instead of Suricata's eight full groups.
@@ -58,6 +61,7 @@ impl Default for EveSettings {
             flow: true,
             anomaly: true,
             anomaly_packets: false,
+            numbers: true,
             stats: true,
             compress_ipv6: false,
             payload_bytes: 4096,
@@ -128,7 +132,7 @@ pub fn head(
     if let Some((flow, _)) = subject.flow {
         json.num("flow_id", flow.id);
     }
-    if packet.number != 0 {
+    if settings.numbers && packet.number != 0 {
         json.num("pcap_cnt", packet.number);
     }
     json.str("event_type", kind);

@@ -255,7 +255,7 @@ mod tests {
             lane,
             since: Timestamp(1_000),
         };
-        let at = |ns| Timestamp(1_000 + ns);
+        let at = |ns: u64| Timestamp(1_000 + ns);
         let early = numbers(1).next(0, at(10_000));
         let late = numbers(0).next(0, at(20_000));
         assert!(early < late);

@@ -30,6 +30,8 @@ WORDS = "123456 password 12345678 qwerty letmein1 monkey dragon sunshine master 
 
 # What may be acted on without a person: decided by the sensor's rules for actions (never a source that can be spoofed).
 BLOCK = """
+[actions]
+enabled = true
 """
 
 WORM = """

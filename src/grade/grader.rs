@@ -829,7 +829,7 @@ impl Grader {
     /// Decides what is done inline.
     fn act(&mut self, alert: &mut Alert<'_>, internal: bool) {
         let finding = alert.finding;
-        if alert.gid != GID || finding.state == "close" || alert.level < Level::Yellow {
+        if alert.gid != GID || finding.state == "close" {
             return;
         }
         let host = self.assets.as_mut().and_then(|a| a.get(alert.attacker));
@@ -848,6 +848,9 @@ impl Grader {
             needed,
         };
         let decision = action::decide(&self.settings.actions, &case);
+        if alert.level < Level::Yellow && decision.action == action::Action::None {
+            return;
+        }
         let in_force = self.enforce
             && self
                 .blocks

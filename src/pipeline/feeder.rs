@@ -211,13 +211,15 @@ impl Feeder {
             batch.packets.clear();
         }
         self.sequence += 1;
+        for packet in &mut self.packets {
+            packet.wire = self.wire;
+        }
         if let [batch] = batches {
             std::mem::swap(&mut self.packets, &mut batch.packets);
             std::mem::swap(&mut self.extra, &mut batch.extra);
             return;
         }
         for mut packet in self.packets.drain(..) {
-            packet.wire = self.wire;
             let Some(batch) = batches.get_mut((packet.hash % workers) as usize) else {
                 continue;
             };
@@ -248,6 +250,25 @@ fn copy_extra(from: &[u8], slice: Slice, to: &mut Vec<u8>) -> Slice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packets_carry_their_wire_for_one_worker_as_for_several() {
+        let numbers = LaneNumbers {
+            lane: 0,
+            since: Timestamp(0),
+        };
+        for workers in [1, 2] {
+            let mut feeder = Feeder::numbered(DecodeSettings::default(), 7, numbers);
+            let mut batches: Vec<Batch> = (0..workers).map(|_| Batch::with_capacity(4)).collect();
+            feeder.packets.push(Layers::default());
+            feeder.share_out(&FrameBytes::Empty, &mut batches);
+            let wires: Vec<u16> = batches
+                .iter()
+                .flat_map(|b| b.packets.iter().map(|p| p.wire))
+                .collect();
+            assert_eq!(wires, [7]);
+        }
+    }
 
     #[test]
     fn numbers_of_several_capture_threads_are_in_the_order_of_time_and_never_the_same() {

@@ -157,7 +157,12 @@ pub struct SignatureWorker {
     failed_closed: Vec<bool>,
     blocks: Option<Arc<BlockList>>,
     blocked: u64,
+    /// Packets that the block list stopped in a second, and which second.
+    stopped: (u64, u32),
 }
+
+/// Packets stopped by the block list of which a second's records speak.
+const STOPS_WRITTEN: u32 = 20;
 
 impl SignatureWorker {
     /// A worker for an engine.
@@ -191,6 +196,7 @@ impl SignatureWorker {
             failed_closed: settings.failed_closed,
             blocks: settings.blocks,
             blocked: 0,
+            stopped: (0, 0),
         }
     }
 
@@ -285,8 +291,9 @@ impl SignatureWorker {
 
     /// The life of a packet: its flow, and then the stages.
     fn process(&mut self, packet: Packet<'_>, foreseen: Foreseen, said: &mut Said) -> Verdict {
-        if !self.may_pass(&packet) {
-            self.blocked += 1;
+        let passage = self.passage(&packet);
+        if passage != Passage::Pass {
+            self.stop(packet, passage, said);
             return Verdict::DropPacket;
         }
         let found = self.flows.lookup_foreseen(&packet, foreseen);
@@ -354,10 +361,13 @@ impl SignatureWorker {
     }
 
     /// Whether the block list lets a packet through (inline). It is asked before anything is kept of the packet.
-    fn may_pass(&self, packet: &Packet<'_>) -> bool {
+    fn passage(&self, packet: &Packet<'_>) -> Passage {
         let Some(blocks) = &self.blocks else {
-            return true;
+            return Passage::Pass;
         };
+        if !packet.is_ip() {
+            return Passage::Pass;
+        }
         let opens = match packet.transport {
             Transport::Tcp => packet.tcp.flags.0 & (TcpFlags::SYN | TcpFlags::ACK) == TcpFlags::SYN,
             _ => !self.flows.knows(packet),
@@ -366,11 +376,38 @@ impl SignatureWorker {
             src: packet.src,
             dst: packet.dst,
             proto: packet.ip_proto,
+            sport: packet.sport,
             dport: packet.dport,
+            seq: packet.tcp.seq,
             opens,
             now: packet.ts,
         };
-        !packet.is_ip() || blocks.passes(&contact) == Passage::Pass
+        blocks.passes(&contact)
+    }
+
+    /// Notes a packet that the block list stops. Of a flood only some are written, the rest counted.
+    fn stop(&mut self, packet: Packet<'_>, passage: Passage, said: &mut Said) {
+        self.blocked += 1;
+        let second = packet.ts.secs();
+        if self.stopped.0 != second {
+            self.stopped = (second, 0);
+        }
+        self.stopped.1 += 1;
+        if self.stopped.1 > STOPS_WRITTEN {
+            return;
+        }
+        said.outbox.begin(packet.number, 0);
+        let subject = Subject {
+            packet,
+            flow: None,
+            noted: &[],
+        };
+        let reason = match passage {
+            Passage::Pass | Passage::Blocked => "block list",
+            Passage::Limited => "rate limit",
+            Passage::Contained => "containment",
+        };
+        eve::drop(&mut said.outbox, &self.stages.eve, &subject, reason);
     }
 
     /// What is left of flows that ended: their last bytes, transactions and records.

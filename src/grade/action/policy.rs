@@ -113,13 +113,14 @@ pub fn decide(settings: &ActionSettings, case: &Case<'_>) -> Decision {
         action: Action::None,
         why,
     };
-    if case.level < Level::Yellow {
+    let family = family(case.detector);
+    // A flood at the edge that hurts nobody is GREEN, which is no reason to let it through.
+    if case.level < Level::Yellow && family != Family::Flood {
         return nothing("below YELLOW".to_owned());
     }
     if settings.off.iter().any(|d| d == case.detector) {
         return nothing(format!("actions of {} are off", case.detector));
     }
-    let family = family(case.detector);
     let never = |address: IpAddr| settings.never.iter().any(|net| net.contains(address));
     if family == Family::Flood {
         if case.victim.0.is_unspecified() || case.victim.0.is_multicast() {
@@ -236,6 +237,19 @@ mod tests {
         }
         let flood = decide(&ActionSettings::default(), &case("syn_flood")).action;
         assert_eq!(flood.target(), Some((IpAddr::from([10, 0, 0, 1]), 80)));
+    }
+
+    #[test]
+    fn a_flood_is_limited_at_every_level_and_nothing_else_below_yellow() {
+        let green = |detector| {
+            let case = Case {
+                level: Level::Green,
+                ..case(detector)
+            };
+            decide(&ActionSettings::default(), &case).action
+        };
+        assert!(matches!(green("syn_flood"), Action::LimitService { .. }));
+        assert_eq!(green("port_scan"), Action::None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ struct Noted {
     at: usize,
     len: Option<u64>,
     tx: Option<u64>,
+    /// It ends here, having been noted before without a length.
+    ends: bool,
 }
 
 /// What a parser notes, until it is taken. Part of a session.
@@ -41,19 +43,46 @@ impl FrameNotes {
     /// Notes a frame: index of its name in [`super::Protocol::frames`], where it begins in the input in hand, and its
     /// length. The bytes need not be there yet.
     pub fn note(&mut self, kind: u8, at: usize, len: usize, tx: Option<u64>) {
+        self.push(Noted {
+            kind,
+            at,
+            len: Some(len as u64),
+            tx,
+            ends: false,
+        });
+    }
+
+    /// Notes the beginning of a frame whose length is not known before its end.
+    pub fn begin(&mut self, kind: u8, at: usize, tx: Option<u64>) {
+        self.push(Noted {
+            kind,
+            at,
+            len: None,
+            tx,
+            ends: false,
+        });
+    }
+
+    /// Notes where the last frame of a kind that was begun ends.
+    pub fn end(&mut self, kind: u8, at: usize) {
+        self.push(Noted {
+            kind,
+            at,
+            len: None,
+            tx: None,
+            ends: true,
+        });
+    }
+
+    fn push(&mut self, noted: Noted) {
         if !self.wanted {
             return;
         }
         if self.list.len() >= FRAMES_MAX {
             self.lost += 1;
-            return;
+        } else {
+            self.list.push(noted);
         }
-        self.list.push(Noted {
-            kind,
-            at,
-            len: Some(len as u64),
-            tx,
-        });
     }
 }
 
@@ -119,7 +148,7 @@ impl Frame {
         self.bytes
             .extend_from_slice(new.get(..kept).unwrap_or_default());
         self.received = until - self.offset;
-        self.due = true;
+        self.due |= kept > 0 || self.is_complete();
         kept
     }
 }
@@ -165,7 +194,9 @@ impl Frames {
         }
         for noted in notes.list.drain(..) {
             let at = offset.saturating_add(noted.at as u64);
-            if !side.open(noted.kind, at, noted.len, noted.tx) {
+            if noted.ends {
+                side.close(noted.kind, at);
+            } else if !side.open(noted.kind, at, noted.len, noted.tx) {
                 self.lost += 1;
             }
         }
@@ -216,6 +247,19 @@ impl Frames {
 }
 
 impl Side {
+    fn close(&mut self, kind: u8, end: u64) {
+        let mut frames = self.list.iter_mut().rev();
+        if let Some(frame) = frames.find(|f| f.kind == kind && f.len.is_none()) {
+            let len = end.saturating_sub(frame.offset);
+            frame.len = Some(len);
+            frame.received = frame.received.min(len);
+            frame
+                .bytes
+                .truncate(usize::try_from(len).unwrap_or(usize::MAX));
+            frame.due = true;
+        }
+    }
+
     fn open(&mut self, kind: u8, offset: u64, len: Option<u64>, tx: Option<u64>) -> bool {
         if self.list.len() >= FRAMES_MAX {
             return false;
@@ -271,6 +315,31 @@ mod tests {
         );
         frames.inspected(d);
         assert_eq!(frames.of(d).len(), 1, "the stream stays");
+    }
+
+    #[test]
+    fn a_frame_without_a_length_ends_where_its_parser_says() {
+        let mut frames = Frames::default();
+        let d = Direction::ToServer;
+        let mut noted = notes(&[]);
+        noted.begin(3, 1, None);
+        frames.take(&mut noted, d, 0, b".GET");
+        assert!(!frames.of(d)[1].is_complete());
+        frames.inspected(d);
+        noted.end(3, 2);
+        noted.begin(3, 2, None);
+        frames.take(&mut noted, d, 4, b" /HE");
+        let [_, first, second] = frames.of(d) else {
+            panic!("{:?}", frames.of(d));
+        };
+        assert_eq!(
+            (&first.bytes[..], first.is_complete(), first.due),
+            (&b"GET /"[..], true, true)
+        );
+        assert_eq!(
+            (&second.bytes[..], second.is_complete()),
+            (&b"HE"[..], false)
+        );
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn number(name: &str) -> AppProto {
         .map_or(AppProto::UNKNOWN, AppProto)
 }
 
-/// The protocol whose events a protocol raises: its own, but those of HTTP/2 when DNS is inside of it.
+/// The protocol whose events and frames a protocol gives: its own, but those of HTTP/2 when DNS is inside of it.
 pub fn events_of(proto: AppProto) -> AppProto {
     match protocol(proto) {
         Some(known) if known.name() == "doh2" => number("http2"),

@@ -4,7 +4,7 @@
 
 use super::reader::Reader;
 use super::{
-    Access, Field, FieldDirection, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Pattern,
+    Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Pattern,
     Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
     transaction_members,
 };
@@ -80,6 +80,10 @@ impl Protocol for Rfb {
 
     fn events(&self) -> &'static [&'static str] {
         EVENTS
+    }
+
+    fn frames(&self) -> &'static [&'static str] {
+        &["pdu"]
     }
 
     fn states(&self, direction: Direction) -> &'static [&'static str] {
@@ -263,6 +267,8 @@ fn version(line: &[u8]) -> Option<[Vec<u8>; 2]> {
 struct RfbSession {
     txs: TxStore<RfbTx>,
     stage: Stage,
+    /// Messages, for rules on frames.
+    frames: FrameNotes,
 }
 
 /// What a message led to.
@@ -372,7 +378,7 @@ impl RfbTx {
 }
 
 impl Session for RfbSession {
-    session_members!();
+    session_members!(frames);
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if self.txs.total() == 0 {
@@ -398,7 +404,11 @@ impl Session for RfbSession {
                 Step::Event(CONFUSED_STATE)
             };
             match step {
-                Step::Next(stage) => self.stage = stage,
+                Step::Next(stage) => {
+                    self.stage = stage;
+                    let len = r.position().saturating_sub(consumed);
+                    self.frames.note(0, consumed, len, None);
+                }
                 Step::Event(event) => {
                     tx.state.raise(event);
                     self.stage = Stage::Over;

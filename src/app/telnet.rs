@@ -6,7 +6,7 @@
 
 use super::tx::session_members;
 use super::{
-    FlowInfo, Input, Limits, Login, NoTransaction, Note, Notes, Parsed, Probe, Protocol, Rides,
+    FlowInfo, FrameNotes, Input, Limits, Login, NoTransaction, Note, Notes, Parsed, Probe, Protocol, Rides,
     Session, Transaction, TxStore,
 };
 use crate::alert::Json;
@@ -59,6 +59,10 @@ impl Protocol for Telnet {
         Box::new(TelnetSession::default())
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &["pdu", "ctl", "data"]
+    }
+
     fn states(&self, _direction: Direction) -> &'static [&'static str] {
         &["started", "complete"]
     }
@@ -105,6 +109,10 @@ struct TelnetSession {
     command: [Command; 2],
     /// What the server said since the client last spoke.
     text: Vec<u8>,
+    /// Commands and lines, for rules on frames.
+    frames: FrameNotes,
+    /// The frame that is begun in each direction.
+    begun: [Option<u8>; 2],
 }
 
 impl Command {
@@ -126,6 +134,36 @@ impl Command {
 }
 
 impl TelnetSession {
+    /// Notes commands, and text up to the end of its line, as frames. To be called before the bytes are taken.
+    fn note_frames(&mut self, direction: Direction, bytes: &[u8]) {
+        const CONTROL: u8 = 1;
+        const DATA: u8 = 2;
+        let mut command = self.command[direction.index()];
+        for (at, &byte) in bytes.iter().enumerate() {
+            let begun = &mut self.begun[direction.index()];
+            if command == Command::None
+                && byte == IAC
+                && let Some(kind) = begun.take()
+            {
+                self.frames.end(0, at);
+                self.frames.end(kind, at);
+            }
+            if begun.is_none() {
+                let kind = if byte == IAC { CONTROL } else { DATA };
+                *begun = Some(kind);
+                self.frames.begin(0, at, None);
+                self.frames.begin(kind, at, None);
+            }
+            let before = command;
+            let text = command.take(byte);
+            let ends = command == Command::None && (before != Command::None || text == Some(b'\n'));
+            if ends && let Some(kind) = begun.take() {
+                self.frames.end(0, at + 1);
+                self.frames.end(kind, at + 1);
+            }
+        }
+    }
+
     fn server(&mut self, bytes: &[u8]) {
         let [_, command] = &mut self.command;
         for &byte in bytes {
@@ -204,9 +242,12 @@ impl TelnetSession {
 }
 
 impl Session for TelnetSession {
-    session_members!();
+    session_members!(frames);
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
+        if self.frames.wanted {
+            self.note_frames(direction, input.bytes);
+        }
         match direction {
             Direction::ToServer => self.client(input.bytes),
             Direction::ToClient => self.server(input.bytes),

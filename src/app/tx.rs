@@ -133,6 +133,12 @@ macro_rules! session_members {
             self
         }
     };
+    (frames) => {
+        $crate::app::tx::session_members!();
+        fn frame_notes(&mut self) -> Option<&mut $crate::app::FrameNotes> {
+            Some(&mut self.frames)
+        }
+    };
 }
 pub(super) use session_members;
 

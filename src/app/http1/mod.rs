@@ -135,6 +135,10 @@ impl Protocol for Http {
         event::NAMES
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &["request", "response"]
+    }
+
     fn states(&self, direction: Direction) -> &'static [&'static str] {
         match direction {
             Direction::ToServer => REQUEST_STATES,

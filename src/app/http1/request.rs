@@ -73,6 +73,7 @@ impl RequestState {
         loop {
             let rest = data.get(at..).unwrap_or_default();
             let id = shared.request_id;
+            let idle = matches!(self.at, At::Idle | At::Finalize);
             let done = match self.at {
                 At::Idle => self.idle(shared, rest),
                 At::Line => self.line(shared, id, rest, closed),
@@ -94,6 +95,12 @@ impl RequestState {
                 At::Ignore if rest.is_empty() => Done::Stop(Run::Wait),
                 At::Ignore => Done::Took(rest.len()),
             };
+            let taken = match done {
+                Done::Took(taken) => taken,
+                Done::Stop(_) => 0,
+            };
+            let idle = (idle, matches!(self.at, At::Idle | At::Finalize));
+            shared.note_frame(Direction::ToServer, at + taken, idle);
             match done {
                 Done::Took(taken) => at += taken,
                 Done::Stop(run) => return (at, run),

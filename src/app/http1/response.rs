@@ -81,6 +81,7 @@ impl ResponseState {
                 }
             }
             let id = shared.response_id;
+            let idle = matches!(self.at, At::Idle | At::Finalize);
             let done = match self.at {
                 At::Idle if closed => Done::Stop(Run::Wait),
                 At::Idle => self.idle(shared, rest),
@@ -110,6 +111,13 @@ impl ResponseState {
                 At::UntilClose => Done::Stop(Run::Wait),
                 At::Finalize => self.finalize(shared, id, rest, closed),
             };
+            let taken = match done {
+                Done::Took(taken) => taken,
+                Done::After(taken, _) => taken,
+                Done::Stop(_) => 0,
+            };
+            let idle = (idle, matches!(self.at, At::Idle | At::Finalize));
+            shared.note_frame(Direction::ToClient, at + taken, idle);
             match done {
                 Done::Took(taken) => at += taken,
                 Done::Stop(run) => return (at, run),

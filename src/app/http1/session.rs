@@ -11,7 +11,7 @@ use super::request::RequestState;
 use super::response::ResponseState;
 use super::tx::{Status, Tx, progress};
 use crate::app::{
-    AppProto, FlowInfo, Input, Limits, Note, Notes, Parsed, Session, TxList, TxStore,
+    AppProto, FlowInfo, FrameNotes, Input, Limits, Note, Notes, Parsed, Session, TxList, TxStore,
 };
 use crate::packet::{Direction, Timestamp};
 
@@ -64,10 +64,31 @@ pub(super) struct Shared {
     /// Files seen.
     pub files: u32,
     pub inline: bool,
+    /// Requests (0) and responses (1), for rules on frames.
+    pub frames: FrameNotes,
+    /// Bytes of the data in hand that were held back from earlier input.
+    pub before: usize,
     events: u16,
 }
 
 impl Shared {
+    /// Notes that a message begins, or ended, at a place of the data in hand.
+    pub(super) fn note_frame(&mut self, direction: Direction, at: usize, idle: (bool, bool)) {
+        if !self.frames.wanted {
+            return;
+        }
+        let at = at.saturating_sub(self.before);
+        let (kind, id) = match direction {
+            Direction::ToServer => (0, self.request_id),
+            Direction::ToClient => (1, self.response_id),
+        };
+        match idle {
+            (true, false) => self.frames.begin(kind, at, Some(id)),
+            (false, true) => self.frames.end(kind, at),
+            _ => {}
+        }
+    }
+
     /// The transaction of a number.
     pub(super) fn tx(&mut self, id: u64) -> Option<&mut Tx> {
         if self.txs.last_mut().is_some_and(|t| t.state.id == id) {
@@ -167,6 +188,8 @@ impl Http1 {
                 bombs: 0,
                 files: 0,
                 inline: false,
+                frames: FrameNotes::default(),
+                before: 0,
                 events: 0,
             },
             request: RequestState::default(),
@@ -197,6 +220,7 @@ impl Http1 {
         };
         let mut buffer = std::mem::take(&mut held.bytes);
         let before = buffer.len();
+        self.shared.before = before;
         let (taken, run) = if buffer.is_empty() {
             self.run(direction, bytes, closed)
         } else {
@@ -318,6 +342,10 @@ impl Session for Http1 {
             }
         }
         Parsed::All
+    }
+
+    fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
+        Some(&mut self.shared.frames)
     }
 
     fn take_note(&mut self) -> Option<Note> {

@@ -104,6 +104,10 @@ impl Protocol for Http2Protocol {
         event::NAMES
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &["hdr", "data", "pdu"]
+    }
+
     fn states(&self, _direction: Direction) -> &'static [&'static str] {
         STATES
     }

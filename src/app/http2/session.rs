@@ -9,7 +9,7 @@ use super::hpack::{Item, Table, Truncated};
 use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
 use crate::app::{
-    AppProto, File, FileState, FlowInfo, Input, Limits, Parsed, Session, TxList, TxStore, registry,
+    AppProto, File, FileState, FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList, TxStore, registry,
     session_members,
 };
 use crate::packet::Direction;
@@ -97,6 +97,8 @@ pub(super) struct Http2 {
     inline: bool,
     /// A message of DNS was read.
     found_dns: bool,
+    /// Headers (0), payloads (1) and whole frames (2), for rules on frames.
+    frames: FrameNotes,
     /// Bytes taken since what is held was counted.
     taken: usize,
 }
@@ -127,6 +129,7 @@ impl Http2 {
             files: 0,
             inline: false,
             found_dns: false,
+            frames: FrameNotes::default(),
             taken: 0,
         }
     }
@@ -147,7 +150,12 @@ impl Http2 {
     }
 
     /// Handles as many frames as are there; answers how many bytes that is, and how many more are needed.
-    fn frames(&mut self, direction: Direction, bytes: &[u8]) -> Result<(usize, usize), ()> {
+    fn frames(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        start: usize,
+    ) -> Result<(usize, usize), ()> {
         let mut at = 0usize;
         loop {
             let mut rest = bytes.get(at..).unwrap_or_default();
@@ -177,6 +185,9 @@ impl Http2 {
                 self.way(direction).skip = head.len - there;
                 len = there;
             }
+            self.frames.note(0, start + at, HEAD_LEN, None);
+            self.frames.note(1, start + at + HEAD_LEN, head.len, None);
+            self.frames.note(2, start + at, HEAD_LEN + head.len, None);
             let payload = rest.get(HEAD_LEN..HEAD_LEN + len).unwrap_or_default();
             at += HEAD_LEN + len;
             if head.len == 0 && head.kind == kind::SETTINGS {
@@ -607,7 +618,7 @@ fn close(side: &mut Side, state: FileState) {
 }
 
 impl Session for Http2 {
-    session_members!();
+    session_members!(frames);
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         self.inline = flow.inline;
@@ -633,7 +644,11 @@ impl Session for Http2 {
                 }
             }
         }
-        let parsed = match self.frames(direction, input.bytes.get(start..).unwrap_or_default()) {
+        let parsed = match self.frames(
+            direction,
+            input.bytes.get(start..).unwrap_or_default(),
+            start,
+        ) {
             Ok((taken, 0)) if start + taken == input.bytes.len() => Parsed::All,
             Ok((taken, needed)) => Parsed::NeedMore {
                 consumed: start + taken,

@@ -10,7 +10,7 @@ pub mod message;
 use super::ber::{self, Unread};
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
     Transaction, TxList, TxState, TxStore, registry, session_members, transaction_members,
 };
 use crate::alert::Json;
@@ -97,6 +97,10 @@ impl Protocol for Ldap {
         EVENTS
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &["pdu"]
+    }
+
     fn states(&self, direction: Direction) -> &'static [&'static str] {
         match direction {
             Direction::ToServer => &["request_started", "request_complete"],
@@ -162,6 +166,8 @@ struct LdapSession {
     /// StartTLS was asked for, was granted.
     tls_asked: bool,
     tls: bool,
+    /// Messages, for rules on frames.
+    frames: FrameNotes,
 }
 
 impl LdapSession {
@@ -234,7 +240,7 @@ impl LdapSession {
 }
 
 impl Session for LdapSession {
-    session_members!();
+    session_members!(frames);
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         let mut r = Reader::new(input.bytes);
@@ -269,6 +275,8 @@ impl Session for LdapSession {
                 self.fault(INVALID_DATA);
                 return if stream { Parsed::Error } else { Parsed::All };
             };
+            self.frames
+                .note(0, consumed, r.position() - consumed, None);
             let taken = match direction {
                 Direction::ToServer => self.request(message),
                 Direction::ToClient => self.response(message),

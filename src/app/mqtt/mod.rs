@@ -9,7 +9,7 @@ pub mod message;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
     Transaction, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
@@ -86,6 +86,10 @@ impl Protocol for Mqtt {
         EVENTS
     }
 
+    fn frames(&self) -> &'static [&'static str] {
+        &["pdu", "header", "data"]
+    }
+
     fn states(&self, direction: Direction) -> &'static [&'static str] {
         match direction {
             Direction::ToServer => &["request_started", "request_complete"],
@@ -157,6 +161,8 @@ struct MqttSession {
     connected: bool,
     /// Bytes of an overlong packet still to pass over, by direction.
     skip: [usize; 2],
+    /// Packets (0), their fixed headers (1) and what follows those (2), for rules on frames.
+    frames: FrameNotes,
 }
 
 impl MqttSession {
@@ -287,7 +293,7 @@ fn request(tx: &mut MqttTx, qos: u8, id: Option<u16>) {
 }
 
 impl Session for MqttSession {
-    session_members!();
+    session_members!(frames);
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, _flow: &FlowInfo) -> Parsed {
         if input.gap > 0 {
@@ -337,6 +343,14 @@ impl Session for MqttSession {
                 tx.complete = true;
                 return Parsed::Error;
             };
+            let len = message.header.len;
+            let head = match &message.body {
+                Body::Truncated(total) => total.saturating_sub(len),
+                _ => whole.position().saturating_sub(consumed + len),
+            };
+            self.frames.note(0, consumed, head + len, None);
+            self.frames.note(1, consumed, head, None);
+            self.frames.note(2, consumed + head, len, None);
             self.message(message, direction);
             r = whole;
         }

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::inspect::{Facts, HitPlace, Inspection, Match, Work, header_transformed, matched};
 use super::verify::Subject;
-use crate::app::Frame;
+use crate::app::{Frame, registry};
 
 /// Inspects the frames of the packet's direction that changed.
 pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'_>, facts: &Facts) {
@@ -23,7 +23,7 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
         .filter(|frame| frame.due)
     {
         let looks = engine.compiled.frames.iter();
-        for look in looks.filter(|look| look.proto == proto) {
+        for look in looks.filter(|look| look.proto == registry::events_of(proto)) {
             let Some(signature) = engine.compiled.signatures.get(look.rank as usize) else {
                 continue;
             };

@@ -4,9 +4,9 @@
 
 use super::reader::Reader;
 use super::{
-    Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Pattern,
-    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
-    transaction_members,
+    Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed,
+    Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};

@@ -43,6 +43,13 @@ static PDU_TYPES: &[(&str, u64)] = &[
 ];
 
 static TRAP_TYPES: &[(&str, u64)] = &[
+    ("coldstart", 0),
+    ("warmstart", 1),
+    ("linkdown", 2),
+    ("linkup", 3),
+    ("authenticationfailure", 4),
+    ("egpneighborloss", 5),
+    ("enterprisespecific", 6),
     ("cold_start", 0),
     ("warm_start", 1),
     ("link_down", 2),

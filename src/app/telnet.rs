@@ -6,8 +6,8 @@
 
 use super::tx::session_members;
 use super::{
-    FlowInfo, FrameNotes, Input, Limits, Login, NoTransaction, Note, Notes, Parsed, Probe, Protocol, Rides,
-    Session, Transaction, TxStore,
+    FlowInfo, FrameNotes, Input, Limits, Login, NoTransaction, Note, Notes, Parsed, Probe,
+    Protocol, Rides, Session, Transaction, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};

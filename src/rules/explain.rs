@@ -405,6 +405,14 @@ impl Words<'_> {
                     .trim_end()
                     .to_owned()
             }
+            FlowStateOption::VarContains { name, negate, .. } => {
+                let not = if *negate {
+                    "does not contain"
+                } else {
+                    "contains"
+                };
+                format!("what was captured as {name} {not} certain bytes")
+            }
             FlowStateOption::Xbit(condition) => {
                 let whose = match condition.track {
                     XbitTrack::Source => "the source's",
@@ -496,7 +504,9 @@ fn is_change(option: &FlowStateOption) -> bool {
         FlowStateOption::BitSet(_)
         | FlowStateOption::BitUnset(_)
         | FlowStateOption::BitToggle(_) => true,
-        FlowStateOption::BitIsSet(_) | FlowStateOption::BitIsNotSet(_) => false,
+        FlowStateOption::BitIsSet(_)
+        | FlowStateOption::BitIsNotSet(_)
+        | FlowStateOption::VarContains { .. } => false,
         FlowStateOption::Int { operation, .. } => {
             matches!(
                 operation,
@@ -644,7 +654,9 @@ fn packet(test: &PacketTest) -> String {
             "the {of:?} checksum is {}",
             if *valid { "valid" } else { "invalid" }
         ),
-        PacketTest::VlanId { id, .. } => is("a VLAN id", id),
+        PacketTest::VlanId(test) => is("a VLAN id", &test.want),
+        PacketTest::IpVersion(version) => format!("IP is of version {version}"),
+        PacketTest::RpcCall { program, .. } => format!("it calls program {program} of ONC RPC"),
         PacketTest::VlanLayers(c) => is("the number of VLAN tags", c),
         PacketTest::Sctp(test) => format!("SCTP: {test:?}"),
         PacketTest::Never => "never".into(),

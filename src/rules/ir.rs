@@ -291,12 +291,18 @@ pub enum PacketTest {
         /// Valid or invalid wanted.
         valid: bool,
     },
-    /// `vlan.id` at a layer (or any), `vlan.layers`.
-    VlanId {
-        /// Tag index from the outside; negative from the inside; `None`: any.
-        layer: Option<i8>,
-        /// Wanted.
-        id: Compare,
+    /// `vlan.id`: the tags from the outside to the inside.
+    VlanId(NumberTest),
+    /// `l3_proto`: 4 or 6.
+    IpVersion(u8),
+    /// `rpc`: a call of ONC RPC (RFC 5531 §9); `None`: any.
+    RpcCall {
+        /// Program.
+        program: u32,
+        /// Its version.
+        version: Option<u32>,
+        /// Procedure.
+        procedure: Option<u32>,
     },
     /// Number of VLAN tags.
     VlanLayers(Compare),
@@ -378,6 +384,17 @@ pub enum FlowStateOption {
     },
     /// xbits, hostbits.
     Xbit(XbitCondition),
+    /// `flowvar`, `pktvar`: what an expression captured contains these bytes (or not).
+    VarContains {
+        /// Of the flow or the packet.
+        scope: CaptureScope,
+        /// Its name.
+        name: String,
+        /// What to find.
+        bytes: Vec<u8>,
+        /// Must not be there.
+        negate: bool,
+    },
 }
 
 /// `flowint` operations.

@@ -9,8 +9,8 @@ use super::hpack::{Item, Table, Truncated};
 use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
 use crate::app::{
-    AppProto, File, FileState, FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList, TxStore, registry,
-    session_members,
+    AppProto, File, FileState, FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList,
+    TxStore, registry, session_members,
 };
 use crate::packet::Direction;
 

@@ -10,8 +10,8 @@ pub mod message;
 use super::ber::{self, Unread};
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
-    Transaction, TxList, TxState, TxStore, registry, session_members, transaction_members,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
+    Session, Transaction, TxList, TxState, TxStore, registry, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -275,8 +275,7 @@ impl Session for LdapSession {
                 self.fault(INVALID_DATA);
                 return if stream { Parsed::Error } else { Parsed::All };
             };
-            self.frames
-                .note(0, consumed, r.position() - consumed, None);
+            self.frames.note(0, consumed, r.position() - consumed, None);
             let taken = match direction {
                 Direction::ToServer => self.request(message),
                 Direction::ToClient => self.response(message),

@@ -9,8 +9,8 @@ pub mod message;
 
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides, Session,
-    Transaction, TxState, TxStore, session_members, transaction_members,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
+    Session, Transaction, TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};

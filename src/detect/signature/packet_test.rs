@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use super::flow_rules::FlowRules;
 use super::inspect::Inspection;
 use super::order::is_int_test;
+use super::tx::numbers_satisfy;
 use crate::app::{AppLayer, AppProto};
 use crate::flow::Flow;
 use crate::packet::{Direction, Net, Packet, Transport};
 use crate::rules::{
-    ChecksumOf, Compare, FlagMode, FlowCounter, FlowIntOperand, FlowIntOperation, FlowStateOption,
-    FlowTest, IntCompare, PacketTest, ProtocolSide, SctpTest, StreamSide, StreamTest,
+    CaptureScope, ChecksumOf, FlagMode, FlowCounter, FlowIntOperand, FlowIntOperation,
+    FlowStateOption, FlowTest, IntCompare, NumberTest, PacketTest, ProtocolSide, SctpTest,
+    StreamSide, StreamTest,
 };
 
 /// Whether a test on the packet's headers holds.
@@ -75,7 +77,16 @@ pub(super) fn packet_test(
         PacketTest::PayloadSize(compare) => compare.test(packet.payload_len.into()),
         PacketTest::Event(event) => packet.events.contains(*event) || events.contains(*event),
         PacketTest::Checksum { of, valid } => checksum(*of, packet) == Some(*valid),
-        PacketTest::VlanId { layer, id } => vlan(packet, *layer, *id),
+        PacketTest::VlanId(test) => vlan(packet, test),
+        PacketTest::IpVersion(version) => match version {
+            4 => packet.net == Net::V4,
+            _ => packet.net == Net::V6,
+        },
+        PacketTest::RpcCall {
+            program,
+            version,
+            procedure,
+        } => rpc_call(packet, *program, *version, *procedure),
         PacketTest::VlanLayers(compare) => compare.test(packet.vlan_count.into()),
         PacketTest::Sctp(test) => packet.transport == Transport::Sctp && sctp(test, packet),
         PacketTest::IgmpType(compare) => {
@@ -177,20 +188,38 @@ fn pseudo_header(packet: &Packet<'_>, len: usize) -> u32 {
     sum
 }
 
-fn vlan(packet: &Packet<'_>, layer: Option<i8>, id: Compare) -> bool {
+fn vlan(packet: &Packet<'_>, test: &NumberTest) -> bool {
     let count = usize::from(packet.vlan_count).min(packet.vlan.len());
     let ids = packet.vlan.get(..count).unwrap_or_default();
-    match layer {
-        None => ids.iter().any(|tag| id.test((*tag).into())),
-        Some(layer) if layer >= 0 => ids
-            .get(layer as usize)
-            .is_some_and(|tag| id.test((*tag).into())),
-        Some(layer) => ids
-            .len()
-            .checked_sub(usize::from(layer.unsigned_abs()))
-            .and_then(|i| ids.get(i))
-            .is_some_and(|tag| id.test((*tag).into())),
-    }
+    numbers_satisfy(test, &|index| ids.get(index).map(|id| u64::from(*id)), true)
+}
+
+/// RFC 5531 §9: xid, type (0: a call), version of RPC, program, version, procedure; over TCP after a record mark (§11).
+fn rpc_call(
+    packet: &Packet<'_>,
+    program: u32,
+    version: Option<u32>,
+    procedure: Option<u32>,
+) -> bool {
+    let payload = packet.payload();
+    let message = match packet.transport {
+        Transport::Tcp => payload.get(4..),
+        Transport::Udp => Some(payload),
+        _ => None,
+    };
+    let mut words = message
+        .unwrap_or_default()
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|w| u32::from_be_bytes(*w));
+    let (Some(_), Some(0), Some(_)) = (words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    let (Some(p), Some(v), Some(c)) = (words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    p == program && version.is_none_or(|n| n == v) && procedure.is_none_or(|n| n == c)
 }
 
 /// RFC 9260 §3: common header, then chunks of type, flags, length.
@@ -378,6 +407,21 @@ pub(super) fn state_tests(options: &[FlowStateOption], flow: Option<&FlowRules>)
             operand,
         } if is_int_test(*operation) => {
             flow.is_some_and(|f| int_test(f, *variable, *operation, *operand))
+        }
+        FlowStateOption::VarContains {
+            scope,
+            name,
+            bytes,
+            negate,
+        } => {
+            let vars = flow.and_then(FlowRules::vars);
+            let list = vars.map_or(&[][..], |vars| match scope {
+                CaptureScope::Flow => vars.of_flow(),
+                CaptureScope::Packet | CaptureScope::Alert => vars.of_packet(),
+            });
+            list.iter()
+                .find(|(known, _)| **known == **name)
+                .is_some_and(|(_, value)| memchr::memmem::find(value, bytes).is_some() != *negate)
         }
         _ => true,
     })

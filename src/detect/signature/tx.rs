@@ -736,7 +736,11 @@ fn tx_test(
 }
 
 /// Whether the numbers of a field satisfy a test. `beyond`: no more will come.
-fn numbers_satisfy(test: &NumberTest, value: &dyn Fn(usize) -> Option<u64>, beyond: bool) -> bool {
+pub(super) fn numbers_satisfy(
+    test: &NumberTest,
+    value: &dyn Fn(usize) -> Option<u64>,
+    beyond: bool,
+) -> bool {
     let all = || (0..VALUES_MAX).map_while(value);
     let (first, last) = if test.slice == (0, 0) {
         (0, VALUES_MAX)

@@ -95,7 +95,7 @@ fn direction_prefix<'a>(
 }
 
 /// A comparison with, for fields of several numbers, which of them it is about: `1,all`, `>3,-1`, `count >2`.
-fn numbers(text: &str, max: u64, names: &[(&str, u64)]) -> Result<NumberTest, String> {
+pub(super) fn numbers(text: &str, max: u64, names: &[(&str, u64)]) -> Result<NumberTest, String> {
     let count = |text: &str| compare::compare(text, u64::from(u32::MAX), Range::Exclusive);
     let words: Vec<&str> = parts(text).collect();
     let of = match words.get(1).copied() {

@@ -4,7 +4,7 @@ use super::{Argument, Keyword, Value, parts};
 use crate::alert::{XbitCondition, XbitOperation, XbitTrack};
 use crate::rules::draft::Draft;
 use crate::rules::ir::{
-    FlowIntOperand, FlowIntOperation, FlowStateOption, IntCompare, Tag, TagMetric,
+    CaptureScope, FlowIntOperand, FlowIntOperation, FlowStateOption, IntCompare, Tag, TagMetric,
 };
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -34,6 +34,20 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         doc: "bits of hosts: set | unset | toggle | isset | isnotset, NAME, src | dst",
         example: "hostbits:set,scanner,src;",
         parse: hostbits,
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "flowvar",
+        doc: "what an expression captured for the flow contains these bytes: NAME, [!]\"bytes\"",
+        example: r#"flowvar:user,"root";"#,
+        parse: |draft, value| variable(draft, value, CaptureScope::Flow),
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "pktvar",
+        doc: "what an expression captured in the packet contains these bytes: NAME, [!]\"bytes\"",
+        example: r#"pktvar:user,"root";"#,
+        parse: |draft, value| variable(draft, value, CaptureScope::Packet),
         ..Keyword::PLAIN
     },
     Keyword {
@@ -272,6 +286,33 @@ fn hostbits(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
         expire_secs: HOSTBIT_EXPIRE_SECS,
     };
     draft.signature.state.push(FlowStateOption::Xbit(condition));
+    Ok(())
+}
+
+fn variable(draft: &mut Draft<'_>, value: Value<'_>, scope: CaptureScope) -> Result<(), String> {
+    let (name, content) = value
+        .text
+        .split_once(',')
+        .map(|(name, content)| (name.trim(), content.trim()))
+        .filter(|(name, content)| !name.is_empty() && !content.is_empty())
+        .ok_or("a name and what to find are expected")?;
+    let (negate, content) = content
+        .strip_prefix('!')
+        .map_or((false, content), |rest| (true, rest.trim_start()));
+    let text = content
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(content);
+    draft.signature.state.push(FlowStateOption::VarContains {
+        scope,
+        name: name.to_owned(),
+        bytes: super::content::plain(Value {
+            text,
+            negated: false,
+        })?
+        .bytes,
+        negate,
+    });
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Headers of IP, VLAN, and checksums.
 
 use super::{Keyword, Quotes, Value};
-use crate::rules::compare::{self, Range, compare};
+use crate::rules::compare::{Range, compare};
 use crate::rules::draft::Draft;
-use crate::rules::ir::{ChecksumOf, Compare, FlagMode, PacketTest};
+use crate::rules::ir::{ChecksumOf, Compare, FlagMode, NumberIndex, PacketTest};
 
 /// A number of the header.
 macro_rules! number {
@@ -69,6 +69,22 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         ..Keyword::PLAIN
     },
     Keyword {
+        name: "l3_proto",
+        doc: "version of IP: ipv4 (ip4) or ipv6 (ip6)",
+        example: "alert ip any any -> any any (l3_proto:ipv6; sid:1;)",
+        parse: |draft, value| {
+            let version = match value.text.to_ascii_lowercase().as_str() {
+                "ipv4" | "ip4" => 4,
+                "ipv6" | "ip6" => 6,
+                other => return Err(format!("\"{other}\" is neither ipv4 nor ipv6")),
+            };
+            // Like ip_proto it narrows the header.
+            draft.signature.packet.push(PacketTest::IpVersion(version));
+            Ok(())
+        },
+        ..Keyword::PLAIN
+    },
+    Keyword {
         name: "ipopts",
         doc: "an IPv4 option is there: rr, eol, nop, ts, sec, esec, lsrr, ssrr, satid, rtralt, qs, cipso, any",
         example: "ipopts:lsrr;",
@@ -110,7 +126,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     checksum!("igmp-csum", "checksum of IGMP", Igmp),
     Keyword {
         name: "vlan.id",
-        doc: "a VLAN id: number[, layer], layers from 0 outside, or negative from inside",
+        doc: "a VLAN id: number[, layer | any | all | …], layers from 0 outside, or negative from inside",
         example: "vlan.id:100,0;",
         parse: vlan_id,
         ..Keyword::PLAIN
@@ -286,19 +302,11 @@ fn fragbits(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
 }
 
 fn vlan_id(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
-    let (id, layer) = match value.text.split_once(',') {
-        Some((id, layer)) => (id, Some(layer.trim())),
-        None => (value.text, None),
-    };
-    let id = compare::compare(id, 4094, Range::Exclusive)?;
-    let layer = match layer {
-        None | Some("any") => None,
-        Some(text) => Some(
-            text.parse::<i8>()
-                .ok()
-                .filter(|n| (-3..=2).contains(n))
-                .ok_or_else(|| format!("\"{text}\" is not a layer from -3 to 2"))?,
-        ),
-    };
-    packet(draft, PacketTest::VlanId { layer, id })
+    let test = super::field::numbers(value.text, 4094, &[])?;
+    if let NumberIndex::At { index, .. } = test.of
+        && !(-3..=2).contains(&index)
+    {
+        return Err(format!("\"{index}\" is not a layer from -3 to 2"));
+    }
+    packet(draft, PacketTest::VlanId(test))
 }

@@ -65,16 +65,22 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         example: "priority:2;",
         quotes: super::Quotes::Optional,
         parse: |draft, value| {
-            if draft.priority_given {
-                return Err("given twice".into());
-            }
-            draft.signature.priority = value
+            let new = value
                 .text
                 .trim()
                 .parse()
                 .ok()
                 .filter(|p| *p > 0)
                 .ok_or_else(|| format!("\"{}\" is not 1 to 255", value.text))?;
+            if draft.priority_given {
+                draft
+                    .context
+                    .notes
+                    .push("priority: given more than once; the highest counts".into());
+                draft.signature.priority = draft.signature.priority.min(new);
+            } else {
+                draft.signature.priority = new;
+            }
             draft.priority_given = true;
             Ok(())
         },

@@ -282,10 +282,6 @@ const ABSENT: &[(&[&str], &str)] = &[
         "lists of digests are not compared by this sensor; file.data; to_sha256; dataset compares small files",
     ),
     (
-        &["flowvar", "pktvar"],
-        "captured variables cannot be compared here",
-    ),
-    (
         &["nfq_set_mark"],
         "marks of NFQUEUE are not set by rules here",
     ),
@@ -294,8 +290,8 @@ const ABSENT: &[(&[&str], &str)] = &[
         "certificates are not stored by this sensor",
     ),
     (
-        &["rpc", "l3_proto", "flow.elephant"],
-        "not supported by this sensor",
+        &["flow.elephant"],
+        "needs rates of flows, which this sensor does not configure",
     ),
 ];
 

@@ -33,6 +33,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         ..Keyword::PLAIN
     },
     Keyword {
+        name: "rpc",
+        doc: "the packet is a call of ONC RPC: program[, version | *[, procedure | *]]",
+        example: "rpc:100000,2,3;",
+        parse: rpc,
+        ..Keyword::PLAIN
+    },
+    Keyword {
         name: "bsize",
         doc: "size of the sticky buffer in bytes",
         example: r#"alert tcp any any -> any any (tcp.hdr; bsize:20<>60; sid:1;)"#,
@@ -76,6 +83,32 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         ..Keyword::BARE
     },
 ];
+
+fn rpc(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
+    let mut words = parts(value.text);
+    let program = words
+        .next()
+        .and_then(|n| n.parse().ok())
+        .ok_or("the number of the program is missing")?;
+    let mut next = || match words.next() {
+        None | Some("*") => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("\"{text}\" is neither a number nor *")),
+    };
+    let test = PacketTest::RpcCall {
+        program,
+        version: next()?,
+        procedure: next()?,
+    };
+    if words.next().is_some() {
+        return Err("program[, version[, procedure]] expected".into());
+    }
+    draft.needs_packet = true;
+    draft.signature.packet.push(test);
+    Ok(())
+}
 
 fn isdataat(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     let (negate, text) = value

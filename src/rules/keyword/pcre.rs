@@ -128,10 +128,17 @@ fn letter_field(letter: char) -> Option<&'static str> {
 
 /// Whether an upper-case letter stands in the expression other than after a backslash.
 fn has_upper(expression: &str) -> bool {
-    let mut escaped = false;
+    // Letters that belong to an escape: the one after the backslash, and the digits of `\x2E` and its kin.
+    let mut of_escape = 0u8;
     expression.bytes().any(|b| {
-        let literal = !escaped && b.is_ascii_uppercase();
-        escaped = !escaped && b == b'\\';
+        let literal = of_escape == 0 && b.is_ascii_uppercase();
+        of_escape = match (of_escape, b) {
+            (0, b'\\') => 3,
+            (0, _) => 0,
+            (3, b'x' | b'X') => 2,
+            (3, _) => 0,
+            (left, _) => left - 1,
+        };
         literal
     })
 }

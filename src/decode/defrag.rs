@@ -226,10 +226,11 @@ impl Defrag {
         policy: OsPolicy,
     ) -> Option<Datagram> {
         let v6 = layers.net == Net::V6;
-        let (overlap, ignored, too_large) = if v6 {
+        let (overlap, conflict, ignored, too_large) = if v6 {
             self.stats.ipv6_fragments += 1;
             (
                 DecodeEvent::IPV6_FRAG_OVERLAP,
+                DecodeEvent::IPV6_FRAG_CONFLICT,
                 DecodeEvent::IPV6_FRAG_IGNORED,
                 DecodeEvent::IPV6_FRAG_PKT_TOO_LARGE,
             )
@@ -237,6 +238,7 @@ impl Defrag {
             self.stats.ipv4_fragments += 1;
             (
                 DecodeEvent::IPV4_FRAG_OVERLAP,
+                DecodeEvent::IPV4_FRAG_CONFLICT,
                 DecodeEvent::IPV4_FRAG_IGNORED,
                 DecodeEvent::IPV4_FRAG_PKT_TOO_LARGE,
             )
@@ -271,8 +273,13 @@ impl Defrag {
             age: (layers.ts, 0),
             v6,
         });
-        if datagram.insert(fragment, head, data) {
-            layers.events.insert(overlap);
+        match datagram.insert(fragment, head, data) {
+            Overlap::None => {}
+            Overlap::Copy => layers.events.insert(overlap),
+            Overlap::Conflict => {
+                layers.events.insert(overlap);
+                layers.events.insert(conflict);
+            }
         }
         if datagram.is_complete() {
             if v6 {
@@ -378,6 +385,17 @@ impl Defrag {
     }
 }
 
+/// How a fragment lies on those that came before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overlap {
+    /// On none of them.
+    None,
+    /// The same fragment again, byte for byte: a link or a mirror doubled it (RFC 8200 §4.5 takes no offence).
+    Copy,
+    /// With other limits or other bytes: nobody who fragments a datagram makes these.
+    Conflict,
+}
+
 impl Datagram {
     fn cost(&self) -> usize {
         DATAGRAM_COST + self.head.len() + self.kept + self.pieces.len() * PIECE_COST
@@ -388,13 +406,13 @@ impl Datagram {
     }
 
     /// Takes a fragment's bytes. Answers whether they overlap others.
-    fn insert(&mut self, fragment: &Fragment, head: &[u8], data: &[u8]) -> bool {
+    fn insert(&mut self, fragment: &Fragment, head: &[u8], data: &[u8]) -> Overlap {
         let (offset, end) = (
             fragment.offset,
             fragment.offset.saturating_add(fragment.data_len),
         );
         if data.is_empty() {
-            return false;
+            return Overlap::None;
         }
         // What lies beyond the end that a last fragment gave is not part of the datagram.
         let limit = self.len.unwrap_or(end).min(end);
@@ -409,6 +427,16 @@ impl Datagram {
             .take_while(|(start, piece)| start.saturating_add(piece.bytes.len() as u32) > offset)
             .map(|(start, _)| *start)
             .collect();
+        let copy = overlapping.iter().all(|start| {
+            self.pieces.get(start).is_some_and(|piece| {
+                (piece.offset, piece.end) == (offset, end) && piece.bytes == data
+            })
+        });
+        let overlap = match (overlapping.is_empty(), copy) {
+            (true, _) => Overlap::None,
+            (false, true) => Overlap::Copy,
+            (false, false) => Overlap::Conflict,
+        };
         // Bytes of the newer fragment from `from` on are still to be placed; older pieces come in order.
         let mut from = offset;
         let mut wins_first_byte = true;
@@ -441,7 +469,7 @@ impl Datagram {
                 *byte = next;
             }
         }
-        !overlapping.is_empty()
+        overlap
     }
 
     /// Keeps the bytes `from..to` of an older piece that began at `start`.
@@ -623,6 +651,28 @@ mod tests {
         // No result was published for this one: its rule alone is checked.
         assert!(newer_wins(OsPolicy::BsdRight, (0, 16), (8, 24)));
         assert!(!newer_wins(OsPolicy::BsdRight, (8, 24), (0, 16)));
+    }
+
+    #[test]
+    fn a_doubled_fragment_overlaps_but_contradicts_nothing() {
+        for build in [v4, v6] {
+            let first = build(1, 0, true, b"aaaaaaaa");
+            let last = build(1, 8, false, b"bb");
+            let doubled = [first.clone(), first.clone(), last.clone()];
+            let mut defrag = decoder(OsPolicy::Bsd, DefragSettings::default());
+            let (whole, events) = send(&mut defrag, &doubled);
+            assert_eq!(whole.as_deref(), Some(&b"aaaaaaaabb"[..]));
+            assert!(events.iter().any(|name| name.ends_with("frag_overlap")));
+            assert!(!events.iter().any(|name| name.ends_with("frag_conflict")));
+            for other in [
+                build(1, 0, true, b"aaaaaaax"),
+                build(1, 0, true, b"aaaaaaaaaaaaaaaa"),
+            ] {
+                let mut defrag = decoder(OsPolicy::Bsd, DefragSettings::default());
+                let (_, events) = send(&mut defrag, &[first.clone(), other]);
+                assert!(events.iter().any(|name| name.ends_with("frag_conflict")));
+            }
+        }
     }
 
     #[test]

@@ -121,9 +121,33 @@ fn transport(w: &mut Walk<'_>, protocol: u8, payload: Part<'_>) -> Decoded {
             ip_in_ip(w, payload)
         }
         58 => w.refuse(DecodeEvent::IPV4_ICMPV6),
+        51 => authenticated(w, payload),
         other => {
             w.event(DecodeEvent::IPV4_UNKNOWN_PROTOCOL);
             w.other(other, payload);
+            Ok(())
+        }
+    }
+}
+
+/// Authentication header (RFC 4302): what follows is in clear, and the receiver reads it. Suricata does not (it raises
+/// the event and stops), so that an attack behind one passes it.
+fn authenticated(w: &mut Walk<'_>, payload: Part<'_>) -> Decoded {
+    w.event(DecodeEvent::IPV4_UNKNOWN_PROTOCOL);
+    // RFC 4302 §2.2: the length is in units of 4 bytes, minus 2. One within another is no more than an evasion.
+    let inside = match (payload.u8(0), payload.u8(1)) {
+        (Some(next), Some(units)) if next != 51 && units > 0 => payload
+            .skip((usize::from(units) + 2) * 4)
+            .map(|p| (next, p)),
+        _ => None,
+    };
+    match inside {
+        Some((next, rest)) => {
+            w.layers.ip_proto = next;
+            transport(w, next, rest)
+        }
+        None => {
+            w.other(51, payload);
             Ok(())
         }
     }

@@ -239,6 +239,10 @@ impl Extensions {
             w.event(DecodeEvent::IPV6_EXTHDR_USELESS_FH);
             return false;
         }
+        // RFC 8200 §4.5 lets a host fragment its own packet once; a fragment inside hides the upper layer's header.
+        if next == FRAGMENT {
+            w.event(DecodeEvent::IPV6_FRAG_IN_FRAG);
+        }
         if more && !part.bytes.len().is_multiple_of(8) {
             w.event(DecodeEvent::IPV6_FRAG_INVALID_LENGTH);
         }

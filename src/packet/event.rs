@@ -242,6 +242,10 @@ events! {
     ARP_INVALID_HARDWARE_SIZE = "decoder.arp.invalid_hardware_size",
     ARP_INVALID_PROTOCOL_SIZE = "decoder.arp.invalid_protocol_size",
     ARP_UNSUPPORTED_OPCODE = "decoder.arp.unsupported_opcode",
+    // Ours: rules may ask for them, EVE's `anomaly` does not print them.
+    IPV4_FRAG_CONFLICT = "decoder.ipv4.frag_conflict",
+    IPV6_FRAG_CONFLICT = "decoder.ipv6.frag_conflict",
+    IPV6_FRAG_IN_FRAG = "decoder.ipv6.frag_in_frag",
 }
 
 impl DecodeEvent {
@@ -260,6 +264,11 @@ impl DecodeEvent {
             .position(|n| *n == name)
             .and_then(|i| u16::try_from(i).ok())
             .map(Self)
+    }
+
+    /// Whether it is ours alone, unknown to readers of Suricata's EVE.
+    pub fn is_ours(self) -> bool {
+        self >= Self::IPV4_FRAG_CONFLICT
     }
 
     /// Whether it is the stream engine's.

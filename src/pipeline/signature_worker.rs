@@ -1039,7 +1039,8 @@ impl Stages {
         out: &mut Outbox,
     ) {
         if self.eve.anomaly && !subject.packet.events.is_empty() {
-            eve::anomaly(out, &self.eve, subject, subject.packet.events.iter());
+            let events = subject.packet.events.iter().filter(|e| !e.is_ours());
+            eve::anomaly(out, &self.eve, subject, events);
         }
         if let Some(app) = app {
             for event in app.events.drain(..) {

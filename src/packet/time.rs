@@ -30,6 +30,12 @@ impl Timestamp {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Whether a window of so many seconds that began at `since` does not hold this time: it is over, or the clock was
+    /// set back by more than it is long. Without the second, a capture that jumps back in time would never leave it.
+    pub fn is_outside(self, since: Self, secs: u64) -> bool {
+        self.secs_since(since) >= secs || since.secs_since(self) >= secs
+    }
+
     /// Seconds from `earlier` to here, rounded down; 0 when `earlier` is later.
     pub const fn secs_since(self, earlier: Self) -> u64 {
         self.since(earlier) / 1_000_000_000

@@ -162,6 +162,8 @@ pub struct Told {
     first: [Option<FirstBytes>; 2],
     /// Payloads looked at per direction.
     payloads: [u16; 2],
+    /// It carried a request of HTTP.
+    http: bool,
     /// A request is open.
     asked: bool,
     /// Packets per direction.
@@ -344,6 +346,15 @@ pub fn of_packet(
         return;
     }
     if seen > PAYLOADS {
+        // A long connection that carries requests goes on to: who asks, and that it was answered.
+        if told.http && to_server && first_bytes::is_http_request(payload) {
+            let (path, detail) = first_bytes::request(payload);
+            told.asked = true;
+            push(RecordKind::Request, detail, path);
+        } else if told.asked && !to_server {
+            told.asked = false;
+            push(RecordKind::Answered, http_status(payload), 0);
+        }
         return;
     }
     if ssh {
@@ -375,7 +386,7 @@ pub fn of_packet(
         told.account.client(payload, key.dport);
         if first_bytes::is_http_request(payload) {
             let (path, detail) = first_bytes::request(payload);
-            told.asked = true;
+            (told.http, told.asked) = (true, true);
             push(RecordKind::Request, detail, path);
         } else if told.asked {
             // A body may carry the password; and a request that goes on trickling is still open.

@@ -164,7 +164,7 @@ impl BruteForce {
         } else if record.detail == Login::Failed as u32 {
             service.failed = service.failed.saturating_add(1);
             service.failures.add(1.0, record.ts, half_life);
-            if record.ts.secs_since(service.burst_since) >= BURST_SECS {
+            if record.ts.is_outside(service.burst_since, BURST_SECS) {
                 service.burst_since = record.ts;
                 service.burst = 0;
             }

@@ -143,7 +143,10 @@ impl Dga {
         let Some(client) = self.clients.entry(record.key.src, Client::default) else {
             return;
         };
-        if record.ts.secs_since(client.since) >= u64::from(self.settings.window_secs) {
+        if record
+            .ts
+            .is_outside(client.since, u64::from(self.settings.window_secs))
+        {
             client.since = record.ts;
             client.failed = Bitmap256::default();
             client.invented = Bitmap256::default();

@@ -166,7 +166,10 @@ impl HostScan {
         let Some(asker) = self.askers.entry(key.src, Asker::default) else {
             return;
         };
-        if record.ts.secs_since(asker.since) >= u64::from(limits.window_secs) {
+        if record
+            .ts
+            .is_outside(asker.since, u64::from(limits.window_secs))
+        {
             asker.since = record.ts;
             asker.hosts = Bitmap256::default();
             asker.answered = Bitmap256::default();

@@ -95,7 +95,7 @@ impl Entry for Group {
 
 impl Group {
     fn roll(&mut self, now: Timestamp, window_secs: u32) {
-        if now.secs_since(self.since) >= u64::from(window_secs) {
+        if now.is_outside(self.since, u64::from(window_secs)) {
             *self = Self {
                 since: now,
                 total: self.total,

@@ -215,7 +215,10 @@ impl QueueStall {
         service.roll(record.ts);
         match record.kind {
             RecordKind::Asked => {
-                service.parsed = true;
+                // What was guessed from first bytes until the parser spoke, it tells again: nobody would answer that twice.
+                if !std::mem::replace(&mut service.parsed, true) {
+                    service.waiting = [None; WAITING];
+                }
                 service.ask(record);
             }
             RecordKind::Replied => service.answer(record, record.value),
@@ -404,6 +407,27 @@ mod tests {
             reports[0].number - 10_000
         );
         assert!(reports[0].number - 10_000 <= 5_000);
+    }
+
+    #[test]
+    fn who_was_guessed_to_wait_before_the_parser_spoke_is_not_the_oldest() {
+        // The first request of a service is seen by its first bytes, then told by the parser, and answered once.
+        let mut records = vec![HostRecord {
+            kind: RecordKind::Request,
+            ..ask(77, 900, 0)
+        }];
+        records.push(ask(77, 900, 5));
+        records.push(reply(77, 900, 10, 5_000));
+        records.extend(usual(100).into_iter().map(|mut r| {
+            r.ts = r.ts.plus_nanos(100_000_000);
+            r
+        }));
+        records.push(ask(1, 100, 12_000));
+        records.extend((0..30).map(|i| ask(20 + i as u32, 200 + i, 12_200 + i * 200)));
+        let reports = run(records);
+        assert_eq!(reports.len(), 1);
+        let text = String::from_utf8_lossy(&reports[0].evidence).into_owned();
+        assert!(text.contains("\"oldest_of\":\"10.0.0.1\""), "{text}");
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Reflector {
         let Some(pair) = self.pairs.entry(pair_key, Pair::default) else {
             return;
         };
-        if record.ts.secs_since(pair.since) >= 10 {
+        if record.ts.is_outside(pair.since, 10) {
             pair.since = record.ts;
             pair.answers = 0;
             pair.asked_bytes = 0;

@@ -212,7 +212,7 @@ impl RogueServer {
             return false;
         };
         link.last = record.ts;
-        if record.ts.secs_since(link.since) >= 10 {
+        if record.ts.is_outside(link.since, 10) {
             link.since = record.ts;
             link.pairs = Bitmap256::default();
         }
@@ -240,7 +240,7 @@ impl RogueServer {
         let Some(stranger) = self.strangers.entry(key, Stranger::default) else {
             return;
         };
-        if stranger.seen == 0 || record.ts.secs_since(stranger.since) >= 600 {
+        if stranger.seen == 0 || record.ts.is_outside(stranger.since, 600) {
             stranger.since = record.ts;
             stranger.seen = 0;
         }

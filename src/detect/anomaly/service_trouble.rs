@@ -230,7 +230,7 @@ impl ServiceTrouble {
         let Some(meter) = self.meters.entry(key, Meter::default) else {
             return;
         };
-        if record.ts.secs_since(meter.since) >= 60 {
+        if record.ts.is_outside(meter.since, 60) {
             let live = meter.live;
             *meter = Meter {
                 live,
@@ -300,7 +300,7 @@ impl ServiceTrouble {
         let Some(meter) = self.meters.entry(key, Meter::default) else {
             return;
         };
-        if record.ts.secs_since(meter.since) >= 10 {
+        if record.ts.is_outside(meter.since, 10) {
             let live = meter.live;
             *meter = Meter {
                 live,

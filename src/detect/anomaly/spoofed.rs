@@ -214,7 +214,7 @@ impl Spoofed {
         {
             return false;
         }
-        if record.ts.secs_since(sender.since) >= 60 {
+        if record.ts.is_outside(sender.since, 60) {
             sender.since = record.ts;
             sender.sources = Bitmap256::default();
         }
@@ -235,7 +235,7 @@ impl Spoofed {
         let Some(counter) = self.counters.entry(link, Counter::default) else {
             return;
         };
-        if record.ts.secs_since(counter.since) >= 60 {
+        if record.ts.is_outside(counter.since, 60) {
             counter.since = record.ts;
             counter.packets = 0;
             counter.sources = Bitmap256::default();

@@ -293,7 +293,7 @@ impl SuccessiveClicks {
         let Some(crowd) = self.crowds.entry(page, Crowd::default) else {
             return false;
         };
-        if record.ts.secs_since(crowd.since) >= 60 {
+        if record.ts.is_outside(crowd.since, 60) {
             crowd.since = record.ts;
             crowd.hands = Bitmap256::default();
         }

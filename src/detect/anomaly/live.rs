@@ -109,6 +109,11 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
         self.table.entry(key, new)
     }
 
+    /// The entry of a key that is watched already.
+    pub fn get(&mut self, key: &K) -> Option<&mut V> {
+        self.table.get_mut(key)
+    }
+
     /// The behaviour shows in the entry of `key`: opens or updates its incident. `who` is the flow to name.
     pub fn alarm(
         &mut self,

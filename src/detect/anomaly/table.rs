@@ -131,6 +131,12 @@ impl Bitmap256 {
         }
     }
 
+    /// Whether it was added, or one that falls on the same bit.
+    pub fn contains(&self, hash: u64) -> bool {
+        let (word, bit) = ((hash >> 6 & 3) as usize, 1u64 << (hash & 63));
+        self.0.get(word).is_some_and(|w| w & bit != 0)
+    }
+
     /// Estimate of the number of distinct hashes (linear counting, Whang 1990); saturates at about 1,400.
     pub fn estimate(&self) -> u32 {
         let zero = self.0.iter().map(|w| w.count_zeros()).sum::<u32>();

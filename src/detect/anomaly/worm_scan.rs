@@ -5,10 +5,15 @@
 //! `answer_ms`, so that the verdict does not wait for a connection to time out (Weaver et al. 2004). Alarm at
 //! ln(0.999/α): 9 failures in a row at α = 1e-5, on a port that worms use; `other_targets_min` targets on other ports.
 //!
+//! Where a dead address does not even get a SYN, because nobody answers for it on the link, the questions for its hardware
+//! address are the contacts: `other_hosts_min` addresses never met, asked for again without an answer within
+//! `chain_secs`, by a host that meanwhile reached two it had never talked to on a port of worms.
+//!
 //! Infection chain: who was reached by a scanner on port p and scans p within `chain_secs` was infected by it; the first
 //! of the chain is patient zero. With a chain, or with two victims that accepted, it is taken to work.
 //!
-//! What is *not* a worm: declared scanners and monitors; contacts that are answered (browsers, P2P, inventory); known
+//! What is *not* a worm: who resets what is answered, sends everything from one source port, or tries each host on several
+//! ports, which is `port_scan`'s (the first two only off the ports of worms); declared scanners and monitors; contacts that are answered (browsers, P2P, inventory); known
 //! peers that are down (laptops with old mounts); one host with many ports; services being flooded.
 //! Memory: fixed: one record per host, one per infected host, and the filter of known pairs.
 
@@ -23,7 +28,7 @@ use super::place::{ByRole, HostRole, is_group, is_local};
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::Efficacy;
-use crate::packet::Timestamp;
+use crate::packet::{FlowKey, Timestamp};
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -103,9 +108,42 @@ struct Host {
     port_votes: u32,
     port_fails: u32,
     accepted_on_port: u32,
+    /// Answered contacts that it reset itself: a scan, since a worm has something to say.
+    half_open: u32,
+    /// Outside hosts tried on ports that no worm uses, and how many failed contacts were with one of them.
+    elsewhere: Bitmap256,
+    several: u32,
+    /// First contacts from the source port of the one before: packets made by hand, not connections of a system.
+    by_hand: u32,
+    sport: u16,
     began: Timestamp,
+    link: Link,
     last: Timestamp,
     live: Live,
+}
+
+/// What a host asks of its link for hosts it never met, since `since`.
+#[derive(Clone, Debug, Default)]
+struct Link {
+    since: Timestamp,
+    asked: Bitmap256,
+    answered: Bitmap256,
+    /// Asked for again without an answer.
+    dark: Bitmap256,
+    /// Never-met hosts that it tried on a port of worms: one bit of 64 each.
+    tried: u64,
+    port: u16,
+}
+
+impl Link {
+    fn turn(&mut self, now: Timestamp, secs: u32) {
+        if now.is_outside(self.since, u64::from(secs)) {
+            *self = Self {
+                since: now,
+                ..Self::default()
+            };
+        }
+    }
 }
 
 impl Entry for Host {
@@ -137,6 +175,7 @@ impl Host {
         let port = contact.port;
         self.failed.insert(contact.target);
         self.failed_hosts.insert(contact.dst);
+        self.several += u32::from(self.elsewhere.contains(contact.dst));
         self.fails += 1;
         self.score += STEP;
         if port == self.port {
@@ -198,16 +237,28 @@ impl WormScan {
 
     fn record(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         let key = record.key;
+        if matches!(record.kind, RecordKind::ArpRequest | RecordKind::ArpClaim) {
+            return self.link(record, seen, reports);
+        }
         if key.proto != 6 || is_group(key.dst) || is_local(key.src) || key.src == key.dst {
             return;
         }
         let place = seen.place(record);
         let worm_port = WORM_PORTS.contains(&key.dport);
         // Outward only ports of worms: everything else that fails out there is the port scan's.
-        if !place.src_ours || !(place.dst_ours || worm_port) {
+        if !place.src_ours {
             return;
         }
-        let pair = endpoint_hash(key.src, 0).rotate_left(23) ^ endpoint_hash(key.dst, 0);
+        if !(place.dst_ours || worm_port) {
+            // Not only hosts that are watched already: a scan of several ports begins with any.
+            if record.kind == RecordKind::Opened
+                && let Some(host) = self.hosts.entry(key.src, Host::default)
+            {
+                host.elsewhere.insert(endpoint_hash(key.dst, 0));
+            }
+            return;
+        }
+        let pair = pair(key.src, key.dst);
         if record.kind != RecordKind::Established && self.known.contains(pair) {
             return;
         }
@@ -231,6 +282,13 @@ impl WormScan {
                     host.began = record.ts;
                 }
                 host.tried += 1;
+                host.by_hand += u32::from(host.sport == key.sport);
+                host.sport = key.sport;
+                if worm_port && place.dst_ours {
+                    host.link.turn(record.ts, self.settings.chain_secs);
+                    host.link.tried |= 1 << (dst % 64);
+                    host.link.port = key.dport;
+                }
                 // More at a time than are kept: the first ones decide, and they decide soon.
                 if let Some(slot) = host.pending.iter_mut().find(|c| c.target == 0) {
                     *slot = Contact {
@@ -243,7 +301,7 @@ impl WormScan {
             }
             RecordKind::Established => {
                 host.settle(target);
-                let late = host.failed_was(target);
+                let late = host.failed.contains(target);
                 if self.known.insert(pair, record.ts) {
                     let steps = if late { 2.0 } else { 1.0 };
                     host.score = (host.score - STEP * steps).max(-STEP);
@@ -255,6 +313,9 @@ impl WormScan {
                 return;
             }
             RecordKind::Refused | RecordKind::SynRetry | RecordKind::Unanswered => {
+                if record.kind == RecordKind::Refused && record.detail == 1 {
+                    host.half_open += 1;
+                }
                 if let Some(contact) = host.settle(target) {
                     host.fail(&contact);
                 }
@@ -276,6 +337,89 @@ impl WormScan {
             }
         }
         self.weigh(record, place.role, reports);
+    }
+
+    /// A question for a hardware address, or its answer.
+    fn link(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
+        let key = record.key;
+        if key.src == key.dst || is_local(key.src) || is_local(key.dst) {
+            return;
+        }
+        let secs = self.settings.chain_secs;
+        if record.kind == RecordKind::ArpClaim {
+            if let Some(host) = self.hosts.get(&key.dst) {
+                host.link.turn(record.ts, secs);
+                host.link.answered.insert(endpoint_hash(key.src, 0));
+            }
+            return;
+        }
+        let place = seen.place(record);
+        let exempt = [HostRole::Scanner, HostRole::Monitor, HostRole::Router]
+            .into_iter()
+            .any(|role| seen.places.has_role(key.src, role));
+        if exempt || !place.src_ours || self.known.contains(pair(key.src, key.dst)) {
+            return;
+        }
+        let Some(host) = self.hosts.entry(key.src, Host::default) else {
+            return;
+        };
+        host.decay(record.ts, self.settings.half_life_secs);
+        let link = &mut host.link;
+        link.turn(record.ts, secs);
+        let dst = endpoint_hash(key.dst, 0);
+        if link.asked.insert(dst) || link.answered.contains(dst) {
+            return;
+        }
+        link.dark.insert(dst);
+        let (dark, tried, port) = (link.dark.estimate(), link.tried.count_ones(), link.port);
+        let enough = self.settings.other_hosts_min;
+        if dark < enough || tried < 2 {
+            return;
+        }
+        let chain = self
+            .reached
+            .get_mut(&key.src)
+            .copied()
+            .filter(|r| r.port == port && record.ts.secs_since(r.at) <= u64::from(secs));
+        let who = FlowKey {
+            dport: port,
+            proto: 6,
+            ..key
+        };
+        self.hosts.alarm(
+            key.src,
+            record,
+            (who, u64::from(dark)),
+            reports,
+            Host::default,
+            |host| Says {
+                confidence: 0.9,
+                efficacy: if chain.is_some() {
+                    Efficacy::Likely
+                } else {
+                    Efficacy::Unknown
+                },
+                reason: if chain.is_some() {
+                    "it was reached on this port by another scanner"
+                } else {
+                    ""
+                },
+                source_verified: host.accepted > 0,
+                evidence: evidence(|json| {
+                    json.num("dark_addresses", dark)
+                        .num("dark_addresses_min", enough)
+                        .num("tried_on_worm_ports", tried)
+                        .num("accepted", host.accepted)
+                        .num("port", port)
+                        .num("secs", record.ts.secs_since(host.link.since));
+                    if let Some(chain) = chain {
+                        json.str("infected_by", chain.by.to_string())
+                            .str("patient_zero", chain.first.to_string())
+                            .num("chain", chain.length + 1);
+                    }
+                }),
+            },
+        );
     }
 
     /// A first contact was accepted: whoever it reached may be the next.
@@ -320,7 +464,13 @@ impl WormScan {
         };
         let hosts = host.failed_hosts.estimate();
         let worm_port = WORM_PORTS.contains(&host.port) && host.port_fails * 10 >= host.fails * 7;
-        let enough = if worm_port {
+        // A scanner's ways: it resets what answers, sends all from one port, or tries each host on several. Worms make
+        // packets by hand too (Mirai), on their own ports.
+        let scanner = !worm_port && (host.half_open > 0 || host.by_hand * 2 > host.tried)
+            || host.several * 2 > host.port_fails;
+        let enough = if scanner {
+            u32::MAX
+        } else if worm_port {
             self.settings.hosts_min.of(role)
         } else {
             self.settings.other_hosts_min
@@ -384,12 +534,9 @@ impl WormScan {
     }
 }
 
-impl Host {
-    /// Whether the contact was taken to have failed. Removing it from the bitmap would forget others.
-    fn failed_was(&mut self, target: u64) -> bool {
-        let mut probe = self.failed;
-        !probe.insert(target)
-    }
+/// Names a pair of hosts, from client to server.
+fn pair(src: IpAddr, dst: IpAddr) -> u64 {
+    endpoint_hash(src, 0).rotate_left(23) ^ endpoint_hash(dst, 0)
 }
 
 /// Hosts that accepted a first contact on the port of the scan.
@@ -408,6 +555,8 @@ impl Detector for WormScan {
             K::Refused,
             K::SynRetry,
             K::Unanswered,
+            K::ArpRequest,
+            K::ArpClaim,
         ]
     }
     fn bytes(&self) -> u64 {
@@ -565,6 +714,70 @@ mod tests {
             ]
         });
         assert!(run(known.chain(down).collect()).is_empty(), "stale mounts");
+    }
+
+    /// 10.0.0.`src` asks three times, a second apart, for each of the dead 10.0.1.`from`.. as a system does.
+    fn dead(src: u32, from: u32, count: u32) -> Vec<HostRecord> {
+        (0..count * 3)
+            .map(|i| {
+                let at = u64::from(i) * 1_000;
+                let mut r = contact(RecordKind::ArpRequest, src, from + i / 3, 0, at);
+                r.key.proto = 0;
+                r
+            })
+            .collect()
+    }
+
+    fn with(mut records: Vec<HostRecord>, others: &[HostRecord]) -> Vec<HostRecord> {
+        records.extend_from_slice(others);
+        records.sort_by_key(|r| r.ts);
+        records
+    }
+
+    #[test]
+    fn dead_addresses_of_the_link_are_first_contacts_of_who_also_reaches_living_ones() {
+        let living = [
+            contact(RecordKind::Opened, 1, 200, 445, 20_000),
+            contact(RecordKind::Established, 1, 200, 445, 20_001),
+            contact(RecordKind::Opened, 1, 201, 445, 30_000),
+            contact(RecordKind::Established, 1, 201, 445, 30_001),
+        ];
+        let reports = run(with(dead(1, 10, 60), &living));
+        assert_eq!(opens(&reports), 1);
+        assert_eq!(reports[0].key.dport, 445);
+        println!("worm, dead addresses: alert after {} ms", reports[0].number);
+        // A sweep alone is arp_scan's, few dead neighbours are nobody's.
+        assert!(run(dead(1, 10, 60)).is_empty());
+        assert!(run(with(dead(1, 10, 15), &living)).is_empty());
+        // Neighbours that answer are asked again all day.
+        let mut alive = Vec::new();
+        for r in dead(1, 10, 60) {
+            let mut claim = r;
+            (claim.kind, claim.key.src, claim.key.dst) =
+                (RecordKind::ArpClaim, r.key.dst, r.key.src);
+            claim.ts = r.ts.plus_nanos(1_000);
+            alive.extend([r, claim]);
+        }
+        assert!(run(with(alive, &living)).is_empty());
+    }
+
+    #[test]
+    fn packets_made_by_hand_are_a_scan_except_on_ports_of_worms() {
+        let sweep = |port, sport: fn(u32) -> u16| {
+            (0..60u32)
+                .flat_map(|i| {
+                    let at = u64::from(i) * 50;
+                    let mut opened = contact(RecordKind::Opened, 1, i, port, at);
+                    opened.key.sport = sport(i);
+                    let mut refused = contact(RecordKind::Refused, 1, i, port, at + 1);
+                    refused.key.sport = sport(i);
+                    [opened, refused]
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(opens(&run(sweep(80, |i| 40_000 + i as u16))), 1);
+        assert!(run(sweep(80, |_| 52_435)).is_empty());
+        assert_eq!(opens(&run(sweep(23, |_| 52_435))), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use crate::alert::Phenomenon;
+use crate::detect::anomaly::Family as Kind;
 use crate::detect::anomaly::table::{SetTable, Worth};
 use crate::packet::Timestamp;
 use crate::stats::MemoryBound;
@@ -57,16 +58,16 @@ impl Family {
     }
 
     /// The family of a detector; `None` for what is no step of an attack (policy, trouble), and for floods, whose
-    /// sources are anybody's.
-    pub fn of_detector(name: &str) -> Option<Self> {
-        Some(match name {
-            "port_scan" | "host_scan" | "arp_scan" | "worm_scan" => Self::Scan,
-            "brute_force" | "password_spray" => Self::Guessing,
-            "request_flood" | "slow_http" | "session_exhaustion" => Self::Denial,
-            "beacon" | "dga" | "irc_bot" => Self::Control,
-            "dns_tunnel" | "icmp_tunnel" | "exfiltration" => Self::Leak,
-            _ => return None,
-        })
+    /// sources are anybody's, as are those of forgeries.
+    pub const fn of_detector(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Scan => Some(Self::Scan),
+            Kind::Guessing => Some(Self::Guessing),
+            Kind::Load => Some(Self::Denial),
+            Kind::Control => Some(Self::Control),
+            Kind::Leak => Some(Self::Leak),
+            Kind::Flood | Kind::Forgery | Kind::Use | Kind::Trouble => None,
+        }
     }
 
     /// The family of a signature by its class.

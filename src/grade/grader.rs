@@ -473,7 +473,7 @@ impl Grader {
             return false;
         };
         let attacker = finding.attacker.unwrap_or(finding.key.src);
-        let family = Family::of_detector(detector.name);
+        let family = Family::of_detector(detector.family);
         if finding.state == "open"
             && let Some(assets) = &mut self.assets
         {
@@ -623,7 +623,7 @@ impl Grader {
                     detector: detector.name,
                     ..draft(finding, parts, evidence, ends, &profile)
                 };
-                let family = Family::of_detector(detector.name);
+                let family = Family::of_detector(detector.family);
                 let settings = Arc::clone(&self.settings);
                 self.grade(&settings, alert, code, (&[], family), receive);
             }
@@ -868,20 +868,12 @@ impl Grader {
 /// Signature id of the notice that a budget is exceeded.
 const BUDGET_SID: u32 = 99;
 
-/// Duties that explain what a detector sees (detectors.md §2, "FP").
+/// Duties that explain what a detector sees.
 fn excuses(detector: &str) -> &'static [HostRole] {
-    match detector {
-        "port_scan" | "host_scan" | "arp_scan" | "worm_scan" => {
-            &[HostRole::Scanner, HostRole::Monitor]
-        }
-        "dns_tunnel" | "dga" => &[HostRole::Resolver, HostRole::Mail],
-        "request_flood" | "slow_http" | "session_exhaustion" | "successive_clicks" => {
-            &[HostRole::Proxy, HostRole::Monitor]
-        }
-        "beacon" => &[HostRole::Monitor, HostRole::Resolver],
-        "exfiltration" => &[HostRole::Backup, HostRole::Mail],
-        _ => &[],
-    }
+    DETECTORS
+        .iter()
+        .find(|info| info.name == detector)
+        .map_or(&[], |info| info.duties)
 }
 
 /// Who attacks whom.

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use super::ledger::Stage;
 use crate::alert::{Efficacy, Finding};
-use crate::detect::anomaly::DETECTORS;
+use crate::detect::anomaly::{DETECTORS, Hides};
 use crate::packet::Timestamp;
 
 /// Incidents kept.
@@ -315,56 +315,25 @@ fn incident_detector(finding: &Finding) -> u16 {
     }
 }
 
-fn name(detector: u16) -> &'static str {
-    DETECTORS.get(usize::from(detector)).map_or("", |d| d.name)
-}
-
 /// Whether the victim, not the attacker, makes incidents of this detector one.
 fn is_flood(detector: u16) -> bool {
-    matches!(
-        name(detector),
-        "syn_flood"
-            | "udp_flood"
-            | "icmp_flood"
-            | "smurf"
-            | "amplification"
-            | "tcp_flood"
-            | "session_exhaustion"
-            | "service_trouble"
-            | "queue_stall"
-    )
+    DETECTORS
+        .get(usize::from(detector))
+        .is_some_and(|info| info.by_victim)
 }
 
-/// Whether an open incident explains what another detector reports (detectors.md §1.3 S3).
+/// Whether an open incident explains what another detector reports.
 fn explains(parent: u16, incident: &Incident, child: u16, finding: &Finding) -> bool {
-    let (by, what) = (name(parent), name(child));
     let same_attacker = incident.attacker == finding.key.src && !finding.key.src.is_unspecified();
     let same_victim = incident.victim == finding.key.dst && !finding.key.dst.is_unspecified();
-    match by {
-        // A flood leaves half-open connections, timeouts and answers to nobody. What completed a handshake is no part
-        // of a flood with invented sources.
-        "syn_flood" | "udp_flood" | "icmp_flood" | "amplification" | "tcp_flood" => {
-            same_victim
-                && !finding.source_verified
-                && matches!(
-                    what,
-                    "port_scan" | "host_scan" | "service_trouble" | "spoofed"
-                )
-        }
-        "smurf" => same_victim && what == "icmp_flood",
-        "worm_scan" => {
-            same_attacker
-                && matches!(
-                    what,
-                    "port_scan" | "host_scan" | "arp_scan" | "brute_force" | "password_spray"
-                )
-        }
-        "port_scan" => same_attacker && matches!(what, "arp_scan" | "wrong_port"),
-        // Peers that are gone look like a scan.
-        "p2p" => same_attacker && matches!(what, "port_scan" | "host_scan" | "wrong_port"),
-        "request_flood" => same_attacker && what == "successive_clicks",
-        "service_trouble" => same_victim && what == "queue_stall",
-        _ => false,
+    match DETECTORS
+        .get(usize::from(parent))
+        .map_or(Hides::Nothing, |info| info.hides)
+    {
+        Hides::Nothing => false,
+        Hides::OfAttacker(what) => same_attacker && what.contains(&child),
+        Hides::OfVictim(what) => same_victim && what.contains(&child),
+        Hides::OfUnproven(what) => same_victim && !finding.source_verified && what.contains(&child),
     }
 }
 

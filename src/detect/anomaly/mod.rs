@@ -62,6 +62,7 @@ pub use record::{HostRecord, RecordKind};
 pub use sightings::SightingSettings;
 pub use syn_flood::SynFloodSettings;
 
+use self::place::HostRole;
 use crate::alert::{Phenomenon, Threat};
 
 /// Generator id of behavioural alerts.
@@ -84,6 +85,53 @@ pub struct DetectorInfo {
     pub threats: &'static [Threat],
     /// ATT&CK techniques.
     pub techniques: &'static [&'static str],
+    /// What kind of act it is: what may be done about it, and which step of a campaign it is.
+    pub family: Family,
+    /// Whether the victim, not the attacker, makes its reports one incident.
+    pub by_victim: bool,
+    /// What else it explains while it is open (detectors.md §1.3 S3).
+    pub hides: Hides,
+    /// Duties of hosts that explain it (detectors.md §2, "FP"). Not what makes its doer *seem* to have one: a rogue DHCP
+    /// server seems to be a DHCP server.
+    pub duties: &'static [HostRole],
+}
+
+/// Kinds of acts. What grading does with each is a `match` without a rest, so that a new one does not compile before
+/// somebody decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// More than a service can take, from sources that may be invented.
+    Flood,
+    /// More than a service can take, from clients that completed handshakes.
+    Load,
+    /// Looking for hosts and services.
+    Scan,
+    /// Trying passwords.
+    Guessing,
+    /// An infected host and its controller.
+    Control,
+    /// Data on their way out.
+    Leak,
+    /// Claiming to be somebody else, on the link or by address.
+    Forgery,
+    /// Something that a policy may forbid.
+    Use,
+    /// Trouble or accident: nobody to act against.
+    Trouble,
+}
+
+/// Which reports of others an open incident explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hides {
+    /// None.
+    Nothing,
+    /// These, of the same attacker.
+    OfAttacker(&'static [u16]),
+    /// These, of the same victim.
+    OfVictim(&'static [u16]),
+    /// These, of the same victim, whose source showed no handshake: a flood leaves half-open connections, timeouts and
+    /// answers to nobody, but whoever completed a handshake is no part of a flood with invented sources.
+    OfUnproven(&'static [u16]),
 }
 
 /// Index of [`DETECTORS`].
@@ -165,6 +213,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.001", "T1499.001"],
+        family: Family::Flood,
+        by_victim: true,
+        hides: Hides::OfUnproven(&[PORT_SCAN, HOST_SCAN, SERVICE_TROUBLE, SPOOFED]),
+        duties: &[],
     },
     DetectorInfo {
         name: "port_scan",
@@ -174,6 +226,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1595.001", "T1046"],
+        family: Family::Scan,
+        by_victim: false,
+        hides: Hides::OfAttacker(&[ARP_SCAN, WRONG_PORT]),
+        duties: &[HostRole::Scanner, HostRole::Monitor],
     },
     DetectorInfo {
         name: "udp_flood",
@@ -183,6 +239,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.001"],
+        family: Family::Flood,
+        by_victim: true,
+        hides: Hides::OfUnproven(&[PORT_SCAN, HOST_SCAN, SERVICE_TROUBLE, SPOOFED]),
+        duties: &[],
     },
     DetectorInfo {
         name: "icmp_flood",
@@ -192,6 +252,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.001"],
+        family: Family::Flood,
+        by_victim: true,
+        hides: Hides::OfUnproven(&[PORT_SCAN, HOST_SCAN, SERVICE_TROUBLE, SPOOFED]),
+        duties: &[],
     },
     DetectorInfo {
         name: "smurf",
@@ -201,6 +265,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.002"],
+        family: Family::Flood,
+        by_victim: true,
+        hides: Hides::OfVictim(&[ICMP_FLOOD]),
+        duties: &[],
     },
     DetectorInfo {
         name: "amplification",
@@ -210,6 +278,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.002"],
+        family: Family::Flood,
+        by_victim: true,
+        hides: Hides::OfUnproven(&[PORT_SCAN, HOST_SCAN, SERVICE_TROUBLE, SPOOFED]),
+        duties: &[],
     },
     DetectorInfo {
         name: "tcp_flood",
@@ -219,6 +291,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.002"],
+        family: Family::Flood,
+        by_victim: true,
+        hides: Hides::OfUnproven(&[PORT_SCAN, HOST_SCAN, SERVICE_TROUBLE, SPOOFED]),
+        duties: &[],
     },
     DetectorInfo {
         name: "host_scan",
@@ -228,6 +304,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1595.001", "T1018"],
+        family: Family::Scan,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Scanner, HostRole::Monitor],
     },
     DetectorInfo {
         name: "arp_scan",
@@ -237,6 +317,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1018"],
+        family: Family::Scan,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Scanner, HostRole::Monitor],
     },
     DetectorInfo {
         name: "brute_force",
@@ -246,6 +330,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1110.001"],
+        family: Family::Guessing,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "dns_tunnel",
@@ -255,6 +343,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::InformationLeak],
         techniques: &["T1071.004", "T1048.003"],
+        family: Family::Leak,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Resolver, HostRole::Mail],
     },
     DetectorInfo {
         name: "icmp_tunnel",
@@ -264,6 +356,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::InformationLeak],
         techniques: &["T1095", "T1048"],
+        family: Family::Leak,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "p2p",
@@ -273,6 +369,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::MoralsCollapse],
         techniques: &["T1090"],
+        family: Family::Use,
+        by_victim: false,
+        hides: Hides::OfAttacker(&[PORT_SCAN, HOST_SCAN, WRONG_PORT]),
+        duties: &[],
     },
     DetectorInfo {
         name: "vpn_tor",
@@ -282,6 +382,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::MoralsCollapse],
         techniques: &["T1572", "T1090.003"],
+        family: Family::Use,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "proxy_tunnel",
@@ -291,6 +395,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::MoralsCollapse],
         techniques: &["T1090"],
+        family: Family::Use,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "wrong_port",
@@ -300,6 +408,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::MoralsCollapse],
         techniques: &["T1571"],
+        family: Family::Use,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "dga",
@@ -309,6 +421,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1568.002"],
+        family: Family::Control,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Resolver, HostRole::Mail],
     },
     DetectorInfo {
         name: "request_flood",
@@ -318,6 +434,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.003"],
+        family: Family::Load,
+        by_victim: false,
+        hides: Hides::OfAttacker(&[SUCCESSIVE_CLICKS]),
+        duties: &[HostRole::Proxy, HostRole::Monitor],
     },
     DetectorInfo {
         name: "slow_http",
@@ -327,6 +447,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.001"],
+        family: Family::Load,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Proxy, HostRole::Monitor],
     },
     DetectorInfo {
         name: "worm_scan",
@@ -336,6 +460,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::UnauthorizedAccess,
         threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
         techniques: &["T1210", "T1046", "T1021.002"],
+        family: Family::Scan,
+        by_victim: false,
+        hides: Hides::OfAttacker(&[PORT_SCAN, HOST_SCAN, ARP_SCAN, BRUTE_FORCE, PASSWORD_SPRAY]),
+        duties: &[HostRole::Scanner, HostRole::Monitor],
     },
     DetectorInfo {
         name: "password_spray",
@@ -345,6 +473,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1110.003", "T1110.004"],
+        family: Family::Guessing,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "beacon",
@@ -354,6 +486,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::InformationLeak],
         techniques: &["T1071", "T1573", "T1008"],
+        family: Family::Control,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Monitor, HostRole::Resolver],
     },
     DetectorInfo {
         name: "arp_spoof",
@@ -363,6 +499,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::UnauthorizedAccess,
         threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
         techniques: &["T1557.002"],
+        family: Family::Forgery,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "rogue_server",
@@ -372,6 +512,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::UnauthorizedAccess,
         threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
         techniques: &["T1557.003", "T1584.002"],
+        family: Family::Forgery,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "spoofed",
@@ -381,6 +525,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498.001"],
+        family: Family::Forgery,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "session_exhaustion",
@@ -390,6 +538,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.002"],
+        family: Family::Load,
+        by_victim: true,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Proxy, HostRole::Monitor],
     },
     DetectorInfo {
         name: "successive_clicks",
@@ -399,6 +551,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.003"],
+        family: Family::Load,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Proxy, HostRole::Monitor],
     },
     DetectorInfo {
         name: "exfiltration",
@@ -408,6 +564,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::InformationLeak],
         techniques: &["T1048", "T1567"],
+        family: Family::Leak,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[HostRole::Backup, HostRole::Mail],
     },
     DetectorInfo {
         name: "irc_bot",
@@ -417,6 +577,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::UnauthorizedAccess,
         threats: &[Threat::InformationLeak, Threat::BusinessStoppage],
         techniques: &["T1071", "T1102"],
+        family: Family::Control,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "storm",
@@ -426,6 +590,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1498"],
+        family: Family::Trouble,
+        by_victim: true,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "policy",
@@ -435,6 +603,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::PolicyViolation,
         threats: &[Threat::InformationLeak],
         techniques: &["T1552", "T1133", "T1021"],
+        family: Family::Use,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "queue_stall",
@@ -444,6 +616,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &["T1499.003"],
+        family: Family::Trouble,
+        by_victim: true,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "service_trouble",
@@ -453,6 +629,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &[],
+        family: Family::Trouble,
+        by_victim: true,
+        hides: Hides::OfVictim(&[QUEUE_STALL]),
+        duties: &[],
     },
     DetectorInfo {
         name: "reflector",
@@ -462,6 +642,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::OperationAccident,
         threats: &[Threat::BusinessStoppage, Threat::InformationLeak],
         techniques: &["T1498.002"],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     // What pipeline::health says: no detector looks at traffic for these.
     DetectorInfo {
@@ -472,6 +656,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &[],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "packets_lost",
@@ -481,6 +669,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &[],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "worker_lost",
@@ -490,6 +682,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &[],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "capture_stalled",
@@ -499,6 +695,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &[],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
     DetectorInfo {
         name: "service_down",
@@ -508,6 +708,10 @@ pub static DETECTORS: &[DetectorInfo] = &[
         phenomenon: Phenomenon::DeviceTrouble,
         threats: &[Threat::BusinessStoppage],
         techniques: &[],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
     },
 ];
 

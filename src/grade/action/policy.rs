@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::Action;
 use crate::alert::Level;
+use crate::detect::anomaly::{DETECTORS, Family};
 use crate::grade::{Role, Subnet};
 
 /// Settings of actions (`actions.*`).
@@ -81,30 +82,12 @@ pub struct Decision {
     pub why: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
-    Flood,
-    Scan,
-    Guessing,
-    Load,
-    Malware,
-    Policy,
-    Other,
-}
-
-fn family(detector: &str) -> Family {
-    match detector {
-        "syn_flood" | "udp_flood" | "icmp_flood" | "smurf" | "amplification" | "tcp_flood" => {
-            Family::Flood
-        }
-        "port_scan" | "host_scan" | "worm_scan" => Family::Scan,
-        "brute_force" | "password_spray" => Family::Guessing,
-        "request_flood" | "slow_http" | "session_exhaustion" => Family::Load,
-        "beacon" | "dga" | "irc_bot" => Family::Malware,
-        "dns_tunnel" | "icmp_tunnel" | "p2p" | "vpn_tor" | "proxy_tunnel" | "wrong_port"
-        | "exfiltration" => Family::Policy,
-        _ => Family::Other,
-    }
+/// The family of a detector by its name; signatures and notices have none.
+fn family(detector: &str) -> Option<Family> {
+    DETECTORS
+        .iter()
+        .find(|info| info.name == detector)
+        .map(|info| info.family)
 }
 
 /// Decides. The reason is for people.
@@ -115,14 +98,14 @@ pub fn decide(settings: &ActionSettings, case: &Case<'_>) -> Decision {
     };
     let family = family(case.detector);
     // A flood at the edge that hurts nobody is GREEN, which is no reason to let it through.
-    if case.level < Level::Yellow && family != Family::Flood {
+    if case.level < Level::Yellow && family != Some(Family::Flood) {
         return nothing("below YELLOW".to_owned());
     }
     if settings.off.iter().any(|d| d == case.detector) {
         return nothing(format!("actions of {} are off", case.detector));
     }
     let never = |address: IpAddr| settings.never.iter().any(|net| net.contains(address));
-    if family == Family::Flood {
+    if family == Some(Family::Flood) {
         if case.victim.0.is_unspecified() || case.victim.0.is_multicast() {
             return nothing("no single service is flooded".to_owned());
         }
@@ -171,6 +154,9 @@ pub fn decide(settings: &ActionSettings, case: &Case<'_>) -> Decision {
         per_ten_secs: 10,
         secs: settings.contain_secs,
     };
+    let Some(family) = family else {
+        return nothing("no action is defined".to_owned());
+    };
     let (action, why) = match family {
         Family::Scan if case.internal => (contain(), "an internal host tries hosts it never met"),
         Family::Scan => (drop(), "the scanner completed a handshake"),
@@ -181,15 +167,19 @@ pub fn decide(settings: &ActionSettings, case: &Case<'_>) -> Decision {
         }
         Family::Guessing => (limit(2), "guessing from outside is slowed down"),
         Family::Load => (limit(20), "one client takes what others need"),
-        Family::Malware if case.internal && case.level == Level::Red => {
+        Family::Control if case.internal && case.level == Level::Red => {
             (contain(), "an infected host is contained")
         }
-        Family::Malware => return nothing("more evidence is needed".to_owned()),
-        Family::Policy if settings.policy && case.internal => {
+        Family::Control => return nothing("more evidence is needed".to_owned()),
+        Family::Leak | Family::Use if settings.policy && case.internal => {
             (limit(2), "policy: the host is slowed down")
         }
-        Family::Policy => return nothing("policy is the operator's (actions.policy)".to_owned()),
-        Family::Flood | Family::Other => return nothing("no action is defined".to_owned()),
+        Family::Leak | Family::Use => {
+            return nothing("policy is the operator's (actions.policy)".to_owned());
+        }
+        Family::Forgery => return nothing("who is forged would be hit, not who forges".to_owned()),
+        Family::Trouble => return nothing("trouble is repaired, not blocked".to_owned()),
+        Family::Flood => return nothing("no action is defined".to_owned()),
     };
     Decision {
         action,

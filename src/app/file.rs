@@ -55,8 +55,9 @@ pub struct File {
     pub range: Option<(u64, u64, u64)>,
     /// Whether its `fileinfo` was written.
     pub logged: bool,
-    /// The window: the last bytes kept.
-    window: Vec<u8>,
+    /// The last bytes kept; those before `front` were given up.
+    kept: Vec<u8>,
+    front: usize,
     /// Offset of the window's first byte.
     window_offset: u64,
     /// Bytes the window may hold.
@@ -78,11 +79,14 @@ impl File {
     /// Takes the next bytes. Once the window is full, its inspected front gives way.
     pub fn append(&mut self, bytes: &[u8]) {
         self.size = self.size.saturating_add(bytes.len() as u64);
-        self.window.extend_from_slice(bytes);
-        let excess = self.window.len().saturating_sub(self.window_max);
-        if excess > 0 {
-            self.window.drain(..excess);
-            self.window_offset = self.window_offset.saturating_add(excess as u64);
+        self.kept.extend_from_slice(bytes);
+        let excess = (self.kept.len() - self.front).saturating_sub(self.window_max);
+        self.front += excess;
+        self.window_offset = self.window_offset.saturating_add(excess as u64);
+        // Moving the window with every segment would copy each byte of a long file seventy times.
+        if self.front > self.window_max / 4 {
+            self.kept.drain(..self.front);
+            self.front = 0;
         }
     }
 
@@ -91,7 +95,8 @@ impl File {
         self.gaps = true;
         self.size = self.size.saturating_add(len);
         self.window_offset = self.size;
-        self.window.clear();
+        self.kept.clear();
+        self.front = 0;
     }
 
     /// Ends it.
@@ -110,9 +115,10 @@ impl File {
     /// What may be inspected.
     pub fn window(&self) -> Window<'_> {
         Window {
-            bytes: &self.window,
+            bytes: self.kept.get(self.front..).unwrap_or_default(),
             offset: self.window_offset,
             complete: self.state != FileState::Open,
+            file: self.id,
         }
     }
 
@@ -150,6 +156,7 @@ impl File {
             bytes,
             offset: window.offset.saturating_add(skip),
             complete,
+            file: window.file,
         })
     }
 

@@ -289,6 +289,8 @@ pub struct Window<'a> {
     pub offset: u64,
     /// Whether nothing follows.
     pub complete: bool,
+    /// Number of the file they are of, so that a later look is known to be at the same; 0 for a body.
+    pub file: u32,
 }
 
 /// Reads one value of a transaction.

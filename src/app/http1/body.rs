@@ -86,6 +86,7 @@ impl Body {
             bytes,
             offset,
             complete,
+            file: 0,
         })
     }
 

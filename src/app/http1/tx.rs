@@ -357,6 +357,7 @@ impl Tx {
             bytes,
             offset: window.offset + from,
             complete,
+            file: window.file,
         })
     }
 

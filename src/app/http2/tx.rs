@@ -199,6 +199,7 @@ impl Tx {
             bytes,
             offset: window.offset + from,
             complete,
+            file: window.file,
         })
     }
 

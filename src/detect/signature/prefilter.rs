@@ -11,7 +11,7 @@ use crate::rules::FastPattern;
 use crate::sys::hs::{Database, Literal, Scratch};
 
 /// Bytes of a pattern that are looked for; more costs memory and does not make it rarer.
-const PATTERN_MAX: usize = 48;
+pub(super) const PATTERN_MAX: usize = 48;
 
 /// Bytes of a pattern that must be left behind its NULs to do without them.
 const AFTER_NULS_MIN: usize = 3;

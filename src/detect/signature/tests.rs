@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::alert::Verdict;
 use crate::app::{AppLayer, AppProto, Input, Limits, registry};
-use crate::packet::{Direction, EventSet, FlowKey, Layers, Net, Packet, Timestamp, Transport};
+use crate::packet::{Direction, EventSet, Layers, Net, Packet, Timestamp, Transport};
 use crate::rules::{Variables, load_text};
 use crate::stream::StreamWindow;
 
@@ -62,6 +62,52 @@ impl Bench {
             rules: FlowRules::default(),
             app: AppLayer::default(),
         }
+    }
+
+    /// A flow that speaks HTTP.
+    fn http(engine: &Arc<Engine>) -> Self {
+        let mut bench = Self::new(engine);
+        let proto = registry::number("http");
+        assert_ne!(proto, AppProto::UNKNOWN);
+        bench.flow.key.proto = 6;
+        bench.app.proto = proto;
+        bench.app.seen = [proto; 2];
+        bench.app.session = registry::protocol(proto).map(|p| p.session(&Limits::default()));
+        bench
+    }
+
+    /// Sids that a segment hits whose bytes the parser takes first.
+    fn segment(&mut self, direction: Direction, bytes: &[u8]) -> Vec<u32> {
+        let info = crate::app::FlowInfo {
+            key: self.flow.key,
+            ts: Timestamp(0),
+            flow_id: 1,
+            inline: false,
+            original: None,
+        };
+        let input = Input {
+            bytes,
+            gap: 0,
+            end: false,
+        };
+        self.app
+            .session
+            .as_mut()
+            .unwrap()
+            .parse(direction, input, &info);
+        let layers = Layers {
+            transport: Transport::Tcp,
+            ip_proto: 6,
+            ..datagram(b"", direction)
+        };
+        let view = StreamView {
+            established: true,
+            flow_established: true,
+            added: true,
+            app_updated: true,
+            ..StreamView::default()
+        };
+        self.packet(&layers, b"", view).0
     }
 
     /// Sids that a packet hits, and the verdict.
@@ -276,50 +322,8 @@ fn a_transaction_hits_once() {
                  alert http any any => any any (http.uri; content:\"/x\"; http.stat_code; content:\"200\"; sid:3;)\n\
                  alert http any any -> any any (http.referer; absent; sid:4;)\n";
     let engine = engine(rules);
-    let mut bench = Bench::new(&engine);
-    bench.flow.key.proto = 6;
-    let proto = registry::number("http");
-    let protocol = registry::protocol(proto).unwrap();
-    bench.app.proto = proto;
-    bench.app.seen = [proto; 2];
-    bench.app.session = Some(protocol.session(&Limits::default()));
-    let mut feed = |direction: Direction, bytes: &[u8]| {
-        let key = FlowKey {
-            proto: 6,
-            ..bench.flow.key
-        };
-        let info = crate::app::FlowInfo {
-            key,
-            ts: Timestamp(0),
-            flow_id: 1,
-            inline: false,
-            original: None,
-        };
-        let input = Input {
-            bytes,
-            gap: 0,
-            end: false,
-        };
-        bench
-            .app
-            .session
-            .as_mut()
-            .unwrap()
-            .parse(direction, input, &info);
-        let layers = Layers {
-            transport: Transport::Tcp,
-            ip_proto: 6,
-            ..datagram(b"", direction)
-        };
-        let view = StreamView {
-            established: true,
-            flow_established: true,
-            added: true,
-            app_updated: true,
-            ..StreamView::default()
-        };
-        bench.packet(&layers, b"", view).0
-    };
+    let mut bench = Bench::http(&engine);
+    let mut feed = |direction: Direction, bytes: &[u8]| bench.segment(direction, bytes);
     let first = feed(Direction::ToServer, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(first, [1, 4]);
     assert_eq!(feed(Direction::ToServer, b""), [0u32; 0]);
@@ -338,7 +342,31 @@ fn a_transaction_hits_once() {
         ),
         [2]
     );
-    assert_ne!(proto, AppProto::UNKNOWN);
+}
+
+#[test]
+fn what_a_look_at_a_body_found_counts_in_the_next_one() {
+    let rules = "alert http any any -> any any (file.data; content:\"first of two\"; fast_pattern; content:\"second\"; sid:1;)\n\
+                 alert http any any -> any any (http.response_body; content:\"cut in the middle\"; sid:2;)\n\
+                 alert http any any -> any any (file.data; content:\"first of two\"; content:\"third\"; within:60000; fast_pattern; sid:3;)\n";
+    let mut bench = Bench::http(&engine(rules));
+    let none = [0u32; 0];
+    bench.segment(Direction::ToServer, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut begin = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec();
+    begin.resize(begin.len() + 45_000, b'.');
+    begin.extend_from_slice(b"first of two");
+    assert_eq!(bench.segment(Direction::ToClient, &begin), none);
+    let mut piece = vec![b'.'; 1_000];
+    assert_eq!(bench.segment(Direction::ToClient, &piece), none);
+    piece.extend_from_slice(b"cut in the");
+    assert_eq!(bench.segment(Direction::ToClient, &piece), none);
+    assert_eq!(bench.segment(Direction::ToClient, b" middle"), [2]);
+    assert_eq!(bench.segment(Direction::ToClient, b"...second"), [1]);
+    assert_eq!(bench.segment(Direction::ToClient, b"..third"), [3]);
+    // Beyond the window the first content is gone.
+    piece.resize(20_000, b'.');
+    assert_eq!(bench.segment(Direction::ToClient, &piece), none);
+    assert_eq!(bench.segment(Direction::ToClient, b"second third"), none);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::any::Any;
 use super::Engine;
 use super::compiled::{Ranked, TxLook, TxStep, tx_range};
 use super::inspect::{Facts, HitPlace, Inspection, Match, Work, matched};
+use super::prefilter::PATTERN_MAX;
 use super::program::Program;
 use super::values::VALUES_MAX;
 use super::verify::Subject;
@@ -18,6 +19,9 @@ use crate::rules::{BufferId, Compare, NumberIndex, NumberTest, Signature, TxWant
 
 /// Signatures that may wait on one direction of a transaction.
 const WAITING_MAX: usize = 1024;
+
+/// Values that grow of which it is remembered how far they were scanned: the buffers of bodies and files.
+const LOOKS_MAX: usize = 16;
 
 /// The signature matched, or cannot match any more.
 const DONE: u32 = 1 << 31;
@@ -29,6 +33,30 @@ struct TxMemory {
     generation: u32,
     /// Signatures begun or done, with the steps that matched.
     waiting: Vec<Waiting>,
+    /// How far values that grow were scanned.
+    looks: Vec<Look>,
+    /// Candidates that those scans found: a later look at the same bytes has them without a scan.
+    found: Vec<Found>,
+}
+
+/// How far a value that grows was scanned.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    buffer: BufferId,
+    index: usize,
+    file: u32,
+    /// Offset after the last byte.
+    upto: u64,
+}
+
+/// A candidate of bytes that were scanned.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    buffer: BufferId,
+    index: usize,
+    rank: u32,
+    /// Offset after the last byte of the scan: from there on it is not in what is looked at.
+    upto: u64,
 }
 
 impl TxMemory {
@@ -36,6 +64,33 @@ impl TxMemory {
         Self {
             generation: engine.generation,
             waiting: Vec::new(),
+            looks: Vec::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// How far a value was scanned.
+    fn scanned(&self, buffer: BufferId, index: usize, file: u32) -> u64 {
+        let same = |l: &&Look| (l.buffer, l.index, l.file) == (buffer, index, file);
+        self.looks.iter().find(same).map_or(0, |look| look.upto)
+    }
+
+    /// Notes that a value was scanned up to an offset, and what that found, unless there is too much: then it will be
+    /// scanned again.
+    fn note_scan(&mut self, look: Look, found: &[u32], offset: u64) {
+        self.found
+            .retain(|f| (f.buffer, f.index) != (look.buffer, look.index) || f.upto > offset);
+        let fits = self.found.len() + found.len() <= WAITING_MAX && self.looks.len() < LOOKS_MAX;
+        self.looks
+            .retain(|l| (l.buffer, l.index) != (look.buffer, look.index));
+        if fits {
+            self.looks.push(look);
+            self.found.extend(found.iter().map(|rank| Found {
+                buffer: look.buffer,
+                index: look.index,
+                rank: *rank,
+                upto: look.upto,
+            }));
         }
     }
 
@@ -51,6 +106,8 @@ impl TxMemory {
             rank.is_some()
         });
         self.generation = engine.generation;
+        self.looks.clear();
+        self.found.clear();
     }
 }
 
@@ -136,12 +193,11 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
     };
     let direction = facts.direction;
     let complete_at = protocol.complete_at(direction);
-    let count = app.session.as_ref().map_or(0, |s| s.transactions().len());
-    for position in 0..count {
-        // The session is taken out so that the rest of the input can be borrowed beside it.
-        let Some(mut session) = input.app.as_deref_mut().and_then(|a| a.session.take()) else {
-            return;
-        };
+    // The session is taken out so that the rest of the input can be borrowed beside it.
+    let Some(mut session) = app.session.take() else {
+        return;
+    };
+    for position in 0..session.transactions().len() {
         inspect_one(
             work,
             engine,
@@ -152,9 +208,9 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
             proto,
             complete_at,
         );
-        if let Some(app) = input.app.as_deref_mut() {
-            app.session = Some(session);
-        }
+    }
+    if let Some(app) = input.app.as_deref_mut() {
+        app.session = Some(session);
     }
 }
 
@@ -197,22 +253,26 @@ fn inspect_one(
     let Some(tx) = session.transactions_mut().at_mut(position) else {
         return;
     };
-    let mut progress = [
-        tx.progress(Direction::ToServer),
-        tx.progress(Direction::ToClient),
-    ];
-    if input.stream.cut
-        && let Some(progress) = progress.get_mut(direction.index())
-    {
-        *progress = complete_at;
-    }
-    let here = progress.get(direction.index()).copied().unwrap_or(0);
-    let state = tx.state_mut();
-    if get(&state.inspected, direction)
-        || !(get(&state.updated, direction) || here >= complete_at || ended)
-    {
+    // Most of those that wait for an answer are done with in this direction.
+    let state = tx.state();
+    if get(&state.inspected, direction) {
         return;
     }
+    let due = get(&state.updated, direction) || ended;
+    let here = if input.stream.cut {
+        complete_at
+    } else {
+        tx.progress(direction)
+    };
+    if !due && here < complete_at {
+        return;
+    }
+    let there = tx.progress(direction.reverse());
+    let progress = match direction {
+        Direction::ToServer => [here, there],
+        Direction::ToClient => [there, here],
+    };
+    let state = tx.state_mut();
     set(&mut state.updated, direction, false);
     let mut memory = state
         .detect
@@ -304,7 +364,7 @@ fn inspect_in_hand(
     work.values.forget();
     let mut scratch = std::mem::take(&mut work.tx);
     let scanned_to = *progress;
-    *progress = scan(work, engine, hand, scanned_to, &mut scratch.found);
+    *progress = scan(work, engine, hand, memory, scanned_to, &mut scratch.found);
     scratch.found.extend_from_slice(&work.tx_candidates);
     scratch.candidates.clear();
     scratch
@@ -393,6 +453,7 @@ fn scan(
     work: &mut Work,
     engine: &Engine,
     hand: &InHand<'_>,
+    memory: &mut Option<Box<TxMemory>>,
     scanned_to: u8,
     found: &mut Vec<u32>,
 ) -> u8 {
@@ -416,7 +477,7 @@ fn scan(
         }
         found.extend_from_slice(&stage.always);
         if let Some((buffer, field, matcher)) = stage.scan {
-            scan_buffer(work, engine, hand, (buffer, field), matcher, found);
+            scan_buffer(work, engine, hand, memory, (buffer, field), matcher, found);
         }
         if here > stage.progress && stage.last {
             reached = stage.progress.saturating_add(1);
@@ -438,11 +499,14 @@ fn scan_buffer(
     work: &mut Work,
     engine: &Engine,
     hand: &InHand<'_>,
+    memory: &mut Option<Box<TxMemory>>,
     (buffer, field): (BufferId, &Field),
     matcher: usize,
     found: &mut Vec<u32>,
 ) {
     let many = !matches!(field.access, Access::Bytes(_));
+    let grows =
+        matches!(field.access, Access::Streaming(_)) && engine.transforms.of(buffer).is_empty();
     let mut values = std::mem::take(&mut work.values);
     for index in 0..=VALUES_MAX {
         let regex = work.regex.as_mut();
@@ -461,12 +525,74 @@ fn scan_buffer(
             }
             break;
         };
-        work.scan_tx(engine, matcher, subject, found);
+        if grows {
+            scan_growing(
+                work,
+                engine,
+                memory,
+                (buffer, index),
+                subject,
+                matcher,
+                found,
+            );
+        } else {
+            work.scan_tx(engine, matcher, subject, found);
+        }
         if !many {
             break;
         }
     }
     work.values = values;
+}
+
+/// Scans what is new of a value that grows. Each look at it shows much of what the last one showed (a segment more of a
+/// body shows 16 KiB of it): candidates found there before are candidates again.
+fn scan_growing(
+    work: &mut Work,
+    engine: &Engine,
+    memory: &mut Option<Box<TxMemory>>,
+    (buffer, index): (BufferId, usize),
+    subject: Subject<'_>,
+    matcher: usize,
+    found: &mut Vec<u32>,
+) {
+    let end = subject.offset.saturating_add(subject.bytes.len() as u64);
+    let scanned = memory
+        .as_ref()
+        .map_or(0, |m| m.scanned(buffer, index, subject.file));
+    let before = found.len();
+    // A pattern may have begun before.
+    let known = scanned.saturating_sub(PATTERN_MAX as u64 - 1);
+    let skip = known.saturating_sub(subject.offset);
+    let fresh = usize::try_from(skip)
+        .ok()
+        .filter(|_| scanned <= end)
+        .and_then(|skip| subject.bytes.get(skip..));
+    if let Some(fresh) = fresh.filter(|_| skip > 0) {
+        let rest = Subject {
+            bytes: fresh,
+            offset: known,
+            ..subject
+        };
+        work.scan_tx(engine, matcher, rest, found);
+    } else {
+        work.scan_tx(engine, matcher, subject, found);
+    }
+    let new = before..found.len();
+    if let Some(memory) = memory {
+        let again = |f: &&Found| f.buffer == buffer && f.upto > subject.offset;
+        found.extend(memory.found.iter().filter(again).map(|f| f.rank));
+    }
+    if !subject.complete {
+        let memory = memory.get_or_insert_with(|| Box::new(TxMemory::of(engine)));
+        let look = Look {
+            buffer,
+            index,
+            file: subject.file,
+            upto: end,
+        };
+        memory.note_scan(look, found.get(new).unwrap_or_default(), subject.offset);
+    }
 }
 
 /// Inspects one signature on one transaction, from where it stood.

@@ -222,6 +222,7 @@ fn read<'b>(
         Access::Streaming(read) => read(tx, direction, index).map(|window| Subject {
             offset: window.offset,
             complete: window.complete,
+            file: window.file,
             ..Subject::whole(window.bytes)
         }),
         _ => None,

@@ -27,6 +27,8 @@ pub(super) struct Subject<'a> {
     pub complete: bool,
     /// Byte order of the DCE/RPC message, for `dce`.
     pub little: bool,
+    /// Number of the file the bytes are of; 0 for what is not of a file.
+    pub file: u32,
 }
 
 impl<'a> Subject<'a> {
@@ -37,6 +39,7 @@ impl<'a> Subject<'a> {
             offset: 0,
             complete: true,
             little: false,
+            file: 0,
         }
     }
 }

@@ -307,7 +307,10 @@ impl StreamBuffer {
         if self.bytes.capacity() == 0 {
             self.bytes = spare.pop().unwrap_or_default();
         }
-        if self.head > 0 && self.bytes.capacity() - self.bytes.len() < data.len() {
+        // What is moved to the front is at most twice what was given up, so that each byte is moved a few times at most;
+        // else the buffer grows.
+        let full = self.bytes.capacity() - self.bytes.len() < data.len();
+        if full && self.head > 0 && self.head >= (self.bytes.len() - self.head) / 2 {
             self.bytes.drain(..self.head);
             self.head = 0;
         }

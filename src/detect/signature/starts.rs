@@ -1,9 +1,11 @@
-//! Patterns that can stand at one place of a block only: found by comparing, not by searching.
+//! Patterns that can stand at few places of a block only: found by comparing, not by searching.
 //!
 //! Nine of ten of et-open's patterns that are bound to the front of a payload can stand at one offset only, mostly the
-//! first. Looking them up by that byte costs a few comparisons a block, where searching costs a scan of the front.
+//! first, and most of the others at no more than [`PLACES_MAX`]. Looking them up by the byte there costs a few comparisons
+//! a block, where searching costs a scan of the front, a thousand instructions before its first byte.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use crate::rules::FastPattern;
 
@@ -12,6 +14,9 @@ const PATTERN_MAX: usize = 48;
 
 /// Furthest place; what can stand further behind only is searched.
 const PLACE_MAX: u32 = 256;
+
+/// Places of a pattern that are looked at one by one; what has more is searched.
+const PLACES_MAX: u32 = 17;
 
 /// A pattern that is entered.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,26 +34,29 @@ pub(super) struct StartsBuilder {
 }
 
 impl StartsBuilder {
-    /// The one place where a pattern can stand, if there is only one.
-    fn place(fast: &FastPattern) -> Option<u32> {
+    /// The places where a pattern can stand, if there are few.
+    fn places(fast: &FastPattern) -> Option<RangeInclusive<u32>> {
         let len = u32::try_from(fast.bytes.len())
             .ok()
             .filter(|len| *len > 0)?;
         let (start, end) = fast.bounds?;
-        (end.saturating_sub(start) <= len && start < PLACE_MAX).then_some(start)
+        let room = end.saturating_sub(start).saturating_sub(len);
+        (room < PLACES_MAX && start < PLACE_MAX).then(|| start..=start + room)
     }
 
-    /// Adds a signature's pattern if it has one place only; says whether.
+    /// Adds a signature's pattern if it has few places; says whether.
     pub fn take(&mut self, fast: &FastPattern, rank: u32) -> bool {
-        let Some(place) = Self::place(fast) else {
+        let Some(places) = Self::places(fast) else {
             return false;
         };
         let bytes = fast.bytes.get(..PATTERN_MAX).unwrap_or(&fast.bytes);
-        self.drafts.entry(place).or_default().push(Draft {
-            bytes: bytes.into(),
-            nocase: fast.nocase,
-            rank,
-        });
+        for place in places {
+            self.drafts.entry(place).or_default().push(Draft {
+                bytes: bytes.into(),
+                nocase: fast.nocase,
+                rank,
+            });
+        }
         true
     }
 
@@ -64,6 +72,51 @@ impl StartsBuilder {
     }
 }
 
+/// The first bytes of a pattern beside those of the others with its first byte: what most patterns fail at is compared
+/// without following a pointer.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    /// The first four bytes, or as many as there are, little-endian, under `mask`.
+    value: u32,
+    /// Bits that count: of a letter without case all but the one that makes the difference.
+    mask: u32,
+    /// Its number in [`Place::patterns`].
+    number: u32,
+}
+
+impl Head {
+    fn new(pattern: &Pattern, number: u32) -> Self {
+        let mask = |byte: &u8| {
+            if pattern.nocase && byte.is_ascii_alphabetic() {
+                !0x20
+            } else {
+                0xff
+            }
+        };
+        let mut masks = [0u8; 4];
+        for (slot, byte) in masks.iter_mut().zip(&pattern.bytes) {
+            *slot = mask(byte);
+        }
+        let mask = u32::from_le_bytes(masks);
+        Self {
+            value: front(&pattern.bytes) & mask,
+            mask,
+            number,
+        }
+    }
+}
+
+/// The first four bytes, little-endian; zeros for those that are missing.
+fn front(bytes: &[u8]) -> u32 {
+    match bytes.first_chunk() {
+        Some(first) => u32::from_le_bytes(*first),
+        None => bytes
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u32::from(*byte)),
+    }
+}
+
 #[derive(Debug)]
 struct Pattern {
     bytes: Box<[u8]>,
@@ -75,10 +128,9 @@ struct Pattern {
 /// Patterns of one place, by their first byte.
 #[derive(Debug)]
 struct Place {
-    /// By first byte: a range of `order`.
+    /// By first byte: a range of `heads`.
     by_first: Vec<(u32, u32)>,
-    /// Numbers of patterns.
-    order: Vec<u32>,
+    heads: Vec<Head>,
     patterns: Vec<Pattern>,
     ranks: Vec<u32>,
 }
@@ -89,7 +141,7 @@ impl Place {
         drafts.sort();
         let mut place = Self {
             by_first: Vec::with_capacity(256),
-            order: Vec::new(),
+            heads: Vec::new(),
             patterns: Vec::new(),
             ranks: Vec::new(),
         };
@@ -118,9 +170,13 @@ impl Place {
             }
         }
         for bucket in buckets {
-            let from = u32::try_from(place.order.len()).unwrap_or(u32::MAX);
-            place.order.extend(bucket);
-            let to = u32::try_from(place.order.len()).unwrap_or(u32::MAX);
+            let from = u32::try_from(place.heads.len()).unwrap_or(u32::MAX);
+            for number in bucket {
+                if let Some(pattern) = place.patterns.get(number as usize) {
+                    place.heads.push(Head::new(pattern, number));
+                }
+            }
+            let to = u32::try_from(place.heads.len()).unwrap_or(u32::MAX);
             place.by_first.push((from, to));
         }
         place
@@ -139,24 +195,23 @@ impl Place {
 
     /// Adds the ranks of the patterns that the block begins with.
     fn find(&self, block: &[u8], candidates: &mut Vec<u32>) {
-        let Some(numbers) = block
+        let Some(heads) = block
             .first()
             .and_then(|first| self.by_first.get(usize::from(*first)))
         else {
             return;
         };
-        for number in range(&self.order, *numbers) {
-            let Some(pattern) = self.patterns.get(*number as usize) else {
+        let head = front(block);
+        for pattern in range(&self.heads, *heads) {
+            if head & pattern.mask != pattern.value {
+                continue;
+            }
+            let Some(pattern) = self.patterns.get(pattern.number as usize) else {
                 continue;
             };
             let Some(front) = block.get(..pattern.bytes.len()) else {
                 continue;
             };
-            // Most differ in the second byte: a call to compare the rest costs more.
-            let second = |bytes: &[u8]| bytes.get(1).map_or(0, u8::to_ascii_lowercase);
-            if second(front) != second(&pattern.bytes) {
-                continue;
-            }
             let equal = if pattern.nocase {
                 front.eq_ignore_ascii_case(&pattern.bytes)
             } else {
@@ -198,7 +253,7 @@ impl Starts {
     }
 }
 
-fn range(list: &[u32], (from, to): (u32, u32)) -> &[u32] {
+fn range<T>(list: &[T], (from, to): (u32, u32)) -> &[T] {
     list.get(from as usize..to as usize).unwrap_or_default()
 }
 
@@ -243,9 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_with_room_to_move_is_not_taken() {
+    fn a_pattern_with_little_room_to_move_is_found_at_each_of_its_places() {
         let mut builder = StartsBuilder::default();
-        assert!(!builder.take(&fast(b"abc", false, Some((0, 4))), 1));
+        assert!(builder.take(&fast(b"aBc", true, Some((1, 6))), 1));
+        let starts = builder.finish();
+        for block in ["xabc", "xxAbC", "xxxABC"] {
+            assert_eq!(found(&starts, block.as_bytes()), [1], "{block}");
+        }
+        for block in ["abc", "xxxxabc", "xxab"] {
+            assert!(found(&starts, block.as_bytes()).is_empty(), "{block}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_much_room_to_move_is_not_taken() {
+        let mut builder = StartsBuilder::default();
+        assert!(!builder.take(&fast(b"abc", false, Some((0, 20))), 1));
         assert!(!builder.take(&fast(b"abc", false, None), 1));
         assert!(!builder.take(&fast(b"abc", false, Some((300, 303))), 1));
         assert!(builder.finish().is_empty());

@@ -1083,28 +1083,26 @@ impl Stages {
         else {
             return;
         };
+        let complete_at =
+            [Direction::ToServer, Direction::ToClient].map(|d| protocol.complete_at(d));
+        let logs = self.eve.app && !silenced.transactions;
         let mut at = 0;
         while let Some(tx) = session.transactions().at(at) {
-            let complete = tx_complete(protocol, tx, app.ended) || ended;
+            let complete = ended || tx_complete(complete_at, tx, app.ended);
             self.log_events(subject, app.proto, protocol, tx, out);
-            let ready = !tx.state().logged
-                && self.eve.app
-                && !silenced.transactions
-                && protocol.log_ready(tx, complete);
+            let ready = logs && !tx.state().logged && protocol.log_ready(tx, complete);
             if ready {
                 eve::transaction(out, &self.eve, subject, protocol, session, tx);
             }
-            let files_left = self.log_files(subject, (protocol, session), tx, ended, out);
+            let (files_left, files_done) =
+                self.log_files(subject, (protocol, session), tx, ended, out);
             let state = tx.state();
             let inspected = state.inspected == [true; 2]
                 || ended
                 || subject.flow.is_some_and(|(f, _)| f.no_inspection);
             let outcome = (state.alerted && complete).then(|| outcome_of(protocol.outcome(tx)));
-            let (id, logged, events) = (
-                state.id,
-                state.logged || ready || !self.eve.app || silenced.transactions,
-                state.events.len(),
-            );
+            let (id, logged, events) =
+                (state.id, state.logged || ready || !logs, state.events.len());
             if let (Some((efficacy, reason, code)), Some((flow, _))) = (outcome, subject.flow)
                 && !ended
             {
@@ -1118,9 +1116,19 @@ impl Stages {
                     code,
                 });
             }
-            let list = session.transactions_mut();
-            if let Some(tx) = list.at_mut(at) {
-                mark_files(tx, ended);
+            let told = outcome.is_some() || files_done;
+            let noted = (logged, events) == (state.logged, state.events_logged);
+            if complete && inspected && logged && !files_left {
+                session.transactions_mut().remove(at);
+                continue;
+            }
+            // Most wait for an answer: there is nothing to note of them.
+            if (told || !noted)
+                && let Some(tx) = session.transactions_mut().at_mut(at)
+            {
+                if files_done {
+                    mark_files(tx, ended);
+                }
                 let state = tx.state_mut();
                 state.logged = logged;
                 state.events_logged = events;
@@ -1128,11 +1136,7 @@ impl Stages {
                     state.alerted = false;
                 }
             }
-            if complete && inspected && logged && !files_left {
-                list.remove(at);
-            } else {
-                at += 1;
-            }
+            at += 1;
         }
     }
 
@@ -1161,7 +1165,7 @@ impl Stages {
         }
     }
 
-    /// Writes `fileinfo` of files that are done. Says whether some are not.
+    /// Writes `fileinfo` of files that are done. Says whether some are not, and whether some were not marked as written.
     fn log_files(
         &self,
         subject: &Subject<'_>,
@@ -1169,8 +1173,8 @@ impl Stages {
         tx: &dyn Transaction,
         ended: bool,
         out: &mut Outbox,
-    ) -> bool {
-        let mut left = false;
+    ) -> (bool, bool) {
+        let (mut left, mut fresh) = (false, false);
         for direction in [Direction::ToServer, Direction::ToClient] {
             for file in tx
                 .files(direction)
@@ -1182,9 +1186,10 @@ impl Stages {
                     eve::file(out, &self.eve, subject, by, (tx, file, direction));
                 }
                 left |= !done;
+                fresh |= done && !file.logged;
             }
         }
-        left
+        (left, fresh)
     }
 }
 
@@ -1201,14 +1206,10 @@ fn mark_files(tx: &mut dyn Transaction, ended: bool) {
     }
 }
 
-fn tx_complete(
-    protocol: &dyn crate::app::Protocol,
-    tx: &dyn Transaction,
-    ended: [bool; 2],
-) -> bool {
+fn tx_complete(complete_at: [u8; 2], tx: &dyn Transaction, ended: [bool; 2]) -> bool {
     [Direction::ToServer, Direction::ToClient]
         .into_iter()
-        .all(|d| ended[d.index()] || tx.progress(d) >= protocol.complete_at(d))
+        .all(|d| ended[d.index()] || tx.progress(d) >= complete_at[d.index()])
 }
 
 /// Directions in which transactions are not inspected to their end.

@@ -7,7 +7,9 @@
 //! RFC 4120 §5.2.2, MS-NLMP §2.2.1.3, MS-RDPBCGR §2.2.1.1, MQTT 3.1.1 §3.1, the protocols of MySQL (handshake response 41)
 //! and PostgreSQL (startup message).
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// Bytes of a payload that are read.
 const LOOK: usize = 2_048;
@@ -37,7 +39,7 @@ impl Account {
             389 | 3268 => ldap(bytes),
             88 => kerberos(bytes),
             139 | 445 => ntlm(bytes),
-            3389 => field(bytes, b"mstshash=").map(hash),
+            3389 => field(bytes, &WORDS.cookie).map(hash),
             _ => http(bytes),
         };
         if let Some(found) = found {
@@ -84,9 +86,33 @@ fn after<'a>(bytes: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     (head.eq_ignore_ascii_case(word) && !rest.is_empty()).then_some(rest)
 }
 
-/// The value behind `name` up to `&`, white space or a quotation mark.
-fn field<'a>(bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let rest = bytes.get(memmem::find(bytes, name)? + name.len()..)?;
+/// What is searched in payloads, made ready once: that costs more than a search.
+#[derive(Debug)]
+struct Words {
+    basic: Finder<'static>,
+    names: [Finder<'static>; 6],
+    cookie: Finder<'static>,
+    ntlm: Finder<'static>,
+}
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    basic: Finder::new("Authorization: Basic "),
+    names: [
+        "username=",
+        "user=",
+        "login=",
+        "email=",
+        "log=",
+        "\"username\":\"",
+    ]
+    .map(Finder::new),
+    cookie: Finder::new("mstshash="),
+    ntlm: Finder::new(b"NTLMSSP\0\x03\0\0\0"),
+});
+
+/// The value behind a name up to `&`, white space or a quotation mark.
+fn field<'a>(bytes: &'a [u8], name: &Finder<'_>) -> Option<&'a [u8]> {
+    let rest = bytes.get(name.find(bytes)? + name.needle().len()..)?;
     let end = rest
         .iter()
         .position(|b| matches!(b, b'&' | b' ' | b'\r' | b'\n' | b'"' | b';'))
@@ -108,22 +134,18 @@ fn imap(bytes: &[u8]) -> Option<u32> {
 }
 
 fn http(bytes: &[u8]) -> Option<u32> {
-    if let Some(given) = field(bytes, b"Authorization: Basic ") {
+    if let Some(given) = field(bytes, &WORDS.basic) {
         let plain = base64(given)?;
         return plain.split(|b| *b == b':').next().map(hash);
     }
     if !super::first_bytes::is_http_request(bytes) && !bytes.contains(&b'=') {
         return None;
     }
-    const NAMES: [&[u8]; 6] = [
-        b"username=",
-        b"user=",
-        b"login=",
-        b"email=",
-        b"log=",
-        b"\"username\":\"",
-    ];
-    NAMES.iter().find_map(|name| field(bytes, name)).map(hash)
+    WORDS
+        .names
+        .iter()
+        .find_map(|name| field(bytes, name))
+        .map(hash)
 }
 
 fn mysql(bytes: &[u8]) -> Option<u32> {
@@ -201,7 +223,7 @@ fn kerberos(bytes: &[u8]) -> Option<u32> {
 }
 
 fn ntlm(bytes: &[u8]) -> Option<u32> {
-    let message = bytes.get(memmem::find(bytes, b"NTLMSSP\0\x03\0\0\0")?..)?;
+    let message = bytes.get(WORDS.ntlm.find(bytes)?..)?;
     let len = usize::from(u16::from_le_bytes(*message.get(36..)?.first_chunk()?));
     let at = u32::from_le_bytes(*message.get(40..)?.first_chunk()?) as usize;
     let name = message.get(at..at.checked_add(len)?)?;

@@ -55,12 +55,17 @@ impl<'a> Json<'a> {
 
     /// Writes `"name":`; a value must follow. Names are ours: plain ASCII without anything to escape.
     pub fn key(&mut self, name: &str) -> &mut Self {
-        self.separate();
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
+        self.member(name, b"\":");
         self.comma = false;
         self
+    }
+
+    /// Writes a name and what stands between it and its value: records are mostly names, so these are few writes.
+    fn member(&mut self, name: &str, then: &[u8]) {
+        self.out
+            .extend_from_slice(if self.comma { b",\"" } else { b"\"" });
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(then);
     }
 
     /// Writes a member's name that came from the wire, with JSON's escapes; a value must follow.
@@ -87,16 +92,14 @@ impl<'a> Json<'a> {
 
     /// Opens an object as the value of `name`.
     pub fn object(&mut self, name: &str) -> &mut Self {
-        self.key(name);
-        self.out.push(b'{');
+        self.member(name, b"\":{");
         self.comma = false;
         self
     }
 
     /// Opens an array as the value of `name`.
     pub fn array(&mut self, name: &str) -> &mut Self {
-        self.key(name);
-        self.out.push(b'[');
+        self.member(name, b"\":[");
         self.comma = false;
         self
     }
@@ -118,8 +121,11 @@ impl<'a> Json<'a> {
 
     /// A string member from text or hostile bytes.
     pub fn str(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
-        self.key(name);
-        self.text(value)
+        self.member(name, b"\":\"");
+        escape(self.out, value.as_ref());
+        self.out.push(b'"');
+        self.comma = true;
+        self
     }
 
     /// A number member.
@@ -130,8 +136,9 @@ impl<'a> Json<'a> {
 
     /// A boolean member.
     pub fn bool(&mut self, name: &str, value: bool) -> &mut Self {
-        self.key(name);
-        self.raw(if value { b"true" } else { b"false" })
+        self.member(name, if value { b"\":true" } else { b"\":false" });
+        self.comma = true;
+        self
     }
 
     /// A string element or value.
@@ -147,6 +154,10 @@ impl<'a> Json<'a> {
     pub fn number(&mut self, value: impl Into<i128>) -> &mut Self {
         self.separate();
         let value: i128 = value.into();
+        if let Ok(small @ 0..=9) = u8::try_from(value) {
+            self.out.push(b'0' + small);
+            return self;
+        }
         let mut digits = [0u8; 40];
         let mut at = digits.len();
         let mut rest = value.unsigned_abs();
@@ -249,7 +260,8 @@ impl<'a> Json<'a> {
     }
 }
 
-fn hex_digit(nibble: u8) -> u8 {
+/// A digit of hexadecimal notation, in lower case, for a value below 16.
+pub(crate) fn hex_digit(nibble: u8) -> u8 {
     if nibble < 10 {
         b'0' + nibble
     } else {

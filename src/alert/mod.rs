@@ -8,6 +8,7 @@ mod outbox;
 
 pub use graded::Alert;
 pub use json::Json;
+pub(crate) use json::hex_digit;
 pub use outbox::{
     EventKind, Finding, FindingSource, Outbox, OutcomeNote, Record, TextRange, XbitCondition,
     XbitOperation, XbitTrack,

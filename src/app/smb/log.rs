@@ -2,7 +2,7 @@
 
 use super::record::{command1, command2, status_name};
 use super::{Handle, Kind, SmbSession, SmbTx, two};
-use crate::alert::Json;
+use crate::alert::{Json, hex_digit};
 use crate::app::Transaction;
 use crate::app::dcerpc::pdu::{self, Call, Interface, uuid_text};
 use crate::app::dcerpc::{log as rpc, names};
@@ -13,17 +13,15 @@ pub(super) fn smb(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
     match (session.dialect, &session.dialect_name) {
         (0, None) => json.str("dialect", "unknown"),
         (0, Some(name)) => json.str("dialect", name),
-        (number, _) => json.str("dialect", two::dialect(number)),
+        (number, _) => json.str("dialect", two::dialect(number).as_bytes()),
     };
     if let Some(command) = tx.command {
-        json.str(
-            "command",
-            if tx.version == 1 {
-                command1(command)
-            } else {
-                command2(command)
-            },
-        );
+        let name = if tx.version == 1 {
+            command1(command)
+        } else {
+            command2(command)
+        };
+        json.str("command", name.as_bytes());
     }
     if let Some(status) = tx.status {
         answered(status, tx.dos_status, json);
@@ -45,7 +43,11 @@ fn answered(status: u32, dos: bool, json: &mut Json<'_>) {
         Some(name) => json.str("status", name),
         None => json.str("status", status.to_string()),
     };
-    json.str("status_code", format!("0x{status:x}"));
+    if status == 0 {
+        json.str("status_code", "0x0");
+    } else {
+        json.str("status_code", format!("0x{status:x}"));
+    }
 }
 
 fn subject(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
@@ -294,7 +296,9 @@ fn long(handle: &Handle) -> String {
         if dash {
             out.push('-');
         }
-        out.push_str(&format!("{:02x}", handle.get(at).copied().unwrap_or(0)));
+        let byte = handle.get(at).copied().unwrap_or(0);
+        out.push(hex_digit(byte >> 4).into());
+        out.push(hex_digit(byte & 15).into());
     }
     out
 }

@@ -1,5 +1,7 @@
 //! SMB on the wire: the two headers, names, NTLMSSP (MS-SMB, MS-SMB2, MS-NLMP).
 
+use std::borrow::Cow;
+
 use crate::app::reader::Reader;
 
 /// A message of either version, its header read.
@@ -179,72 +181,72 @@ impl Ntlmssp {
 }
 
 /// Names of the commands of version 1.
-pub(super) fn command1(command: u16) -> String {
+pub(super) fn command1(command: u16) -> Cow<'static, str> {
     let name = match command {
-        0x00 => "CREATE_DIRECTORY",
-        0x01 => "DELETE_DIRECTORY",
-        0x02 => "OPEN",
-        0x03 => "CREATE",
-        0x04 => "CLOSE",
-        0x05 => "FLUSH",
-        0x06 => "DELETE",
-        0x07 => "RENAME",
-        0x08 => "QUERY_INFORMATION",
-        0x09 => "SET_INFORMATION",
-        0x0a => "READ",
-        0x0b => "WRITE",
-        0x10 => "CHECK_DIRECTORY",
-        0x23 => "QUERY_INFO2",
-        0x24 => "LOCKING_ANDX",
-        0x25 => "TRANS",
-        0x2b => "ECHO",
-        0x2c => "WRITE_AND_CLOSE",
-        0x2d => "OPEN_ANDX",
-        0x2e => "READ_ANDX",
-        0x2f => "WRITE_ANDX",
-        0x32 => "TRANS2",
-        0x34 => "FIND_CLOSE2",
-        0x71 => "TREE_DISCONNECT",
-        0x72 => "NEGOTIATE_PROTOCOL",
-        0x73 => "SESSION_SETUP_ANDX",
-        0x74 => "LOGOFF_ANDX",
-        0x75 => "TREE_CONNECT_ANDX",
-        0x80 => "QUERY_INFO_DISK",
-        0xa0 => "NT_TRANS",
-        0xa1 => "NT_TRANS_SECONDARY",
-        0xa2 => "NT_CREATE_ANDX",
-        0xa4 => "NT_CANCEL",
-        other => return other.to_string(),
+        0x00 => "SMB1_COMMAND_CREATE_DIRECTORY",
+        0x01 => "SMB1_COMMAND_DELETE_DIRECTORY",
+        0x02 => "SMB1_COMMAND_OPEN",
+        0x03 => "SMB1_COMMAND_CREATE",
+        0x04 => "SMB1_COMMAND_CLOSE",
+        0x05 => "SMB1_COMMAND_FLUSH",
+        0x06 => "SMB1_COMMAND_DELETE",
+        0x07 => "SMB1_COMMAND_RENAME",
+        0x08 => "SMB1_COMMAND_QUERY_INFORMATION",
+        0x09 => "SMB1_COMMAND_SET_INFORMATION",
+        0x0a => "SMB1_COMMAND_READ",
+        0x0b => "SMB1_COMMAND_WRITE",
+        0x10 => "SMB1_COMMAND_CHECK_DIRECTORY",
+        0x23 => "SMB1_COMMAND_QUERY_INFO2",
+        0x24 => "SMB1_COMMAND_LOCKING_ANDX",
+        0x25 => "SMB1_COMMAND_TRANS",
+        0x2b => "SMB1_COMMAND_ECHO",
+        0x2c => "SMB1_COMMAND_WRITE_AND_CLOSE",
+        0x2d => "SMB1_COMMAND_OPEN_ANDX",
+        0x2e => "SMB1_COMMAND_READ_ANDX",
+        0x2f => "SMB1_COMMAND_WRITE_ANDX",
+        0x32 => "SMB1_COMMAND_TRANS2",
+        0x34 => "SMB1_COMMAND_FIND_CLOSE2",
+        0x71 => "SMB1_COMMAND_TREE_DISCONNECT",
+        0x72 => "SMB1_COMMAND_NEGOTIATE_PROTOCOL",
+        0x73 => "SMB1_COMMAND_SESSION_SETUP_ANDX",
+        0x74 => "SMB1_COMMAND_LOGOFF_ANDX",
+        0x75 => "SMB1_COMMAND_TREE_CONNECT_ANDX",
+        0x80 => "SMB1_COMMAND_QUERY_INFO_DISK",
+        0xa0 => "SMB1_COMMAND_NT_TRANS",
+        0xa1 => "SMB1_COMMAND_NT_TRANS_SECONDARY",
+        0xa2 => "SMB1_COMMAND_NT_CREATE_ANDX",
+        0xa4 => "SMB1_COMMAND_NT_CANCEL",
+        other => return other.to_string().into(),
     };
-    format!("SMB1_COMMAND_{name}")
+    name.into()
 }
 
 /// Names of the commands of version 2.
-pub(super) fn command2(command: u16) -> String {
+pub(super) fn command2(command: u16) -> Cow<'static, str> {
     const NAMES: [&str; 19] = [
-        "NEGOTIATE_PROTOCOL",
-        "SESSION_SETUP",
-        "SESSION_LOGOFF",
-        "TREE_CONNECT",
-        "TREE_DISCONNECT",
-        "CREATE",
-        "CLOSE",
-        "FLUSH",
-        "READ",
-        "WRITE",
-        "LOCK",
-        "IOCTL",
-        "CANCEL",
-        "KEEPALIVE",
-        "FIND",
-        "CHANGE_NOTIFY",
-        "GET_INFO",
-        "SET_INFO",
-        "OPLOCK_BREAK",
+        "SMB2_COMMAND_NEGOTIATE_PROTOCOL",
+        "SMB2_COMMAND_SESSION_SETUP",
+        "SMB2_COMMAND_SESSION_LOGOFF",
+        "SMB2_COMMAND_TREE_CONNECT",
+        "SMB2_COMMAND_TREE_DISCONNECT",
+        "SMB2_COMMAND_CREATE",
+        "SMB2_COMMAND_CLOSE",
+        "SMB2_COMMAND_FLUSH",
+        "SMB2_COMMAND_READ",
+        "SMB2_COMMAND_WRITE",
+        "SMB2_COMMAND_LOCK",
+        "SMB2_COMMAND_IOCTL",
+        "SMB2_COMMAND_CANCEL",
+        "SMB2_COMMAND_KEEPALIVE",
+        "SMB2_COMMAND_FIND",
+        "SMB2_COMMAND_CHANGE_NOTIFY",
+        "SMB2_COMMAND_GET_INFO",
+        "SMB2_COMMAND_SET_INFO",
+        "SMB2_COMMAND_OPLOCK_BREAK",
     ];
     NAMES
         .get(usize::from(command))
-        .map_or_else(|| command.to_string(), |n| format!("SMB2_COMMAND_{n}"))
+        .map_or_else(|| command.to_string().into(), |name| (*name).into())
 }
 
 /// Names of NT status values (MS-ERREF §2.3.1), those that file and logon traffic shows.

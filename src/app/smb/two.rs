@@ -1,5 +1,7 @@
 //! Requests and responses of SMB 2 and 3 (MS-SMB2 §2.2).
 
+use std::borrow::Cow;
+
 use super::record::{Ntlmssp, Record, plain};
 use super::{
     Awaited, BUFFER_OVERFLOW, Handle, Kind, MALFORMED_DATA, READ_REQUEST_TOO_LARGE,
@@ -60,7 +62,7 @@ impl SmbSession {
         r.skip(8)?;
         let dialects = (0..count)
             .map_while(|_| r.u16_le())
-            .map(|d| dialect(d).into_bytes())
+            .map(|d| dialect(d).into_owned().into_bytes())
             .collect();
         self.request(
             record,
@@ -377,12 +379,18 @@ pub(super) fn unix(filetime: u64) -> u64 {
 }
 
 /// A dialect's name.
-pub(super) fn dialect(number: u16) -> String {
-    match number {
-        0x02ff => "2.??".into(),
-        0x0202 | 0x0210 | 0x0222 | 0x0224 | 0x0300 | 0x0302 | 0x0310 | 0x0311 => {
-            format!("{}.{:02x}", number >> 8, number & 0xff)
-        }
-        other => other.to_string(),
-    }
+pub(super) fn dialect(number: u16) -> Cow<'static, str> {
+    let known = match number {
+        0x02ff => "2.??",
+        0x0202 => "2.02",
+        0x0210 => "2.10",
+        0x0222 => "2.22",
+        0x0224 => "2.24",
+        0x0300 => "3.00",
+        0x0302 => "3.02",
+        0x0310 => "3.10",
+        0x0311 => "3.11",
+        other => return other.to_string().into(),
+    };
+    known.into()
 }

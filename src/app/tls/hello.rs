@@ -9,6 +9,7 @@ use std::fmt::Write;
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
+use crate::alert::hex_digit;
 use crate::app::reader::Reader;
 
 /// Which hello.
@@ -296,8 +297,13 @@ fn short_sha256(text: &str) -> String {
 fn hex_list(values: &[u16]) -> String {
     let mut out = String::with_capacity(values.len() * 5);
     for (i, value) in values.iter().enumerate() {
-        let comma = if i > 0 { "," } else { "" };
-        let _ = write!(out, "{comma}{value:04x}");
+        if i > 0 {
+            out.push(',');
+        }
+        for byte in value.to_be_bytes() {
+            out.push(hex_digit(byte >> 4).into());
+            out.push(hex_digit(byte & 15).into());
+        }
     }
     out
 }

@@ -139,6 +139,15 @@ impl Sensor {
         sensor
     }
 
+    /// Writes the configuration anew.
+    fn configure(&self, more: &str) {
+        let at = self.folder.path().display();
+        let text = format!(
+            "log-dir = \"{at}\"\ncontrol.socket = \"{at}/c.sock\"\nrule-files = \"{at}/r.rules\"\nworkers = 2\n{more}\n[[interface]]\nname = \"inside\"\nmethod = \"af-packet\"\n"
+        );
+        std::fs::write(self.path("sensor.toml"), text).unwrap();
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -319,6 +328,57 @@ fn rules_change_under_traffic_and_flows_keep_what_they_know() {
     assert_eq!(stats["sekisho"]["worker_restarts"], 0, "{stats}");
     let said = sensor.end();
     assert!(said.contains("reloaded"), "{said}");
+}
+
+/// Tries so many closed ports, from the first on.
+const KNOCK: &str = "
+import socket, sys
+first, count = int(sys.argv[1]), int(sys.argv[2])
+for port in range(first, first + count):
+    try: socket.create_connection(('10.77.0.2', port), 1).close()
+    except OSError: pass
+";
+
+#[test]
+fn thresholds_change_by_reload_and_detectors_keep_what_they_know() {
+    let Some(net) = Net::new("t") else { return };
+    let deaf = "detectors.port-scan.targets-min = 1000\n";
+    let sensor = Sensor::start(&net, FIRST, deaf);
+    let knock = |first: &str, count: &str| {
+        let mut client = net.run(false, &["python3", "-c", KNOCK, first, count]);
+        assert!(client.status().unwrap().success());
+    };
+    knock("2000", "60");
+    sensor.wait("the packets", || {
+        let stats = sensor.ctl(&["stats"]).unwrap();
+        stats["decoder"]["pkts"].as_u64() >= Some(120)
+    });
+    // Table sizes and threads stay as they are, and the answer says so.
+    sensor.configure(
+        "detectors.port-scan.targets-min = 20\ndetectors.port-scan.sources = 100\nlive.worker-stuck-ms = 7777\ndetectors.worm-scan.answer-ms = 900\n",
+    );
+    let answer = sensor.ctl(&["reload"]).unwrap();
+    let texts = |name: &str| -> Vec<String> {
+        let list = answer[name].as_array().cloned().unwrap_or_default();
+        list.iter().filter_map(|v| Some(v.as_str()?.to_owned())).collect()
+    };
+    assert_eq!(
+        texts("needs_restart"),
+        ["live.worker-stuck-ms", "detectors.port-scan.sources"],
+        "{answer}"
+    );
+    let changed = texts("changed");
+    assert!(
+        changed.contains(&"detectors.port-scan.targets-min: 1000 -> 20".to_owned())
+            && changed.iter().any(|c| c.starts_with("detectors.worm-scan.answer-ms: ")),
+        "{answer}"
+    );
+    let scans = || sensor.alerts(400, 8);
+    assert_eq!(scans().len(), 0, "nothing was said under the old threshold");
+    // Three more are far under the new threshold: only with the sixty from before is this a scan.
+    knock("3000", "3");
+    sensor.wait("the scan", || !scans().is_empty());
+    sensor.end();
 }
 
 #[test]

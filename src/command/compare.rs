@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use sekisho::alert::Level;
-use sekisho::config::{Config, KEYS};
+use sekisho::config::{Config, all_keys};
 
 use super::rehearse::{Kind, Rehearsal, Tally, a_day, long, rehearse, seconds};
 
@@ -71,7 +71,7 @@ fn loud(rehearsal: &Rehearsal) -> i64 {
 /// Settings that differ, each applied alone to the old configuration.
 fn changes(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
-    for key in KEYS {
+    for key in all_keys() {
         let (was, is) = ((key.get)(old), (key.get)(new));
         if was == is || key.name == "log-dir" {
             continue;

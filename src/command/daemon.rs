@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sekisho::config::{Config, KEYS, SOCKET, ServiceText};
+use sekisho::config::{Config, SOCKET, ServiceText, all_keys, is_table_size};
 use sekisho::packet::Timestamp;
 use sekisho::pipeline::control::{
     ControlSocket, Loaded, MetricsServer, Operator, Tally, counters, prometheus,
@@ -42,16 +42,20 @@ impl Daemon {
         resolve: impl Fn() -> Result<Config, String> + Send + Sync + 'static,
     ) -> Result<Self> {
         let interfaces = config.grade.segments.interfaces.clone();
-        let at_start = changeable_apart(config);
+        let at_start = waiting(config);
+        let thresholds = super::thresholds(config);
+        let keys = changeable(config);
         let load = move || -> Result<Loaded, String> {
             let mut config = resolve()?;
             config.grade.segments.interfaces.clone_from(&interfaces);
-            let restart = changeable_apart(&config)
+            let now = super::thresholds(&config);
+            let mut restart: Vec<String> = waiting(&config)
                 .into_iter()
                 .zip(&at_start)
                 .filter(|(now, before)| now != *before)
-                .map(|((key, _), _)| key.to_owned())
+                .map(|((key, _), _)| key)
                 .collect();
+            restart.extend(now.needs_restart(&thresholds));
             let engine = super::compile_engine(&config).map_err(|error| format!("{error:#}"))?;
             if engine.rules().signatures.is_empty() && !config.rule_files.is_empty() {
                 return Err("not one rule loads".to_owned());
@@ -60,6 +64,8 @@ impl Daemon {
             let refused = refused.map(ToString::to_string).collect();
             Ok(Loaded {
                 engine,
+                thresholds: now,
+                keys: changeable(&config),
                 grade: config.grade,
                 refused,
                 restart,
@@ -68,7 +74,7 @@ impl Daemon {
         let operator = Arc::new(Operator::new(
             Arc::clone(control),
             Arc::clone(tally),
-            Box::new(load),
+            (Box::new(load), keys),
             config.inline,
         ));
         let settings = &config.operation;
@@ -222,15 +228,49 @@ fn is_alive(control: &Control) -> bool {
     !control.lanes.iter().any(|lane| silence(lane.beat_ms.get()))
 }
 
-/// The keys that a reload does not put in force, with their values.
-fn changeable_apart(config: &Config) -> Vec<(&'static str, String)> {
-    const CHANGEABLE: [&str; 3] = ["rule-files", "classification-file", "reference-config-file"];
-    let mut list: Vec<(&str, String)> = KEYS
-        .iter()
-        .filter(|key| !CHANGEABLE.contains(&key.name) && !key.name.starts_with("grade."))
-        .map(|key| (key.name, (key.get)(config)))
-        .collect();
-    list.push(("interface", format!("{:?}", config.listen)));
-    list.push(("inline", format!("{:?}", config.bridges)));
+/// Whether a reload puts a key in force.
+fn is_changeable(key: &str) -> bool {
+    const KEYS: [&str; 3] = ["rule-files", "classification-file", "reference-config-file"];
+    let graded = ["grade.", "budget.", "actions."];
+    KEYS.contains(&key)
+        || graded.iter().any(|topic| key.starts_with(topic))
+        || (key.starts_with("detectors.") && key != "detectors.enabled" && !is_table_size(key))
+}
+
+fn values(config: &Config, changeable: bool) -> Vec<(String, String)> {
+    all_keys()
+        .filter(|key| is_changeable(key.name) == changeable)
+        .map(|key| (key.name.to_owned(), (key.get)(config)))
+        .collect()
+}
+
+/// What a reload puts in force, with its value.
+fn changeable(config: &Config) -> Vec<(String, String)> {
+    let mut list = values(config, true);
+    let segments = &config.grade.segments;
+    let names: Vec<&str> = segments.list.iter().map(|s| s.name.as_str()).collect();
+    list.push(("segments".to_owned(), names.join(", ")));
+    let own = segments.list.iter().map(|s| &s.detectors);
+    let own = own
+        .flatten()
+        .map(|(key, value, _)| format!("{key} {value}"));
+    let own: Vec<String> = own.collect();
+    list.push(("segment.detectors".to_owned(), own.join(", ")));
+    list
+}
+
+/// What waits for a restart, with its value.
+fn waiting(config: &Config) -> Vec<(String, String)> {
+    let segments = config.grade.segments.list.iter();
+    let exceptions: Vec<_> = segments.map(|s| (&s.name, s.exceptions)).collect();
+    let mut list = values(config, false);
+    for (name, value) in [
+        ("interface", format!("{:?}", config.listen)),
+        ("inline", format!("{:?}", config.bridges)),
+        ("service", format!("{:?}", config.operation.services)),
+        ("segment.exception", format!("{exceptions:?}")),
+    ] {
+        list.push((name.to_owned(), value));
+    }
     list
 }

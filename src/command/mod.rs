@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use sekisho::config::{Config, ConfigError};
 use sekisho::detect::signature::{Engine, EngineSettings};
-use sekisho::pipeline::ReportStage;
 use sekisho::pipeline::evidence::{Clerk, Desk};
+use sekisho::pipeline::{ReportStage, Thresholds};
 use sekisho::rules::{self, LoadSettings, RuleSet};
 use sekisho::sink::Sink;
 use sekisho::sink::evidence::EvidenceStore;
@@ -82,6 +82,16 @@ fn report_stage(config: &Config, engine: &Engine, sinks: Vec<Box<dyn Sink>>) -> 
         }
     }
     report
+}
+
+/// Thresholds of detectors, with those of segments.
+fn thresholds(config: &Config) -> Thresholds {
+    let list = config.grade.segments.list.iter().enumerate();
+    let own = list.filter_map(|(at, s)| Some((s.name.clone(), config.detectors_of(at)?)));
+    Thresholds {
+        all: config.anomaly.clone(),
+        own: own.collect(),
+    }
 }
 
 /// Where compiled rules are kept: as configured, else the user's cache folder.

@@ -156,6 +156,31 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
     }
 };
 
+/// Whether a key is the size of a detector's table, which is fixed at the start.
+pub fn is_table_size(key: &str) -> bool {
+    const SIZES: [&str; 17] = [
+        "addresses",
+        "breaches",
+        "clients",
+        "destinations",
+        "domains",
+        "flows",
+        "frames",
+        "hosts",
+        "identities",
+        "links",
+        "pages",
+        "pairs",
+        "peers-bytes",
+        "senders",
+        "services",
+        "sources",
+        "strangers",
+    ];
+    let name = key.rsplit('.').next().unwrap_or_default();
+    key.starts_with("detectors.") && SIZES.contains(&name) && key != "detectors.policy.services"
+}
+
 /// Services as `address:port` or `*:port`, in a list or separated by commas.
 fn services(value: &Value) -> Result<Vec<String>, String> {
     let texts: Vec<String> = match value {
@@ -223,6 +248,19 @@ mod tests {
         assert!(of("3, 2").is_err() && of("many").is_err());
         let list = Value::Array(vec![3.into(), 2.into(), 1.into()]);
         assert_eq!(by_role(&list), Ok(ByRole::new(3, 2, 1)));
+    }
+
+    #[test]
+    fn sizes_of_tables_are_told_from_thresholds() {
+        let mut config = crate::config::Config::default();
+        for key in crate::config::all_keys() {
+            // Only a size may not be 0.
+            let size =
+                (key.set)(&mut config, &Value::Integer(0)) == Err("wants at least 1".to_owned());
+            if key.name.starts_with("detectors.") {
+                assert_eq!(is_table_size(key.name), size, "{}", key.name);
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::rules::Variables;
 use crate::sink::eve::EveSettings;
 use crate::sink::syslog::SyslogSettings;
 
+pub use detector_keys::is_table_size;
 pub use interfaces::{Inline, InlineMethod, Listen, ListenMethod};
 pub use keys::{KEYS, Key};
 pub use operation::{OperationSettings, SOCKET};

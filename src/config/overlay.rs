@@ -15,7 +15,7 @@
 //! What is not said stays as it is for all. Segments with the same thresholds share one set of detectors; a segment with
 //! thresholds of its own has detectors of its own, with their memory.
 
-use super::{Config, ConfigError, KEYS};
+use super::{Config, ConfigError, all_keys};
 use crate::detect::anomaly::AnomalySettings;
 use crate::grade::Role;
 
@@ -72,7 +72,7 @@ impl Config {
                 anomaly: self.anomaly.clone(),
                 ..Self::default()
             });
-            if let Some(key) = KEYS.iter().find(|k| k.name == key) {
+            if let Some(key) = all_keys().find(|k| k.name == key) {
                 // What does not fit was reported when the configuration was read.
                 let _ = (key.set)(config, value);
             }
@@ -87,7 +87,7 @@ impl Config {
         let own = own.map(|(key, value, place)| (key, value, place));
         let mut scratch = Self::default();
         for (key, value, place) in role.chain(own) {
-            let known = KEYS.iter().find(|k| k.name == key);
+            let known = all_keys().find(|k| k.name == key);
             let message = match known {
                 Some(_) if !key.starts_with("detectors.") || key == "detectors.enabled" => {
                     format!("{key}: differs by no role or segment; only thresholds of detectors do")
@@ -138,9 +138,13 @@ role = "intranet"
 subnets = ["10.2.0.0/16"]
 [segment.detectors.port-scan]
 targets-min = 40
+[segment.detectors.worm-scan]
+other-hosts-min = 77
 "#,
         );
         assert_eq!(errors, []);
+        let worm = config.detectors_of(1).map(|s| s.worm_scan.other_hosts_min);
+        assert_eq!(worm, Some(77), "the keys of all detectors are known here");
         let of = |at| config.detectors_of(at).map(|s| s.port_scan.targets_min);
         assert_eq!((of(0), of(1), of(2)), (Some(8), Some(40), None));
         // A partial table leaves the rest alone.

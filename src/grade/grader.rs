@@ -107,6 +107,8 @@ pub struct Grader {
     assets: Option<AssetMap>,
     blocks: Arc<BlockList>,
     enforce: bool,
+    /// There is a list that workers read: actions may be carried out.
+    can_enforce: bool,
     incidents: Incidents,
     repeats: Repeats,
     watch: Watch,
@@ -140,6 +142,7 @@ impl Grader {
             order: Vec::new(),
             blocks: Arc::new(BlockList::default()),
             enforce: false,
+            can_enforce: false,
             incidents: Incidents::default(),
             repeats: Repeats::default(),
             watch: Watch::default(),
@@ -175,7 +178,7 @@ impl Grader {
         }
         let set = InForce::new(first, rules, settings);
         self.settings = Arc::clone(&set.settings);
-        self.enforce &= self.settings.actions.enabled;
+        self.enforce = self.can_enforce && self.settings.actions.enabled;
         self.sets.push_back(set);
     }
 
@@ -189,6 +192,7 @@ impl Grader {
     /// Actions go into a list that workers read (inline); without it alerts say what would be done.
     pub fn enforce(&mut self, blocks: Arc<BlockList>) {
         self.blocks = blocks;
+        self.can_enforce = true;
         self.enforce = self.settings.actions.enabled;
     }
 

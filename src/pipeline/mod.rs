@@ -20,9 +20,11 @@ mod outlet;
 mod replay;
 mod report;
 mod signature_worker;
+mod thresholds;
 
 pub use feeder::{Feeder, FeederStats};
 pub use outlet::SyslogOutlet;
 pub use replay::{ReplayOptions, ReplaySummary, bounds, replay};
 pub use report::{ReportStage, Said};
 pub use signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};
+pub use thresholds::Thresholds;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::evidence::Clerk;
+use super::thresholds::Thresholds;
 use crate::alert::{Alert, Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
 use crate::detect::signature::Replacement;
@@ -53,6 +54,7 @@ pub struct ReportStage {
 /// Detectors of segments with thresholds of their own.
 struct Tuned {
     name: String,
+    members: Vec<String>,
     segments: Vec<usize>,
     engine: AnomalyEngine,
     records: Vec<HostRecord>,
@@ -98,13 +100,16 @@ impl ReportStage {
             return;
         }
         let name = format!("{settings:?}");
+        let member = self.segments.list.get(segment).map(|s| s.name.clone());
         if let Some(tuned) = self.tuned.iter_mut().find(|t| t.name == name) {
             tuned.segments.push(segment);
+            tuned.members.extend(member);
             return;
         }
         let places = Box::new((*self.segments).clone());
         self.tuned.push(Tuned {
             name,
+            members: member.into_iter().collect(),
             segments: vec![segment],
             engine: AnomalyEngine::new(settings, places),
             records: Vec::new(),
@@ -227,13 +232,28 @@ impl ReportStage {
         self.batch(&[&said]);
     }
 
-    /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`.
-    pub fn adopt(&mut self, first: u32, rules: Arc<RuleSet>, grade: GradeSettings) {
+    /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`, and detectors go by
+    /// `thresholds`.
+    pub fn adopt(
+        &mut self,
+        first: u32,
+        rules: Arc<RuleSet>,
+        grade: GradeSettings,
+        thresholds: &Thresholds,
+    ) {
         if let Some(anomaly) = &mut self.anomaly {
             anomaly.adopt(Box::new(grade.segments.clone()));
+            anomaly.tune(&thresholds.all);
         }
         for tuned in &mut self.tuned {
             tuned.engine.adopt(Box::new(grade.segments.clone()));
+            if let Some(settings) = thresholds.common(&tuned.members) {
+                tuned.engine.tune(settings);
+            }
+            // The list may have another order now.
+            let list = grade.segments.list.iter().enumerate();
+            let mine = list.filter(|(_, s)| tuned.members.contains(&s.name));
+            tuned.segments = mine.map(|(at, _)| at).collect();
         }
         self.segments = Arc::new(grade.segments.clone());
         let (sinks, evidence) = (&mut self.sinks, &mut self.evidence);

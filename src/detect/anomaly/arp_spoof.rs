@@ -300,6 +300,10 @@ impl Detector for ArpSpoof {
     fn bytes(&self) -> u64 {
         self.owners.bytes() + self.questions.bytes() + self.spoofers.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.arp_spoof.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

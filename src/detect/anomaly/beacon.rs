@@ -494,6 +494,10 @@ impl Detector for Beacon {
     fn bytes(&self) -> u64 {
         self.pairs.bytes() + self.destinations.bytes() + self.once.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.beacon.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

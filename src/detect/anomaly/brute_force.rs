@@ -111,7 +111,11 @@ pub struct BruteForce {
     services: Watch<(IpAddr, IpAddr, u16), Service>,
 }
 
-plain_detector!(BruteForce, Closed | Request | Login);
+plain_detector!(
+    BruteForce,
+    |_, all| all.brute_force.clone(),
+    Closed | Request | Login
+);
 
 impl BruteForce {
     /// Takes its memory.

@@ -3,7 +3,7 @@
 //! The engine gives each record only to the detectors that want its kind, in the order in which they are registered, so
 //! that a flood of one kind costs nothing to the others.
 
-use super::engine::Report;
+use super::engine::{AnomalySettings, Report};
 use super::place::{Place, Places};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
@@ -33,6 +33,9 @@ pub trait Detector: std::fmt::Debug + Send {
     /// Bytes of its tables, all taken when it was made.
     fn bytes(&self) -> u64;
 
+    /// Goes on with other thresholds; what it knows, and the size of its tables, stays.
+    fn tune(&mut self, settings: &AnomalySettings);
+
     /// Takes one record.
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>);
 
@@ -41,15 +44,20 @@ pub trait Detector: std::fmt::Debug + Send {
     fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>);
 }
 
-/// Makes a detector of a type that has `bytes`, `record` and `tick` and asks for nothing but the record.
+/// Makes a detector of a type that has `settings`, `bytes`, `record` and `tick` and asks for nothing but the record. The
+/// function says which settings are its own.
 macro_rules! plain_detector {
-    ($name:ty, $($kind:ident)|+) => {
+    ($name:ty, $settings:expr, $($kind:ident)|+) => {
         impl super::detector::Detector for $name {
             fn kinds(&self) -> &'static [super::record::RecordKind] {
                 &[$(super::record::RecordKind::$kind),+]
             }
             fn bytes(&self) -> u64 {
                 Self::bytes(self)
+            }
+            fn tune(&mut self, settings: &super::AnomalySettings) {
+                let mine: fn(&Self, &super::AnomalySettings) -> _ = $settings;
+                self.settings = mine(self, settings);
             }
             fn take(
                 &mut self,

@@ -118,7 +118,7 @@ pub struct Dga {
     clients: Watch<IpAddr, Client>,
 }
 
-plain_detector!(Dga, DnsName);
+plain_detector!(Dga, |_, all| all.dga.clone(), DnsName);
 
 impl Dga {
     /// Takes its memory.

@@ -82,7 +82,7 @@ pub struct DnsTunnel {
     domains: Watch<(IpAddr, u32), Domain>,
 }
 
-plain_detector!(DnsTunnel, DnsName);
+plain_detector!(DnsTunnel, |_, all| all.dns_tunnel.clone(), DnsName);
 
 impl DnsTunnel {
     /// Takes its memory.

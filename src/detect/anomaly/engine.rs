@@ -226,6 +226,16 @@ impl AnomalyEngine {
         }
     }
 
+    /// Goes on with other thresholds. What the detectors know stays, and so do the sizes of their tables.
+    pub fn tune(&mut self, settings: &AnomalySettings) {
+        for wire in &mut self.wires {
+            wire.syn_flood.tune(&settings.syn_flood);
+            for (_, detector) in &mut wire.detectors {
+                detector.tune(settings);
+            }
+        }
+    }
+
     /// Bounds of its tables.
     pub fn bounds(&self) -> Vec<MemoryBound> {
         let mut bounds = self.wires.first().map(Wire::bounds).unwrap_or_default();

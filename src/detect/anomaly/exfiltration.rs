@@ -256,6 +256,10 @@ impl Detector for Exfiltration {
     fn bytes(&self) -> u64 {
         self.flows.bytes() + self.pairs.bytes() + self.hosts.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.exfiltration.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

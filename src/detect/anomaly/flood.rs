@@ -137,7 +137,17 @@ pub struct Flood {
     meters: Watch<IpAddr, Meter>,
 }
 
-plain_detector!(Flood, Opened | Established | Packets | Unsolicited | Echo);
+plain_detector!(
+    Flood,
+    |flood, all| match flood.detector {
+        UDP_FLOOD => all.udp_flood.clone(),
+        ICMP_FLOOD => all.icmp_flood.clone(),
+        SMURF => all.smurf.clone(),
+        AMPLIFICATION => all.amplification.clone(),
+        _ => all.tcp_flood.clone(),
+    },
+    Opened | Established | Packets | Unsolicited | Echo
+);
 
 impl Flood {
     /// Takes its memory.

@@ -125,7 +125,14 @@ pub struct HostScan {
     speakers: SetTable<u64, Speaker>,
 }
 
-plain_detector!(HostScan, ArpRequest | Opened | Established);
+plain_detector!(
+    HostScan,
+    |scan, all| match scan.detector {
+        ARP_SCAN => all.arp_scan.clone(),
+        _ => all.host_scan.clone(),
+    },
+    ArpRequest | Opened | Established
+);
 
 impl HostScan {
     /// Takes its memory.

@@ -97,7 +97,7 @@ pub struct RequestFlood {
     clients: Watch<(IpAddr, IpAddr), Client>,
 }
 
-plain_detector!(RequestFlood, Request);
+plain_detector!(RequestFlood, |_, all| all.request_flood.clone(), Request);
 
 impl RequestFlood {
     /// Takes its memory.
@@ -214,7 +214,11 @@ pub struct SlowHttp {
     holders: Watch<(IpAddr, IpAddr), Holder>,
 }
 
-plain_detector!(SlowHttp, Request | Packets | Answered | Closed | Reset);
+plain_detector!(
+    SlowHttp,
+    |_, all| all.slow_http.clone(),
+    Request | Packets | Answered | Closed | Reset
+);
 
 impl SlowHttp {
     /// Takes its memory.

@@ -70,7 +70,7 @@ pub struct IcmpTunnel {
     pairs: Watch<(IpAddr, IpAddr), Pair>,
 }
 
-plain_detector!(IcmpTunnel, Echo);
+plain_detector!(IcmpTunnel, |_, all| all.icmp_tunnel.clone(), Echo);
 
 impl IcmpTunnel {
     /// Takes its memory.

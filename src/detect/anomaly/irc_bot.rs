@@ -225,6 +225,10 @@ impl Detector for IrcBot {
     fn bytes(&self) -> u64 {
         self.clients.bytes() + self.channels.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.irc_bot.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, _: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, reports);
     }

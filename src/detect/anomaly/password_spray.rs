@@ -314,6 +314,10 @@ impl Detector for PasswordSpray {
     fn bytes(&self) -> u64 {
         self.sources.bytes() + self.services.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.password_spray.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

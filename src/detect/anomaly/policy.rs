@@ -129,11 +129,7 @@ impl Policy {
     /// Takes its memory.
     pub fn new(settings: PolicySettings) -> Self {
         Self {
-            declared: settings
-                .services
-                .iter()
-                .filter_map(|text| PolicySettings::service(text).ok())
-                .collect(),
+            declared: declared(&settings),
             services: Bloom::new(KNOWN, GENERATION_SECS),
             paths: Bloom::new(KNOWN, GENERATION_SECS),
             breaches: Watch::new(POLICY, settings.breaches),
@@ -286,6 +282,14 @@ const fn tls_name(version: u32) -> &'static str {
     }
 }
 
+/// The services that are allowed.
+fn declared(settings: &PolicySettings) -> Vec<(Option<IpAddr>, u16)> {
+    let services = settings.services.iter();
+    services
+        .filter_map(|text| PolicySettings::service(text).ok())
+        .collect()
+}
+
 impl Detector for Policy {
     fn kinds(&self) -> &'static [RecordKind] {
         &[
@@ -297,6 +301,11 @@ impl Detector for Policy {
     fn bytes(&self) -> u64 {
         self.services.bytes() + self.paths.bytes() + self.breaches.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.declared = declared(&settings.policy);
+        self.settings = settings.policy.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

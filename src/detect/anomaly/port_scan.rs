@@ -113,6 +113,11 @@ pub struct PortScan {
     open: Vec<IpAddr>,
 }
 
+/// The sum of log odds at which a source is a scanner: Wald's bound for a share of false alarms.
+pub(super) fn bound(alpha: f64) -> f32 {
+    (0.999 / alpha.clamp(1e-12, 0.5)).ln() as f32
+}
+
 impl Detector for PortScan {
     fn kinds(&self) -> &'static [RecordKind] {
         use RecordKind as K;
@@ -129,6 +134,11 @@ impl Detector for PortScan {
     fn bytes(&self) -> u64 {
         Self::bytes(self)
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.threshold = bound(settings.port_scan.alpha);
+        self.settings = settings.port_scan.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen.floods, reports);
     }
@@ -140,11 +150,9 @@ impl Detector for PortScan {
 impl PortScan {
     /// Takes its memory.
     pub fn new(settings: PortScanSettings) -> Self {
-        let alpha = settings.alpha.clamp(1e-12, 0.5);
-        let threshold = (0.999 / alpha).ln() as f32;
         Self {
             sources: SetTable::new(settings.sources),
-            threshold,
+            threshold: bound(settings.alpha),
             settings,
             open: Vec::new(),
         }

@@ -343,6 +343,10 @@ impl Detector for QueueStall {
     fn bytes(&self) -> u64 {
         self.services.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.queue_stall.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

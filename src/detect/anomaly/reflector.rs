@@ -183,6 +183,10 @@ impl Detector for Reflector {
     fn bytes(&self) -> u64 {
         self.pairs.bytes() + self.clients.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.reflector.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

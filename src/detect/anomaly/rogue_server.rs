@@ -340,6 +340,10 @@ impl Detector for RogueServer {
     fn bytes(&self) -> u64 {
         self.links.bytes() + self.strangers.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.rogue_server.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

@@ -402,6 +402,10 @@ impl Detector for ServiceTrouble {
     fn bytes(&self) -> u64 {
         self.meters.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.service_trouble.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

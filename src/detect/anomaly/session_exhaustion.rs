@@ -296,6 +296,10 @@ impl Detector for SessionExhaustion {
     fn bytes(&self) -> u64 {
         self.services.bytes() + self.sources.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.session_exhaustion.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

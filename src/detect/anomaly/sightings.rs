@@ -77,7 +77,16 @@ pub struct Sightings {
     clients: Watch<IpAddr, Client>,
 }
 
-plain_detector!(Sightings, FirstBytes);
+plain_detector!(
+    Sightings,
+    |sightings, all| match sightings.detector {
+        P2P => all.p2p.clone(),
+        VPN_TOR => all.vpn_tor.clone(),
+        PROXY_TUNNEL => all.proxy_tunnel.clone(),
+        _ => all.wrong_port.clone(),
+    },
+    FirstBytes
+);
 
 impl Sightings {
     /// Takes its memory.

@@ -359,6 +359,10 @@ impl Detector for Spoofed {
     fn bytes(&self) -> u64 {
         self.counters.bytes() + self.senders.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.spoofed.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

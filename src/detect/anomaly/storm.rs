@@ -210,6 +210,10 @@ impl Detector for Storm {
     fn bytes(&self) -> u64 {
         self.links.bytes() + self.frames.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.storm.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

@@ -333,6 +333,10 @@ impl Detector for SuccessiveClicks {
     fn bytes(&self) -> u64 {
         self.visitors.bytes() + self.crowds.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.settings = settings.successive_clicks.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

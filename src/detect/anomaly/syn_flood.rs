@@ -193,6 +193,11 @@ impl SynFlood {
         }
     }
 
+    /// Goes on with other thresholds.
+    pub fn tune(&mut self, settings: &SynFloodSettings) {
+        self.settings = settings.clone();
+    }
+
     /// Bytes it takes.
     pub fn bytes(&self) -> u64 {
         self.services.bytes()

@@ -25,6 +25,7 @@ use super::detector::{Detector, Seen};
 use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Live, Says, Watch};
 use super::place::{ByRole, HostRole, is_group, is_local};
+use super::port_scan::bound;
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::Efficacy;
@@ -225,9 +226,8 @@ pub struct WormScan {
 impl WormScan {
     /// Takes its memory.
     pub fn new(settings: WormScanSettings) -> Self {
-        let alpha = settings.alpha.clamp(1e-12, 0.5);
         Self {
-            threshold: (0.999 / alpha).ln() as f32,
+            threshold: bound(settings.alpha),
             hosts: Watch::new(WORM_SCAN, settings.hosts),
             reached: SetTable::new(REACHED),
             known: Bloom::new(settings.peers_bytes, GENERATION_SECS),
@@ -562,6 +562,11 @@ impl Detector for WormScan {
     fn bytes(&self) -> u64 {
         self.hosts.bytes() + self.reached.bytes() + self.known.bytes()
     }
+    fn tune(&mut self, settings: &super::AnomalySettings) {
+        self.threshold = bound(settings.worm_scan.alpha);
+        self.settings = settings.worm_scan.clone();
+    }
+
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         self.record(record, seen, reports);
     }

@@ -1,8 +1,8 @@
 //! What `sekisho ctl` can ask a running sensor for.
 //!
 //! A reload is built aside, on the thread of whoever asked, while packets go through; the old rules stay when the new ones
-//! fail. Rules, variables, segments and assets change without a restart; of other keys that were changed the answer says
-//! that they wait for one.
+//! fail. Rules, variables, segments, assets, grading and the thresholds of detectors change without a restart; of other
+//! keys that were changed the answer says that they wait for one.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -16,6 +16,7 @@ use crate::detect::signature::Engine;
 use crate::grade::GradeSettings;
 use crate::grade::action::Action;
 use crate::packet::Timestamp;
+use crate::pipeline::Thresholds;
 use crate::pipeline::live::{Control, HostTap, WorkerOrder, WorkerState};
 use crate::sys;
 
@@ -26,6 +27,10 @@ pub struct Loaded {
     pub engine: Engine,
     /// Segments and grading.
     pub grade: GradeSettings,
+    /// Thresholds of detectors.
+    pub thresholds: Thresholds,
+    /// Keys that a reload changes, with their values.
+    pub keys: Vec<(String, String)>,
     /// Rules that were refused, and why.
     pub refused: Vec<String>,
     /// Keys that were changed and need a restart.
@@ -56,6 +61,7 @@ pub struct Operator {
     load: Box<Load>,
     reloading: Mutex<()>,
     reloads: Mutex<Reloads>,
+    keys: Mutex<Vec<(String, String)>>,
     inline: bool,
     started: u64,
 }
@@ -73,11 +79,11 @@ fn epoch_secs() -> u64 {
 }
 
 impl Operator {
-    /// For a sensor; `load` is asked at each reload.
+    /// For a sensor; `load` is asked at each reload. `keys`: those that a reload changes, as they are in force.
     pub fn new(
         control: Arc<Control>,
         tally: Arc<Mutex<Tally>>,
-        load: Box<Load>,
+        (load, keys): (Box<Load>, Vec<(String, String)>),
         inline: bool,
     ) -> Self {
         Self {
@@ -86,6 +92,7 @@ impl Operator {
             load,
             reloading: Mutex::new(()),
             reloads: Mutex::default(),
+            keys: Mutex::new(keys),
             inline,
             started: epoch_secs(),
         }
@@ -224,13 +231,30 @@ impl Operator {
         let counted = |engine: &Engine| engine.report().signatures;
         let engine = Arc::new(loaded.engine.following(&before));
         let built_ms = begun.elapsed().as_millis();
-        let swap_ms = self.control.adopt(&engine, loaded.grade)?;
+        let swap_ms = self
+            .control
+            .adopt(&engine, loaded.grade, loaded.thresholds)?;
+        let changed = self.changed(loaded.keys);
         let shown = loaded.refused.len().min(REFUSED_SHOWN);
         Ok(json!({
             "loaded": counted(&engine), "before": counted(&before), "refused": loaded.refused.len(),
-            "refused_rules": loaded.refused.get(..shown).unwrap_or_default(), "needs_restart": loaded.restart,
+            "refused_rules": loaded.refused.get(..shown).unwrap_or_default(), "changed": changed,
+            "needs_restart": loaded.restart,
             "built_ms": built_ms as u64, "swap_ms": swap_ms,
         }))
+    }
+
+    /// Takes what is in force now; names the keys that are new, with their values before and after.
+    fn changed(&self, now: Vec<(String, String)>) -> Vec<String> {
+        let Ok(mut keys) = self.keys.lock() else {
+            return Vec::new();
+        };
+        let before = std::mem::replace(&mut *keys, now);
+        keys.iter()
+            .zip(&before)
+            .filter(|(now, before)| now != before)
+            .map(|((key, now), (_, before))| format!("{key}: {before} -> {now}"))
+            .collect()
     }
 
     fn address(request: &Request) -> Result<IpAddr, String> {

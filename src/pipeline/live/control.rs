@@ -16,6 +16,7 @@ use crate::detect::anomaly::Report;
 use crate::detect::signature::{Engine, Inspector, RuleCost};
 use crate::grade::action::BlockList;
 use crate::grade::{GradeSettings, Segments};
+use crate::pipeline::thresholds::Thresholds;
 use crate::ring::Bell;
 use crate::rules::RuleSet;
 
@@ -197,6 +198,8 @@ pub enum ReportOrder {
         rules: Arc<RuleSet>,
         /// How they are graded.
         grade: Box<GradeSettings>,
+        /// What detectors go by.
+        thresholds: Box<Thresholds>,
         /// Number of the change.
         number: u64,
     },
@@ -347,10 +350,15 @@ impl Control {
         }
     }
 
-    /// Puts other rules, segments and grading in force, while packets go through: each thread changes between two batches,
+    /// Puts other rules, segments, grading and thresholds in force, while packets go through: each thread changes between two batches,
     /// the report thread first. `engine` must follow the one in force ([`Engine::following`]). Says within how many
     /// milliseconds everybody had changed; an error names who had not in [`ADOPT_WAIT`] (it still will).
-    pub fn adopt(&self, engine: &Arc<Engine>, grade: GradeSettings) -> Result<u64, String> {
+    pub fn adopt(
+        &self,
+        engine: &Arc<Engine>,
+        grade: GradeSettings,
+        thresholds: Thresholds,
+    ) -> Result<u64, String> {
         let begun = Instant::now();
         let segments = Arc::new(grade.segments.clone());
         // Made here, so that no packet waits for it.
@@ -360,6 +368,7 @@ impl Control {
             first: engine.first(),
             rules: Arc::clone(engine.rules()),
             grade: Box::new(grade),
+            thresholds: Box::new(thresholds),
             number,
         });
         // No worker may speak of rules that the report thread has not heard of.

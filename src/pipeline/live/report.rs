@@ -159,9 +159,10 @@ pub(super) fn report(
                     first,
                     rules,
                     grade,
+                    thresholds,
                     number,
                 } => {
-                    stage.adopt(first, rules, *grade);
+                    stage.adopt(first, rules, *grade, &thresholds);
                     control.report.adopted.set(number);
                 }
                 ReportOrder::Line(kind, line) => stage.line(kind, &line),

@@ -360,7 +360,9 @@ fn thresholds_change_by_reload_and_detectors_keep_what_they_know() {
     let answer = sensor.ctl(&["reload"]).unwrap();
     let texts = |name: &str| -> Vec<String> {
         let list = answer[name].as_array().cloned().unwrap_or_default();
-        list.iter().filter_map(|v| Some(v.as_str()?.to_owned())).collect()
+        list.iter()
+            .filter_map(|v| Some(v.as_str()?.to_owned()))
+            .collect()
     };
     assert_eq!(
         texts("needs_restart"),
@@ -370,7 +372,9 @@ fn thresholds_change_by_reload_and_detectors_keep_what_they_know() {
     let changed = texts("changed");
     assert!(
         changed.contains(&"detectors.port-scan.targets-min: 1000 -> 20".to_owned())
-            && changed.iter().any(|c| c.starts_with("detectors.worm-scan.answer-ms: ")),
+            && changed
+                .iter()
+                .any(|c| c.starts_with("detectors.worm-scan.answer-ms: ")),
         "{answer}"
     );
     let scans = || sensor.alerts(400, 8);

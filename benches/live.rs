@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench live                          # all
 //! cargo bench --bench live -- forward latency       # some
+//! cargo bench --bench live -- dark                  # what is lost when a worker or the process fails
 //! SENSOR=target/release/sekisho RULES=et-open.rules CAPTURE=some.pcap cargo bench --bench live -- listen
 //! ```
 //!
@@ -12,6 +13,9 @@
 //! machine: a veth has no card of its own, what one sends another's processor receives.
 
 #![expect(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
+#[path = "live/dark.rs"]
+mod dark;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -66,6 +70,9 @@ fn main() {
     }
     if runs("listen") {
         listen();
+    }
+    if runs("dark") {
+        dark::dark();
     }
 }
 

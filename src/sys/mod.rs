@@ -22,6 +22,6 @@ mod socket;
 pub use memory::{give_memory_back, map_file, prefetch, release_mapped};
 pub use notify::{Notify, relayed};
 pub use pcap_filter::compile_filter;
-pub use process::{Usage, usage};
+pub use process::{Usage, stand_before, usage};
 pub use signal::{Signal, Signals, send_signal};
 pub use socket::{EventFd, echo_socket, interface_index, pin_thread, wait_readable};

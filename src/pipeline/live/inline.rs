@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::change;
 use super::control::{Control, LaneCounts, LaneOrder};
-use super::lane::{DRAIN, Link, clock, with_batches};
+use super::lane::{DRAIN, Link, RING_INLINE, clock, with_batches};
 use super::refuse;
 use super::worker::Work;
 use crate::alert::Verdict;
@@ -32,8 +32,8 @@ use crate::sys::wait_readable;
 
 /// Frames of a batch: small, because the first waits for the last.
 const FRAMES: usize = 64;
-/// Batches in flight.
-const FLIGHT: usize = 128;
+/// Batches in flight: twice what the ring to a worker holds.
+const FLIGHT: usize = RING_INLINE * 2;
 /// Longest sleep; as often does the time pass on a silent wire.
 const SLEEP: Duration = Duration::from_millis(20);
 /// How often the kernel's counters are read.

@@ -124,6 +124,8 @@ pub struct Live {
     evidence: Option<KeepEvidence>,
     stuck_ms: u64,
     bells: Vec<Bell>,
+    /// Room of the rings, in batches.
+    batches: usize,
     lanes: Vec<JoinHandle<Result<(), CaptureError>>>,
     workers: Vec<Option<JoinHandle<()>>>,
     report: JoinHandle<ReportStage>,
@@ -173,14 +175,14 @@ const WATCH_EVERY: Duration = Duration::from_millis(20);
 /// Looks between two sweeps of the block list: a second.
 const SWEEP_ROUNDS: u32 = 50;
 
-/// The rings of one worker: to the worker, to each lane, to the report thread.
-fn connect(bells: &[Bell]) -> (Rings, Vec<Link>, Inbox) {
+/// The rings of one worker, with room for so many batches: to the worker, to each lane, to the report thread.
+fn connect(bells: &[Bell], batches: usize) -> (Rings, Vec<Link>, Inbox) {
     let bell = Bell::default();
     let mut to_worker = Vec::new();
     let mut links = Vec::new();
     for lane_bell in bells {
-        let (out, taken) = ring_to::<Work>(lane::RING, &bell);
-        let (back, returned) = ring_to::<Work>(lane::RING * 2, lane_bell);
+        let (out, taken) = ring_to::<Work>(batches, &bell);
+        let (back, returned) = ring_to::<Work>(batches * 2, lane_bell);
         to_worker.push((taken, back));
         links.push(Link {
             out,
@@ -189,8 +191,8 @@ fn connect(bells: &[Bell]) -> (Rings, Vec<Link>, Inbox) {
             stalled: false,
         });
     }
-    let (said_out, said) = ring::<Said>(lane::RING);
-    let (back, said_free) = ring::<Said>(lane::RING * 2);
+    let (said_out, said) = ring::<Said>(batches);
+    let (back, said_free) = ring::<Said>(batches * 2);
     let rings = Rings {
         lanes: to_worker,
         bell,
@@ -227,6 +229,11 @@ impl Live {
             .lanes
             .iter()
             .any(|l| matches!(l.work, LaneWork::Bridge(_)));
+        let batches = if inline {
+            lane::RING_INLINE
+        } else {
+            lane::RING
+        };
         if inline {
             options.worker.blocks = Some(Arc::clone(&blocks));
             report.enforce(Arc::clone(&blocks));
@@ -242,7 +249,7 @@ impl Live {
         let mut inboxes = Vec::new();
         let mut workers = Vec::new();
         for index in 0..count {
-            let (rings, to_lanes, inbox) = connect(&bells);
+            let (rings, to_lanes, inbox) = connect(&bells, batches);
             for (lane, link) in links.iter_mut().zip(to_lanes) {
                 lane.push(link);
             }
@@ -301,6 +308,7 @@ impl Live {
             evidence: options.evidence,
             stuck_ms: options.stuck_ms.max(1),
             bells,
+            batches,
             lanes,
             workers,
             report,
@@ -364,7 +372,7 @@ impl Live {
     }
 
     fn replace(&mut self, index: usize) {
-        let (rings, links, inbox) = connect(&self.bells);
+        let (rings, links, inbox) = connect(&self.bells, self.batches);
         self.control
             .report_orders
             .give(ReportOrder::Worker(index, Box::new(inbox)));

@@ -1,0 +1,267 @@
+//! Never dark: numbered datagrams pass through the sensor while something of it fails. Prints what was lost, the longest
+//! time in which nothing arrived, and how the sensor counted it; fail-open and fail-closed.
+
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sekisho::capture::PacketBridge;
+use sekisho::decode::DecodeSettings;
+use sekisho::detect::signature::{Engine, EngineSettings};
+use sekisho::grade::{Exceptions, OnException};
+use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions, WorkerOrder};
+use sekisho::pipeline::{ReportStage, WorkerSettings};
+use sekisho::sys::af_packet::{PacketOptions, VNET_HEADER};
+use sekisho::sys::{Signal, send_signal, wait_readable};
+
+use super::{frame, port, sensor};
+
+/// Datagrams a second.
+const RATE: u64 = 2_000;
+/// Before something fails, and after it.
+const BEFORE: Duration = Duration::from_millis(1_000);
+const AFTER: Duration = Duration::from_millis(6_000);
+
+/// Where the number of a datagram stands in a frame: behind Ethernet, IPv4 and UDP.
+const NUMBER_AT: usize = 42;
+
+/// What arrived.
+struct Arrived {
+    sent: u64,
+    lost: u64,
+    reordered: u64,
+    longest: Duration,
+}
+
+/// Sends and receives while `fail` does what it does.
+fn traffic(fail: impl FnOnce()) -> Arrived {
+    let sent = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let (count, flag) = (Arc::clone(&sent), Arc::clone(&stop));
+    let sender = std::thread::spawn(move || {
+        let a = port("a0", 64);
+        let begun = Instant::now();
+        let mut number = 0u64;
+        while !flag.load(Ordering::Relaxed) {
+            let due = begun.elapsed().as_micros() as u64 * RATE / 1_000_000;
+            while number < due {
+                let mut bytes = frame(128, (number % 64) as u16);
+                let at = VNET_HEADER + NUMBER_AT;
+                bytes[at..at + 8].copy_from_slice(&number.to_be_bytes());
+                // UDP over IPv4: no checksum.
+                bytes[at - 2..at].copy_from_slice(&[0, 0]);
+                if a.send(&[&bytes]) != 1 {
+                    break;
+                }
+                number += 1;
+            }
+            count.store(number, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    });
+    let flag = Arc::clone(&stop);
+    let receiver = std::thread::spawn(move || {
+        let mut b = port("b0", 4096);
+        let (mut seen, mut reordered, mut highest) = (0u64, 0u64, None::<u64>);
+        let (mut last, mut longest) = (None::<Instant>, Duration::ZERO);
+        let mut quiet = None::<Instant>;
+        loop {
+            let number = b.take(|arrived| {
+                let bytes = arrived.bytes.get(NUMBER_AT..NUMBER_AT + 8)?;
+                (arrived.bytes.get(23) == Some(&17)).then(|| {
+                    let number: [u8; 8] = bytes.try_into().unwrap();
+                    u64::from_be_bytes(number)
+                })
+            });
+            match number {
+                Some(None) => {}
+                Some(Some(number)) => {
+                    seen += 1;
+                    reordered += u64::from(highest.is_some_and(|h| number < h));
+                    highest = highest.max(Some(number));
+                    let now = Instant::now();
+                    if let Some(last) = last {
+                        longest = longest.max(now - last);
+                    }
+                    last = Some(now);
+                    quiet = None;
+                }
+                None if flag.load(Ordering::Relaxed) => {
+                    if quiet.get_or_insert_with(Instant::now).elapsed() > Duration::from_millis(500)
+                    {
+                        return (seen, reordered, longest);
+                    }
+                    let _ = wait_readable(&[b.fd()], Duration::from_millis(5));
+                }
+                None => {
+                    let _ = wait_readable(&[b.fd()], Duration::from_millis(5));
+                }
+            }
+        }
+    });
+    std::thread::sleep(BEFORE);
+    fail();
+    std::thread::sleep(AFTER);
+    stop.store(true, Ordering::Relaxed);
+    sender.join().unwrap();
+    let (seen, reordered, longest) = receiver.join().unwrap();
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(seen > 0 && seen <= sent, "{seen} of {sent}");
+    Arrived {
+        sent,
+        lost: sent - seen,
+        reordered,
+        longest,
+    }
+}
+
+fn line(what: &str, closed: bool, arrived: &Arrived, counted: &str) {
+    println!(
+        "{what:<28} {:<7} {:>7} {:>7} {:>9} {:>11.1}  {counted}",
+        if closed { "closed" } else { "open" },
+        arrived.sent,
+        arrived.lost,
+        arrived.reordered,
+        arrived.longest.as_secs_f64() * 1000.0,
+    );
+}
+
+fn exceptions(closed: bool) -> Exceptions {
+    let policy = if closed {
+        OnException::Drop
+    } else {
+        OnException::Pass
+    };
+    Exceptions {
+        ring_full: policy,
+        worker_lost: policy,
+        parser_error: policy,
+        process_lost: policy,
+    }
+}
+
+/// A sensor in this process, so that its worker can be told to fail.
+fn in_process(closed: bool) -> Live {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bench.rules");
+    let rule = "drop udp any any -> any 4000 (msg:\"never\"; content:\"never seen\"; sid:1;)\n";
+    std::fs::write(&path, rule).unwrap();
+    let rules = sekisho::rules::load(&sekisho::rules::LoadSettings {
+        paths: vec![path],
+        ..Default::default()
+    });
+    let engine = Engine::compile(Arc::new(rules.unwrap()), &EngineSettings::default()).unwrap();
+    let engine = Arc::new(engine);
+    let options = PacketOptions {
+        ignore_outgoing: true,
+        unit_bytes: 2048,
+        units: 4096,
+        ..PacketOptions::default()
+    };
+    let bridge = PacketBridge::open(["a1", "b1"], [0, 1], &options).unwrap();
+    let report = ReportStage::new(
+        Arc::clone(engine.rules()),
+        (Default::default(), &Default::default(), Default::default()),
+        Vec::new(),
+    );
+    let worker = WorkerSettings {
+        flow: Default::default(),
+        stream: Default::default(),
+        limits: Default::default(),
+        tls_encryption: Default::default(),
+        eve: Default::default(),
+        inline: true,
+        hosts: false,
+        failed_closed: Vec::new(),
+        segments: Arc::default(),
+        blocks: None,
+    };
+    let options = LiveOptions {
+        lanes: vec![Lane {
+            name: "a1<->b1".to_owned(),
+            work: LaneWork::Bridge(Box::new(bridge)),
+            cpu: None,
+            wire: 0,
+        }],
+        workers: 1,
+        decode: DecodeSettings::default(),
+        worker,
+        evidence: None,
+        // The defaults of `live.worker-stuck-ms` and `live.verdict-timeout-ms`.
+        stuck_ms: 1_000,
+        verdict_timeout_ms: 250,
+        exceptions: vec![exceptions(closed); 2],
+        kernel_blocks: Vec::new(),
+    };
+    Live::start(options, &engine, report).unwrap()
+}
+
+fn worker_fails(what: &str, closed: bool, order: WorkerOrder) {
+    let mut live = in_process(closed);
+    let control: Arc<Control> = Arc::clone(live.control());
+    let watching = std::thread::spawn(move || {
+        live.watch(&mut |_| {});
+        live
+    });
+    let arrived = traffic(|| control.worker_orders[0].give(order));
+    let lane = &control.lanes[0];
+    let counted = format!(
+        "{} passed uninspected, {} dropped by policy, {} in the kernel, {} new workers",
+        lane.uninspected.get(),
+        lane.dropped_by_policy.get(),
+        lane.kernel_drops.get(),
+        control.workers[0].restarts.get(),
+    );
+    line(what, closed, &arrived, &counted);
+    control.stop();
+    watching.join().unwrap().stop();
+}
+
+/// The process that the guardian guards.
+fn ward(child: &Child) -> u32 {
+    let id = child.id();
+    let text = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    text.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn process_fails(what: &str, closed: bool, signal: &str) {
+    let policy = if closed { "drop" } else { "pass" };
+    let config = format!(
+        "[[inline]]\nports = [\"a1\", \"b1\"]\n[[segment]]\nname = \"dmz\"\nrole = \"dmz\"\ninterfaces = [\"a1\", \"b1\"]\n\
+         [segment.exception]\nprocess-lost = \"{policy}\"\nworker-lost = \"{policy}\"\nring-full = \"{policy}\"\n"
+    );
+    let (mut child, _folder) = sensor(&config, None);
+    let victim = ward(&child).to_string();
+    let arrived = traffic(|| {
+        let done = std::process::Command::new("kill")
+            .args([signal, &victim])
+            .status();
+        assert!(done.unwrap().success());
+    });
+    let again = ward(&child).to_string();
+    let counted = if again == victim {
+        "the same process"
+    } else {
+        "a new process"
+    };
+    line(what, closed, &arrived, counted);
+    send_signal(child.id(), Signal::End).unwrap();
+    child.wait().unwrap();
+}
+
+/// Everything that can fail, each both ways.
+pub fn dark() {
+    println!(
+        "{:<28} {:<7} {:>7} {:>7} {:>9} {:>11}  counted",
+        "what fails", "policy", "sent", "lost", "reordered", "dark ms"
+    );
+    for closed in [false, true] {
+        worker_fails("nothing", closed, WorkerOrder::Profile(false));
+        worker_fails("worker slow (ring full)", closed, WorkerOrder::Stall(900));
+        worker_fails("worker stuck", closed, WorkerOrder::Stall(20_000));
+        worker_fails("worker ended", closed, WorkerOrder::End);
+        process_fails("process killed", closed, "-9");
+        process_fails("process stuck", closed, "-STOP");
+    }
+}

@@ -20,6 +20,7 @@ mod outlet;
 mod replay;
 mod report;
 mod signature_worker;
+mod tags;
 mod thresholds;
 
 pub use feeder::{Feeder, FeederStats};

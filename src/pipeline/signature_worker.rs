@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::host_records;
 use super::report::Said;
+use super::tags::{TagList, Tags};
 use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRange, Verdict};
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
@@ -109,6 +110,8 @@ struct Tracked {
     noted: Vec<u8>,
     /// Rules switched off the records of its transactions, or its own.
     silenced: Silenced,
+    /// Rules want its packets recorded.
+    tags: TagList,
 }
 
 /// Records that rules (`config`) switched off for a whole flow.
@@ -129,6 +132,7 @@ impl Recycle for Tracked {
         self.segment = None;
         self.noted.clear();
         self.silenced = Silenced::default();
+        self.tags.clear();
     }
 
     fn is_half_open(&self, flow: &Flow) -> bool {
@@ -185,6 +189,7 @@ impl SignatureWorker {
             segments_state: 0,
             dropped: 0,
             changes: Vec::new(),
+            tags: Tags::default(),
         };
         Self {
             flows: FlowTable::new(settings.flow),
@@ -226,6 +231,7 @@ impl SignatureWorker {
             self.flows.bound(),
             self.stages.streams.bound(),
             self.stages.app.bound(),
+            self.stages.tags.bound(),
         ]
     }
 
@@ -484,6 +490,8 @@ struct Stages {
     dropped: u64,
     /// What `replace` wants changed in the packet in hand (inline).
     changes: Vec<Replacement>,
+    /// Hosts whose packets rules want recorded.
+    tags: Tags,
 }
 
 impl std::fmt::Debug for Stages {
@@ -554,6 +562,7 @@ impl Stages {
             &mut silenced,
             &mut said.outbox,
         );
+        self.say_tagged(&subject, None, &mut said.outbox);
         self.say_anomalies(&subject, None, &mut said.outbox);
         self.say_drop(&subject, verdict, "rules", &mut said.outbox);
         verdict
@@ -789,6 +798,14 @@ impl Stages {
             let app = Some((&mut ext.app, bytes));
             self.say_hits(&subject, app, (verdict, segment), &mut ext.silenced, out);
         }
+        if self.tags.concern(Some(&ext.tags)) {
+            let subject = Subject {
+                packet,
+                flow: Some((flow, direction)),
+                noted: &ext.noted,
+            };
+            self.say_tagged(&subject, Some(&mut ext.tags), out);
+        }
         if self.app.limits.frames {
             ext.app.frames.inspected(direction);
         }
@@ -947,9 +964,13 @@ impl Stages {
             if hit.action == crate::rules::Action::Config {
                 configure(&engine, &hit, app.as_deref_mut(), silenced);
             }
+            let rule = engine.rules().signatures.get(hit.signature as usize);
+            if let Some((rule, tag)) = rule.and_then(|rule| Some((rule, rule.tag?))) {
+                self.tags.matched((rule.gid, rule.sid.0), tag);
+            }
             if self.inline
                 && hit.place == HitPlace::Packet
-                && let Some(rule) = engine.rules().signatures.get(hit.signature as usize)
+                && let Some(rule) = rule
             {
                 let payload = subject.packet.payload();
                 self.changes
@@ -1029,6 +1050,16 @@ impl Stages {
                 source_verified: subject.flow.is_some_and(|(f, _)| f.is_established()),
                 attacker: None,
             });
+        }
+    }
+
+    /// Sets the tags of rules that matched, and records the packet when an earlier match asked for it.
+    fn say_tagged(&mut self, subject: &Subject<'_>, flow: Option<&mut TagList>, out: &mut Outbox) {
+        let packet = subject.packet;
+        let len = (packet.origin != PacketOrigin::FlowTimeout).then_some(packet.frame.len());
+        let ends = (packet.src, packet.dst);
+        if self.tags.concern(flow.as_deref()) && self.tags.packet(ends, len, packet.ts, flow) {
+            eve::tagged(out, &self.eve, subject);
         }
     }
 

@@ -8,7 +8,7 @@ pub mod metadata;
 mod record;
 pub mod stats;
 
-pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, transaction};
+pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, tagged, transaction};
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -284,6 +284,18 @@ fn tcp_state(state: TcpState) -> &'static str {
     }
 }
 
+/// A `packet` record: a packet that a rule's `tag` asked for.
+pub fn tagged(out: &mut Outbox, settings: &EveSettings, subject: &Subject<'_>) {
+    let packet = subject.packet;
+    record(out, settings, subject, "packet", Facing::Packet, |json| {
+        let len = packet.frame.len().min(settings.payload_bytes);
+        json.base64("packet", packet.frame.get(..len).unwrap_or_default());
+        json.object("packet_info")
+            .num("linktype", packet.link.0)
+            .end();
+    });
+}
+
 /// A `drop` record: the packet's own fields, and why it was dropped.
 pub fn drop(out: &mut Outbox, settings: &EveSettings, subject: &Subject<'_>, reason: &str) {
     let packet = subject.packet;

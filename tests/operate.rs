@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Two namespaces joined by a veth pair; they go away with this.
-struct Net {
+pub struct Net {
     near: String,
     far: String,
 }
@@ -29,7 +29,7 @@ fn quiet(command: &[&str]) -> bool {
 
 impl Net {
     /// 10.77.0.1 (the client) and 10.77.0.2 (the server, where the sensor listens on `inside`).
-    fn new(tag: &str) -> Option<Self> {
+    pub fn new(tag: &str) -> Option<Self> {
         let id = format!("{tag}{}", std::process::id());
         let net = Self {
             near: format!("skn{id}"),
@@ -77,7 +77,7 @@ impl Net {
         Some(net)
     }
 
-    fn run(&self, far: bool, arguments: &[&str]) -> Command {
+    pub fn run(&self, far: bool, arguments: &[&str]) -> Command {
         let mut command = Command::new("ip");
         let name = if far { &self.far } else { &self.near };
         command.args(["netns", "exec", name]).args(arguments);
@@ -102,13 +102,13 @@ impl Drop for Running {
     }
 }
 
-struct Sensor {
+pub struct Sensor {
     process: Running,
     folder: tempfile::TempDir,
 }
 
 impl Sensor {
-    fn start(net: &Net, rules: &str, more: &str) -> Self {
+    pub fn start(net: &Net, rules: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
         let text = format!(
@@ -164,7 +164,7 @@ impl Sensor {
         command
     }
 
-    fn ctl(&self, arguments: &[&str]) -> Result<Value, String> {
+    pub fn ctl(&self, arguments: &[&str]) -> Result<Value, String> {
         let output = self.command(arguments).output().unwrap();
         if output.status.success() {
             Ok(serde_json::from_slice(&output.stdout).unwrap())
@@ -203,7 +203,7 @@ impl Sensor {
     }
 
     /// Ends it as systemd would; gives what it said.
-    fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         quiet(&["kill", "-TERM", &self.process.0.id().to_string()]);
         let status = self.process.0.wait().unwrap();
         let said = std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
@@ -475,6 +475,33 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
         said.contains("confined: 0 capabilities") && !said.contains("not confined: seccomp"),
         "{said}"
     );
+}
+
+#[test]
+fn a_replay_counts_by_suricatas_names_whatever_the_workers() {
+    let capture = crate::root().join("pcaps/webattack_sqli/traffic.pcap");
+    let stats = |workers: &str| {
+        let (eve, _) = crate::replay(&capture, &["--workers", workers]);
+        let of = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        let mut all = eve.lines().map(of).filter(|e| e["event_type"] == "stats");
+        let stats = all.next().unwrap();
+        assert!(all.next().is_none(), "one record at the end");
+        stats["stats"].clone()
+    };
+    let fused = stats("fused");
+    for (topic, counter) in [
+        ("decoder", "pkts"),
+        ("decoder", "ipv4"),
+        ("flow", "total"),
+        ("tcp", "sessions"),
+        ("detect", "alert"),
+    ] {
+        assert!(
+            fused[topic][counter].as_u64() > Some(0),
+            "{topic}.{counter}: {fused}"
+        );
+    }
+    assert_eq!(fused, stats("2"));
 }
 
 #[test]

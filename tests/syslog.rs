@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::operate::{Net, Sensor};
 use crate::{root, sekisho};
 
 /// A running rsyslogd, ended when dropped.
@@ -37,6 +38,11 @@ fn free_port() -> u16 {
 }
 
 fn start(folder: &Path, inputs: &str) -> Rsyslog {
+    start_by(Command::new("/usr/sbin/rsyslogd"), folder, inputs)
+}
+
+/// With a command that starts it where it is to be.
+fn start_by(mut program: Command, folder: &Path, inputs: &str) -> Rsyslog {
     let config = format!(
         "{inputs}\nmodule(load=\"builtin:omfile\")\ntemplate(name=\"raw\" type=\"string\" string=\"%syslogseverity% %app-name% %msgid% %msg%\\n\")\n\
          action(type=\"omfile\" file=\"{}/got\" template=\"raw\" asyncWriting=\"off\" flushOnTXEnd=\"on\")\n",
@@ -44,7 +50,7 @@ fn start(folder: &Path, inputs: &str) -> Rsyslog {
     );
     let path = folder.join("rsyslog.conf");
     std::fs::write(&path, format!("global(maxMessageSize=\"64k\")\n{config}")).unwrap();
-    let child = Command::new("/usr/sbin/rsyslogd")
+    let child = program
         .args([
             "-n",
             "-f",
@@ -127,6 +133,72 @@ fn check(messages: &[String]) {
         assert_eq!(value["event_type"], "alert");
         assert!(message.is_ascii());
     }
+}
+
+#[test]
+fn a_running_sensor_gives_signs_of_life_until_its_last_word() {
+    if !installed() {
+        return;
+    }
+    let Some(net) = Net::new("h") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = net.run(true, &["/usr/sbin/rsyslogd"]);
+    program.stdin(Stdio::null());
+    let _server = start_by(
+        program,
+        folder.path(),
+        "module(load=\"imtcp\")\ninput(type=\"imtcp\" port=\"5514\" address=\"127.0.0.1\")",
+    );
+    assert!(
+        net.run(true, &["ip", "link", "set", "lo", "up"])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let rules = "alert udp any any -> any 7 (msg:\"any\"; sid:1;)\n";
+    let more = "heartbeat.interval-secs = 1\nmetrics.port = 9469\nsyslog.target = \"tcp://127.0.0.1:5514\"";
+    let sensor = Sensor::start(&net, rules, more);
+    let beats = || -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(folder.path().join("got")).unwrap_or_default();
+        text.lines()
+            .filter(|line| line.starts_with("6 sekisho heartbeat "))
+            .map(|line| serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap())
+            .collect()
+    };
+    wait("three signs of life", || beats().len() >= 3);
+    let beat = &beats()[2]["heartbeat"];
+    assert_eq!(
+        (&beat["seq"], &beat["interval_secs"], &beat["state"]),
+        (&3.into(), &1.into(), &"ok".into()),
+        "{beat}"
+    );
+    // What a monitor reads: tables, rings, stages.
+    let page = net
+        .run(true, &["curl", "-fsS", "http://127.0.0.1:9469/metrics"])
+        .output()
+        .unwrap();
+    let page = String::from_utf8(page.stdout).unwrap();
+    for line in [
+        "sekisho_table_used_bytes{table=\"flow table\"} ",
+        "sekisho_table_bound_bytes{table=\"port_scan\"} ",
+        "sekisho_table_used_bytes{table=\"asset map\"} ",
+        "sekisho_ring_waiting{to=\"worker 1\"} ",
+        "sekisho_ring_capacity{to=\"report\"} ",
+        "sekisho_stage_sampled_seconds_total{stage=\"signatures\"} ",
+        "sekisho_capture_cpu_seconds_total{lane=\"inside\"} ",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    let stats = sensor.ctl(&["stats"]).unwrap();
+    let table = &stats["memuse"]["port_scan"];
+    assert!(table["used"].as_u64() < table["bound"].as_u64(), "{stats}");
+    assert_eq!(stats["rings"]["worker 0"]["capacity"], 64, "{stats}");
+    sensor.end();
+    wait("the last word", || {
+        beats()
+            .last()
+            .is_some_and(|b| b["heartbeat"]["state"] == "stopping")
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::{AppProto, Expectation, ExpectedContext};
 use crate::packet::{FlowKey, Timestamp};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 /// Announcements kept per pair of hosts; the oldest goes first.
 const PAIR_MAX: usize = 10;
@@ -105,11 +105,12 @@ impl Expectations {
 
     /// The most memory it takes.
     pub fn bound(&self) -> MemoryBound {
-        let bytes = TABLE_MAX * (PAIR_MAX * (size_of::<Waiting>() + 4096) + 64);
-        MemoryBound {
-            what: "announced connections",
-            bytes: bytes as u64,
-        }
+        let each = PAIR_MAX * (size_of::<Waiting>() + 4096) + 64;
+        let memory = Memory {
+            bytes: (TABLE_MAX * each) as u64,
+            used: (self.pairs.len() * each) as u64,
+        };
+        memory.of("announced connections")
     }
 }
 

@@ -56,11 +56,7 @@ impl AssetMap {
 
     /// What it takes at most.
     pub fn bounds(&self) -> [MemoryBound; 2] {
-        let hosts = MemoryBound {
-            what: "asset map",
-            bytes: self.hosts.bytes(),
-        };
-        [hosts, self.meters.bound()]
+        [self.hosts.memory().of("asset map"), self.meters.bound()]
     }
 
     /// Hosts that had to give way.

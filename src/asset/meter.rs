@@ -183,10 +183,7 @@ impl Meters {
 
     /// What it takes at most.
     pub fn bound(&self) -> MemoryBound {
-        MemoryBound {
-            what: "service meters",
-            bytes: self.table.bytes(),
-        }
+        self.table.memory().of("service meters")
     }
 
     /// Takes one record; `client` is a hash of the client's address.

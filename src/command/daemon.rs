@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sekisho::config::{Config, SOCKET, ServiceText, all_keys, is_table_size};
 use sekisho::packet::Timestamp;
+use sekisho::pipeline::HEARTBEAT;
 use sekisho::pipeline::control::{
     ControlSocket, Loaded, MetricsServer, Operator, Tally, counters, prometheus,
 };
 use sekisho::pipeline::health::{Check, Health, HealthSettings, Service};
-use sekisho::pipeline::live::{Control, ReportOrder};
+use sekisho::pipeline::live::{Control, Count, LaneCounts, ReportOrder, WorkerCounts, WorkerState};
 use sekisho::sys::{Notify, Signal, Signals};
 
 /// A capture thread that has not gone round for so long keeps systemd's watchdog from being told that all is well.
@@ -25,6 +26,9 @@ pub struct Daemon {
     said_alive: Instant,
     said_stats: Instant,
     stats_every: Option<Duration>,
+    heartbeat_every: Option<Duration>,
+    said_heartbeat: Option<Instant>,
+    heartbeats: u64,
     reloading: Arc<AtomicBool>,
     _health: Health,
     // Last, so that they end before what they answer from.
@@ -120,11 +124,15 @@ impl Daemon {
         .context("health")?;
         let now = Instant::now();
         let stats = u64::from(settings.stats_secs);
+        let heartbeat = u64::from(settings.heartbeat_secs);
         Ok(Self {
             operator,
             notify,
             said_alive: now,
             said_stats: now,
+            heartbeat_every: (heartbeat > 0).then(|| Duration::from_secs(heartbeat)),
+            said_heartbeat: None,
+            heartbeats: 0,
             stats_every: (stats > 0).then(|| Duration::from_secs(stats)),
             reloading: Arc::default(),
             _health: health,
@@ -154,6 +162,13 @@ impl Daemon {
             self.said_stats = Instant::now();
             self.say_stats(control);
         }
+        if self.heartbeat_every.is_some_and(|every| {
+            self.said_heartbeat
+                .is_none_or(|said| said.elapsed() >= every)
+        }) {
+            self.said_heartbeat = Some(Instant::now());
+            self.say_heartbeat(control, None);
+        }
         if let Some(every) = self.notify.alive_every()
             && self.said_alive.elapsed() >= every
             && is_alive(control)
@@ -164,11 +179,39 @@ impl Daemon {
     }
 
     /// The end is near: what is on its way is still reported.
-    pub fn stopping(&self, control: &Control) {
+    pub fn stopping(&mut self, control: &Control) {
         self.notify.say("STOPPING=1");
         if self.stats_every.is_some() {
             self.say_stats(control);
         }
+        if self.heartbeat_every.is_some() {
+            self.say_heartbeat(control, Some("stopping"));
+        }
+    }
+
+    /// A sign of life to the SOC. It goes the way of alerts, through the report thread and its sinks: when it arrives, so
+    /// do they. That it stays away for longer than `interval_secs` without a last word ("stopping") is an alarm.
+    fn say_heartbeat(&mut self, control: &Control, state: Option<&str>) {
+        self.heartbeats += 1;
+        let running = |w: &&WorkerCounts| w.state() == WorkerState::Running;
+        let workers = control.workers.iter().filter(running).count();
+        let well = is_alive(control) && workers == control.workers.len();
+        let state = state.unwrap_or(if well { "ok" } else { "degraded" });
+        let sum = |of: fn(&LaneCounts) -> u64| control.lanes.iter().map(of).sum::<u64>();
+        let [green, yellow, orange, red] = control.report.levels.each_ref().map(Count::get);
+        let event = serde_json::json!({
+            "timestamp": now_eve(), "event_type": HEARTBEAT,
+            "heartbeat": {
+                "seq": self.heartbeats, "interval_secs": self.heartbeat_every.map_or(0, |e| e.as_secs()), "state": state,
+                "uptime": control.uptime_ms() / 1000, "workers": control.workers.len(), "workers_running": workers,
+                "packets": sum(|l| l.frames.get()), "kernel_drops": sum(|l| l.kernel_drops.get()),
+                "rules_loaded": control.in_force().engine.report().signatures,
+                "alerts": {"RED": red, "ORANGE": orange, "YELLOW": yellow, "GREEN": green},
+            },
+        });
+        control
+            .report_orders
+            .give(ReportOrder::Line(HEARTBEAT, event.to_string().into_bytes()));
     }
 
     /// On a thread of its own: the workers are looked after meanwhile.
@@ -195,17 +238,22 @@ impl Daemon {
     }
 
     fn say_stats(&self, control: &Control) {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
-        let time = Timestamp::new(now.as_secs(), now.subsec_nanos()).eve();
         let event = serde_json::json!({
-            "timestamp": String::from_utf8_lossy(&time), "event_type": "stats", "stats": counters(&self.operator),
+            "timestamp": now_eve(), "event_type": "stats", "stats": counters(&self.operator),
         });
         control
             .report_orders
             .give(ReportOrder::Line("stats", event.to_string().into_bytes()));
     }
+}
+
+/// Now, as EVE writes it.
+fn now_eve() -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    let time = Timestamp::new(now.as_secs(), now.subsec_nanos()).eve();
+    String::from_utf8_lossy(&time).into_owned()
 }
 
 /// A service of the configuration, whose check is known to be one.

@@ -86,6 +86,12 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "heartbeat.interval-secs",
+        "seconds between two signs of life to the SOC, by syslog and in eve.json; 0: none",
+        operation.heartbeat_secs,
+        number
+    ),
+    key!(
         "live.guardian",
         "inline: a guardian process joins the pairs when the sensor is gone",
         guardian,

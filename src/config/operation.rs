@@ -20,6 +20,8 @@ pub struct OperationSettings {
     pub metrics_address: IpAddr,
     /// Seconds between EVE `stats` events; 0: none.
     pub stats_secs: u32,
+    /// Seconds between two signs of life to the SOC; 0: none.
+    pub heartbeat_secs: u32,
     /// Packets of alerts.
     pub evidence: EvidenceSettings,
     /// Share of packets lost, 0..=1, over which it is device trouble.
@@ -37,6 +39,7 @@ impl Default for OperationSettings {
             metrics_port: 0,
             metrics_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             stats_secs: 30,
+            heartbeat_secs: 60,
             evidence: EvidenceSettings::default(),
             loss_share: 0.01,
             confine: true,

@@ -367,6 +367,11 @@ impl Defrag {
         }
     }
 
+    /// Bytes kept.
+    pub(super) fn used(&self) -> usize {
+        self.bytes
+    }
+
     /// Lets the datagrams that waited longest give way until `bytes` and `fragments` more fit. Answers whether none had to.
     fn make_room(&mut self, bytes: usize, fragments: usize) -> bool {
         let mut untouched = true;

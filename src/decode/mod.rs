@@ -49,7 +49,7 @@ pub use policy::{HostPolicies, OsPolicy};
 pub use stats::DecodeStats;
 
 use crate::packet::{Layers, LinkType, PacketOrigin, Slice, Timestamp, VLAN_MAX};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 use defrag::Defrag;
 use walk::{Begin, Inner, Part, Walk};
@@ -323,10 +323,11 @@ impl Decoder {
 
     /// Most memory it may take.
     pub fn memory_bound(&self) -> MemoryBound {
-        MemoryBound {
-            what: "defragmentation",
+        let memory = Memory {
             bytes: self.settings.defrag.memory_bound(),
-        }
+            used: self.defrag.used() as u64,
+        };
+        memory.of("defragmentation")
     }
 }
 

@@ -23,7 +23,7 @@ use super::key::{Belongs, TableKey, is_icmp_error};
 use super::wheel::{NONE, Wheel, WheelLink, WheelSlab};
 use super::{EndReason, Flow, FlowEvents, FlowState, TcpState};
 use crate::packet::{Direction, FlowKey, Packet, Timestamp, Transport};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 /// Parts of the table with space of their own. Worker counts that divide it share nothing.
 pub const SHARDS: usize = 16;
@@ -457,10 +457,12 @@ impl<X: Recycle> FlowTable<X> {
         };
         let half_opens = HalfOpens::bytes((self.settings.pending_max / shared).min(self.capacity));
         let bytes = self.capacity as usize * flow + self.index.bytes() + half_opens;
-        MemoryBound {
-            what: "flow table",
+        let waiting = (0..SHARDS).map(|shard| self.half_opens.len(shard)).sum();
+        let memory = Memory {
             bytes: bytes as u64,
-        }
+            used: (self.len() * flow + self.index.bytes() + HalfOpens::bytes(waiting)) as u64,
+        };
+        memory.of("flow table")
     }
 
     /// A live flow.

@@ -116,10 +116,7 @@ impl Default for Campaigns {
 impl Campaigns {
     /// What it takes at most.
     pub fn bound(&self) -> MemoryBound {
-        MemoryBound {
-            what: "actors",
-            bytes: self.actors.bytes(),
-        }
+        self.actors.memory().of("actors")
     }
 
     /// An actor is seen at YELLOW or above. Says what makes it a campaign; empty: nothing.

@@ -26,7 +26,7 @@ use crate::detect::anomaly::{DETECTORS, GID, HostRecord, RecordKind};
 use crate::detect::signature::threshold::Thresholds;
 use crate::packet::Timestamp;
 use crate::rules::{RuleSet, Signature, Target};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 /// Makes the EVE members before `"alert"` of a finding that no packet in hand shows.
 pub type Heads = Box<dyn Fn(&Finding) -> Vec<u8> + Send>;
@@ -209,20 +209,12 @@ impl Grader {
     /// Bounds of its tables.
     pub fn bounds(&self) -> Vec<MemoryBound> {
         let mut bounds: Vec<MemoryBound> = self.assets.iter().flat_map(AssetMap::bounds).collect();
-        let incidents = MemoryBound {
-            what: "incidents",
-            bytes: Incidents::bytes(),
-        };
-        let blocks = MemoryBound {
-            what: "block list",
-            bytes: self.blocks.bytes(),
-        };
         bounds.extend([
-            incidents,
+            self.incidents.memory().of("incidents"),
             self.repeats.bound(),
             self.watch.bound(),
             self.campaigns.bound(),
-            blocks,
+            Memory::whole(self.blocks.bytes()).of("block list"),
         ]);
         bounds
     }

@@ -18,6 +18,7 @@ use super::ledger::Stage;
 use crate::alert::{Efficacy, Finding};
 use crate::detect::anomaly::{DETECTORS, Hides};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Incidents kept.
 pub const INCIDENTS_MAX: usize = 8_192;
@@ -88,10 +89,14 @@ pub struct Incidents {
 }
 
 impl Incidents {
-    /// Bytes it takes at most.
-    pub const fn bytes() -> u64 {
+    /// Memory of the table.
+    pub fn memory(&self) -> Memory {
         let host = size_of::<IpAddr>() + PER_HOST * 8 + 32;
-        (INCIDENTS_MAX * (size_of::<Incident>() + 24 + 2 * host)) as u64
+        let each = size_of::<Incident>() + 24 + 2 * host;
+        Memory {
+            bytes: (INCIDENTS_MAX * each) as u64,
+            used: (self.table.len() * each) as u64,
+        }
     }
 
     /// What becomes of a report.

@@ -43,10 +43,7 @@ impl Default for Repeats {
 impl Repeats {
     /// What it takes at most.
     pub fn bound(&self) -> MemoryBound {
-        MemoryBound {
-            what: "signature incidents",
-            bytes: self.table.bytes(),
-        }
+        self.table.memory().of("signature incidents")
     }
 
     /// The incident of an alert: a number that depends on rule, attacker, victim and when it began, and nothing else.

@@ -15,7 +15,7 @@ use crate::alert::{Efficacy, Finding};
 use crate::detect::anomaly::HostRecord;
 use crate::detect::anomaly::table::{SetTable, Worth};
 use crate::packet::Timestamp;
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 /// Victims watched.
 pub const VICTIMS: usize = 2_048;
@@ -68,10 +68,11 @@ impl Watch {
     /// What it takes at most.
     pub fn bound(&self) -> MemoryBound {
         let each = SUSPECTS * (size_of::<Suspect>() + 64);
-        MemoryBound {
-            what: "watched victims",
-            bytes: self.victims.bytes() + (VICTIMS * each) as u64,
-        }
+        let suspects = Memory {
+            bytes: (VICTIMS * each) as u64,
+            used: (self.victims.iter().count() * each) as u64,
+        };
+        (self.victims.memory() + suspects).of("watched victims")
     }
 
     /// Begins to watch the victim of an attack.

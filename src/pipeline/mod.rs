@@ -20,12 +20,14 @@ mod outlet;
 mod replay;
 mod report;
 mod signature_worker;
+mod stage_clock;
 mod tags;
 mod thresholds;
 
 pub use feeder::{Feeder, FeederStats};
-pub use outlet::SyslogOutlet;
+pub use outlet::{HEARTBEAT, SyslogOutlet};
 pub use replay::{ReplayOptions, ReplaySummary, bounds, replay};
 pub use report::{ReportStage, Said};
 pub use signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};
+pub use stage_clock::{Stage, StageCosts};
 pub use thresholds::Thresholds;

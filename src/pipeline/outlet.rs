@@ -4,19 +4,22 @@
 //! lost there, and the delivery spools as fast as the disk takes it.
 
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::alert::Level;
 use crate::grade::Event;
+use crate::packet::Timestamp;
 use crate::ring::{Sender, ring};
 use crate::sink::delivery::Delivery;
 use crate::sink::syslog::Messages;
 use crate::sink::{Sink, SinkError};
 
+/// The type of EVE lines that are signs of life.
+pub const HEARTBEAT: &str = "heartbeat";
 /// Messages in the queue.
 const QUEUE: usize = 1024;
 
-/// Sends graded alerts of a level and above to a delivery on a thread of its own.
+/// Sends graded alerts of a level and above, and signs of life, to a delivery on a thread of its own.
 #[derive(Debug)]
 pub struct SyslogOutlet {
     messages: Messages,
@@ -53,13 +56,26 @@ impl SyslogOutlet {
     }
 }
 
+fn clock() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::new(since.as_secs(), since.subsec_nanos())
+}
+
 impl Sink for SyslogOutlet {
     fn event(&mut self, event: &Event<'_>) {
-        let (Event::Alert(alert), Some(queue)) = (event, &mut self.queue) else {
+        let Some(queue) = &mut self.queue else {
             return;
         };
-        if alert.level >= self.level && !alert.digest {
-            let _ = queue.send(self.messages.alert(alert));
+        match event {
+            Event::Alert(alert) if alert.level >= self.level && !alert.digest => {
+                let _ = queue.send(self.messages.alert(alert));
+            }
+            Event::Line { kind, line } if *kind == HEARTBEAT => {
+                let _ = queue.send(self.messages.heartbeat(clock(), line));
+            }
+            _ => {}
         }
     }
 

@@ -11,6 +11,7 @@ use crate::decode::DecodeSettings;
 use crate::detect::signature::Engine;
 use crate::packet::Batch;
 use crate::ring;
+use crate::sink::eve::stats::Traffic;
 use crate::stats::MemoryBound;
 
 /// What is replayed, and how.
@@ -49,7 +50,9 @@ pub fn bounds(
     report: &ReportStage,
 ) -> Vec<MemoryBound> {
     let workers = u64::from(options.workers.max(1));
-    let mut bounds = SignatureWorker::new(engine, options.worker.clone()).bounds();
+    let mut bounds = SignatureWorker::new(engine, options.worker.clone())
+        .bounds()
+        .to_vec();
     for bound in &mut bounds {
         bound.bytes = bound.bytes.saturating_mul(workers);
     }
@@ -104,6 +107,18 @@ pub fn replay(
     summary.feeder = feeder.stats();
     summary.offloaded_checksums = feeder.decoder().checksums().offloaded();
     summary.offloaded_lengths = feeder.decoder().stats().ipv4_offloaded;
+    let rules = engine.report();
+    report.say_stats(Some(&Traffic {
+        decoder: feeder.decoder().stats(),
+        defrag: feeder.decoder().defrag_stats(),
+        panics: summary.feeder.panics + summary.workers.panics,
+        flow: &summary.workers.flow,
+        stream: &summary.workers.stream,
+        rules: (
+            rules.signatures as u64,
+            (engine.rules().errors.len() + rules.refused.len()) as u64,
+        ),
+    }));
     summary
 }
 

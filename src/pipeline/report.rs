@@ -11,9 +11,10 @@ use crate::grade::action::BlockList;
 use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads, Segments};
 use crate::packet::Timestamp;
 use crate::rules::RuleSet;
-use crate::sink::eve::stats;
+use crate::sink::eve::stats::{self, Traffic};
 use crate::sink::eve::{self, EveSettings};
 use crate::sink::{Sink, SinkError};
+use crate::stats::{Memory, MemoryBound};
 
 /// What one worker says about one batch.
 #[derive(Debug, Default)]
@@ -45,6 +46,8 @@ pub struct ReportStage {
     behaviour: Outbox,
     evidence: Option<Clerk>,
     started: Option<Timestamp>,
+    /// The latest time that a batch said.
+    now: Timestamp,
     listed: usize,
     segments: Arc<Segments>,
     tuned: Vec<Tuned>,
@@ -87,6 +90,7 @@ impl ReportStage {
             behaviour: Outbox::default(),
             evidence: None,
             started: None,
+            now: Timestamp(0),
             listed,
             segments,
             tuned: Vec::new(),
@@ -122,14 +126,17 @@ impl ReportStage {
     }
 
     /// Bounds of the tables of detectors and grading.
-    pub fn bounds(&self) -> Vec<crate::stats::MemoryBound> {
+    pub fn bounds(&self) -> Vec<MemoryBound> {
         let detectors = self.anomaly.as_ref().map(AnomalyEngine::bounds);
         let mut bounds = detectors.unwrap_or_default();
         for tuned in &self.tuned {
-            bounds.push(crate::stats::MemoryBound {
-                what: "detectors of tuned segments",
-                bytes: tuned.engine.bounds().iter().map(|b| b.bytes).sum(),
-            });
+            let all = Memory::default();
+            let add = |sum: Memory, b: &MemoryBound| Memory {
+                bytes: sum.bytes.saturating_add(b.bytes),
+                used: sum.used.saturating_add(b.used),
+            };
+            let memory = tuned.engine.bounds().iter().fold(all, add);
+            bounds.push(memory.of("detectors of tuned segments"));
         }
         bounds.extend(self.grader.bounds());
         bounds
@@ -220,16 +227,16 @@ impl ReportStage {
         if merged.capacity() > 0 {
             self.hosts = merged;
         }
-        if last {
-            self.say_stats(now);
-        }
+        self.now = self.now.max(now);
     }
 
-    /// Traffic has ended: what waits for more is said (live; on replay the last batch does that).
+    /// Traffic has ended: what waits for more is said, and the statistics (live; on replay the last batch does the one,
+    /// and whoever replays the other).
     pub fn end(&mut self, now: Timestamp) {
         let mut said = Said::default();
         (said.outbox.now, said.outbox.last) = (now, true);
         self.batch(&[&said]);
+        self.say_stats(None);
     }
 
     /// From now on findings with numbers from `first` on speak of `rules`, graded with `grade`, and detectors go by
@@ -294,14 +301,17 @@ impl ReportStage {
         }
     }
 
-    /// Writes a `stats` record: what was removed as noise and why, and the hosts of ours.
-    pub fn say_stats(&mut self, now: Timestamp) {
-        if !self.eve.stats || self.eve.strict {
+    /// Writes a `stats` record: counters of the traffic (replay; a running sensor says them itself), what was removed as
+    /// noise and why, and the hosts of ours.
+    pub fn say_stats(&mut self, traffic: Option<&Traffic<'_>>) {
+        if !self.eve.stats || (self.eve.strict && traffic.is_none()) {
             return;
         }
+        let now = self.now;
         let started = *self.started.get_or_insert(now);
         let mut line = Vec::new();
-        stats::write(&mut line, &self.grader, (started, now), self.listed);
+        let listed = (!self.eve.strict).then_some(self.listed);
+        stats::write(&mut line, &self.grader, (started, now), traffic, listed);
         for sink in &mut self.sinks {
             sink.event(&Event::Line {
                 kind: "stats",

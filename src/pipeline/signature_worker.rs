@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::host_records;
 use super::report::Said;
+use super::stage_clock::{Stage, StageClock, StageCosts};
 use super::tags::{TagList, Tags};
 use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRange, Verdict};
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
@@ -71,6 +72,8 @@ pub struct WorkerStats {
     pub stream: StreamStats,
     /// Inspection.
     pub inspector: InspectorStats,
+    /// What the stages cost.
+    pub stages: StageCosts,
 }
 
 impl WorkerStats {
@@ -80,13 +83,25 @@ impl WorkerStats {
         self.panics += other.panics;
         self.dropped += other.dropped;
         self.blocked += other.blocked;
-        self.stream.sessions += other.stream.sessions;
-        self.stream.gaps += other.stream.gaps;
+        let (mine, theirs) = (&mut self.stream, &other.stream);
+        mine.sessions += theirs.sessions;
+        mine.midstream_pickups += theirs.midstream_pickups;
+        mine.invalid_checksum += theirs.invalid_checksum;
+        mine.gaps += theirs.gaps;
+        mine.overlaps += theirs.overlaps;
+        mine.overlaps_different += theirs.overlaps_different;
+        mine.memory_refused += theirs.memory_refused;
+        mine.depth_reached += theirs.depth_reached;
         self.inspector.scanned_bytes += other.inspector.scanned_bytes;
         self.inspector.candidates += other.inspector.candidates;
         self.inspector.verified += other.inspector.verified;
         self.flow.unreported += other.flow.unreported;
+        self.flow.tcp_reuse += other.flow.tcp_reuse;
         for (mine, theirs) in self.flow.opened.iter_mut().zip(other.flow.opened) {
+            *mine += theirs;
+        }
+        self.stages.packets += other.stages.packets;
+        for (mine, theirs) in self.stages.nanos.iter_mut().zip(other.stages.nanos) {
             *mine += theirs;
         }
     }
@@ -178,6 +193,7 @@ impl SignatureWorker {
         let mut app = AppContext::new(limits, settings.inline, settings.stream.midstream);
         app.tls_encryption = settings.tls_encryption;
         let stages = Stages {
+            clock: StageClock::default(),
             streams: StreamEngine::new(settings.stream),
             app,
             inspector: engine.worker(),
@@ -226,13 +242,18 @@ impl SignatureWorker {
     }
 
     /// Bounds of its tables.
-    pub fn bounds(&self) -> Vec<MemoryBound> {
-        vec![
+    pub fn bounds(&self) -> [MemoryBound; 3] {
+        [
             self.flows.bound(),
             self.stages.streams.bound(),
             self.stages.app.bound(),
             self.stages.tags.bound(),
         ]
+    }
+
+    /// From now on a sample of batches is measured ([`WorkerStats::stages`]).
+    pub fn measure_stages(&mut self) {
+        self.stages.clock.wanted = true;
     }
 
     /// Counters.
@@ -245,6 +266,7 @@ impl SignatureWorker {
             flow: *self.flows.stats(),
             stream: *self.stages.streams.stats(),
             inspector: self.stages.inspector.stats(),
+            stages: self.stages.clock.costs,
         }
     }
 
@@ -258,6 +280,7 @@ impl SignatureWorker {
         said.outbox.now = batch.now;
         said.outbox.last = batch.last;
         let inline = self.stages.inline;
+        self.stages.clock.batch();
         let mut foreseen = std::mem::take(&mut self.foreseen);
         foreseen.clear();
         foreseen.extend(batch.iter().map(|packet| self.flows.foresee(&packet)));
@@ -302,10 +325,12 @@ impl SignatureWorker {
             self.stop(packet, passage, said);
             return Verdict::DropPacket;
         }
+        self.stages.clock.packet();
         let found = self.flows.lookup_foreseen(&packet, foreseen);
         if self.flows.has_ended_flows() {
             self.end_flows((packet.number, packet.ts), said);
         }
+        self.stages.clock.done(Stage::Flow);
         said.outbox
             .begin(packet.number, u64::from(u8::MAX - packet.depth) + 256);
         let verdict = match found {
@@ -317,6 +342,7 @@ impl SignatureWorker {
                 if found.syn && packet.events.is_empty() && StreamEngine::only_opens(&packet) {
                     let verdict = self.process_syn(packet, found.handle, said);
                     self.end_flows((packet.number, packet.ts), said);
+                    self.stages.clock.done(Stage::Log);
                     return verdict;
                 }
                 let place = (found.direction, found.established);
@@ -332,6 +358,7 @@ impl SignatureWorker {
         };
         // A half-open connection that gave way comes behind what took its place, in the order of ranks.
         self.end_flows((packet.number, packet.ts), said);
+        self.stages.clock.done(Stage::Log);
         verdict
     }
 
@@ -348,6 +375,7 @@ impl SignatureWorker {
             ..Standing::to_server()
         };
         let verdict = stages.inspect(packet, flow, ext, standing, &mut said.outbox);
+        stages.clock.done(Stage::Signatures);
         let plain = verdict == Verdict::Accept
             && !(ext.hit | flow.alerted | flow.no_inspection | flow.dropped)
             && ext.rules.is_untouched();
@@ -477,6 +505,7 @@ impl SignatureWorker {
 
 /// The stages between a flow and the outbox.
 struct Stages {
+    clock: StageClock,
     streams: StreamEngine,
     app: AppContext,
     inspector: Inspector,
@@ -629,6 +658,7 @@ impl Stages {
             standing.stream = true;
             ext.changed = if taken { [true; 2] } else { ext.changed };
         }
+        self.clock.done(Stage::Stream);
         // Events that the stream engine raised belong to the packet from here on.
         let annotated;
         let packet = if events == packet.events {
@@ -647,6 +677,7 @@ impl Stages {
         let changed = ext.changed != [false; 2];
         let findings = out.findings.len();
         let mut verdict = self.inspect(packet, flow, ext, standing, out);
+        self.clock.done(Stage::Signatures);
         if drop_reason.is_some() {
             verdict = verdict.max(Verdict::DropPacket);
         }

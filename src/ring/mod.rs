@@ -218,6 +218,16 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Messages that wait.
+    pub fn len(&self) -> usize {
+        self.ring.slots()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.ring.slots() == 0
+    }
+
     /// Whether a message waits.
     pub fn is_ready(&self) -> bool {
         self.ring.slots() > 0

@@ -73,6 +73,10 @@ impl EveFile {
 impl Sink for EveFile {
     fn event(&mut self, event: &Event<'_>) {
         match event {
+            // Not of Suricata's types: strict consumers do not know it.
+            Event::Line {
+                kind: "heartbeat", ..
+            } if self.settings.strict => return,
             Event::Line { line, .. } => self.buffer.extend_from_slice(line),
             Event::Alert(alert) => eve::alert::compose(&mut self.buffer, &self.settings, alert),
         }

@@ -28,7 +28,7 @@ pub use policy::{HostPolicies, OsPolicy};
 
 use crate::flow::{Flow, TcpState};
 use crate::packet::{DecodeEvent, Direction, EventSet, Layers, Packet, TcpFlags, Timestamp};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 /// Bytes of one direction that detection may look at as raw stream.
 #[derive(Clone, Copy, Debug)]
@@ -448,10 +448,11 @@ impl StreamEngine {
 
     /// The most memory stream data takes in this worker.
     pub fn bound(&self) -> MemoryBound {
-        MemoryBound {
-            what: "stream reassembly",
+        let memory = Memory {
             bytes: self.settings.memory_bytes,
-        }
+            used: self.held,
+        };
+        memory.of("stream reassembly")
     }
 
     /// Takes a TCP packet: state machine, reassembly, application layer. `direction` as the flow table found it.

@@ -1,4 +1,4 @@
-//! Memory maps of files, and memory that will be needed soon.
+//! Memory maps of files, memory that will be needed soon, and the time of a thread.
 
 use std::fs::File;
 use std::io;
@@ -20,6 +20,23 @@ pub fn give_memory_back() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Processor time that the calling thread has used, in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is ours and lives until the call returns; the kernel fills it.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    if result != 0 {
+        return 0;
+    }
+    let (secs, nanos) = (u64::try_from(time.tv_sec), u64::try_from(time.tv_nsec));
+    secs.unwrap_or(0)
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanos.unwrap_or(0))
 }
 
 /// Asks for the cache lines of an element, without waiting for them; out of range, nothing. Where the processor has no

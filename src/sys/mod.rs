@@ -19,7 +19,7 @@ pub mod sandbox;
 mod signal;
 mod socket;
 
-pub use memory::{give_memory_back, map_file, prefetch, release_mapped};
+pub use memory::{give_memory_back, map_file, prefetch, release_mapped, thread_cpu_ns};
 pub use notify::{Notify, relayed};
 pub use pcap_filter::compile_filter;
 pub use process::{Usage, stand_before, usage};

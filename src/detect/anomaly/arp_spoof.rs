@@ -22,6 +22,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{SetTable, Worth};
 use crate::alert::Efficacy;
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -297,8 +298,8 @@ impl Detector for ArpSpoof {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::ArpRequest, RecordKind::ArpClaim]
     }
-    fn bytes(&self) -> u64 {
-        self.owners.bytes() + self.questions.bytes() + self.spoofers.bytes()
+    fn memory(&self) -> Memory {
+        self.owners.memory() + self.questions.memory() + self.spoofers.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.arp_spoof.clone();
@@ -433,7 +434,7 @@ mod tests {
             addresses: 256,
             ..ArpSpoofSettings::default()
         });
-        let bytes = Detector::bytes(&spoof);
+        let bytes = Detector::memory(&spoof).bytes;
         let mut records = normal();
         for i in 0..40_000u32 {
             records.push(says(
@@ -453,7 +454,7 @@ mod tests {
             }
         }
         let reports = run_with(&mut spoof, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&spoof), bytes);
+        assert_eq!(Detector::memory(&spoof).bytes, bytes);
         assert!(
             reports
                 .iter()

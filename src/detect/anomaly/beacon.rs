@@ -26,6 +26,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -491,8 +492,8 @@ impl Detector for Beacon {
             K::Resolved,
         ]
     }
-    fn bytes(&self) -> u64 {
-        self.pairs.bytes() + self.destinations.bytes() + self.once.bytes()
+    fn memory(&self) -> Memory {
+        self.pairs.memory() + self.destinations.memory() + self.once.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.beacon.clone();
@@ -648,7 +649,7 @@ mod tests {
             destinations: 512,
             ..BeaconSettings::default()
         });
-        let bytes = Detector::bytes(&beacon);
+        let bytes = Detector::memory(&beacon).bytes;
         let mut records = calls(30, (1, 9, 4444), 60_000, 0.1);
         records.push(resolved(1, 7));
         for i in 0..60_000u32 {
@@ -664,7 +665,7 @@ mod tests {
         }
         records.sort_by_key(|r| r.ts);
         let reports = run_with(&mut beacon, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&beacon), bytes);
+        assert_eq!(Detector::memory(&beacon).bytes, bytes);
         assert!(
             reports
                 .iter()

@@ -5,6 +5,7 @@
 //! the reverse within a generation.
 
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Bits set per element.
 const PROBES: u32 = 4;
@@ -33,8 +34,8 @@ impl Bloom {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        (self.now.len() + self.before.len()) as u64 * 8
+    pub fn memory(&self) -> Memory {
+        Memory::whole((self.now.len() + self.before.len()) as u64 * 8)
     }
 
     /// Whether it was seen.
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn it_forgets_after_two_generations_and_never_grows() {
         let mut bloom = Bloom::new(1 << 10, 100);
-        let bytes = bloom.bytes();
+        let bytes = bloom.memory().bytes;
         bloom.insert(7, Timestamp::new(1_000, 0));
         bloom.insert(8, Timestamp::new(1_150, 0));
         assert!(bloom.contains(7));
@@ -118,6 +119,6 @@ mod tests {
                 Timestamp::new(1_301, 0),
             );
         }
-        assert_eq!(bloom.bytes(), bytes);
+        assert_eq!(bloom.memory().bytes, bytes);
     }
 }

@@ -15,6 +15,7 @@ use super::live::{Entry, Fading, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -127,8 +128,8 @@ impl BruteForce {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.services.bytes()
+    pub fn memory(&self) -> Memory {
+        self.services.memory()
     }
 
     /// Takes one record.

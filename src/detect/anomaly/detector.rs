@@ -8,6 +8,7 @@ use super::place::{Place, Places};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// What a detector may ask about besides the record in hand.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub trait Detector: std::fmt::Debug + Send {
     fn kinds(&self) -> &'static [RecordKind];
 
     /// Bytes of its tables, all taken when it was made.
-    fn bytes(&self) -> u64;
+    fn memory(&self) -> Memory;
 
     /// Goes on with other thresholds; what it knows, and the size of its tables, stays.
     fn tune(&mut self, settings: &AnomalySettings);
@@ -52,8 +53,8 @@ macro_rules! plain_detector {
             fn kinds(&self) -> &'static [super::record::RecordKind] {
                 &[$(super::record::RecordKind::$kind),+]
             }
-            fn bytes(&self) -> u64 {
-                Self::bytes(self)
+            fn memory(&self) -> crate::stats::Memory {
+                Self::memory(self)
             }
             fn tune(&mut self, settings: &super::AnomalySettings) {
                 let mine: fn(&Self, &super::AnomalySettings) -> _ = $settings;

@@ -17,6 +17,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -130,8 +131,8 @@ impl Dga {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.clients.bytes()
+    pub fn memory(&self) -> Memory {
+        self.clients.memory()
     }
 
     /// Takes one record.

@@ -18,6 +18,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -94,8 +95,8 @@ impl DnsTunnel {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.domains.bytes()
+    pub fn memory(&self) -> Memory {
+        self.domains.memory()
     }
 
     /// Takes one record.

@@ -238,9 +238,13 @@ impl AnomalyEngine {
 
     /// Bounds of its tables.
     pub fn bounds(&self) -> Vec<MemoryBound> {
-        let mut bounds = self.wires.first().map(Wire::bounds).unwrap_or_default();
-        for bound in &mut bounds {
-            bound.bytes = bound.bytes.saturating_mul(self.wires.len() as u64);
+        let mut wires = self.wires.iter().map(Wire::bounds);
+        let mut bounds = wires.next().unwrap_or_default();
+        for more in wires {
+            for (bound, more) in bounds.iter_mut().zip(more) {
+                bound.bytes = bound.bytes.saturating_add(more.bytes);
+                bound.used = bound.used.saturating_add(more.used);
+            }
         }
         bounds
     }
@@ -340,17 +344,14 @@ impl Wire {
     }
 
     fn bounds(&self) -> Vec<MemoryBound> {
-        let mut bounds = vec![MemoryBound {
-            what: "syn_flood",
-            bytes: self.syn_flood.bytes(),
-        }];
+        let mut bounds = vec![self.syn_flood.memory().of("syn_flood")];
         for (index, detector) in &self.detectors {
-            bounds.push(MemoryBound {
-                what: DETECTORS
-                    .get(usize::from(*index))
-                    .map_or("detector", |info| info.name),
-                bytes: detector.bytes(),
-            });
+            let info = DETECTORS.get(usize::from(*index));
+            bounds.push(
+                detector
+                    .memory()
+                    .of(info.map_or("detector", |info| info.name)),
+            );
         }
         bounds
     }

@@ -18,6 +18,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -253,8 +254,8 @@ impl Detector for Exfiltration {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Volume]
     }
-    fn bytes(&self) -> u64 {
-        self.flows.bytes() + self.pairs.bytes() + self.hosts.bytes()
+    fn memory(&self) -> Memory {
+        self.flows.memory() + self.pairs.memory() + self.hosts.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.exfiltration.clone();
@@ -369,7 +370,7 @@ mod tests {
             pairs: 256,
             ..ExfiltrationSettings::default()
         });
-        let bytes = Detector::bytes(&leak);
+        let bytes = Detector::memory(&leak).bytes;
         let mut records = Vec::new();
         for i in 0..50_000u32 {
             records.push(volume(
@@ -383,7 +384,7 @@ mod tests {
         records.extend(upload(400, 8));
         records.sort_by_key(|r| r.ts);
         let reports = run_with(&mut leak, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&leak), bytes);
+        assert_eq!(Detector::memory(&leak).bytes, bytes);
         assert!(
             reports
                 .iter()

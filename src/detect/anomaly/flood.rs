@@ -21,6 +21,7 @@ use super::table::Bitmap256;
 use super::{AMPLIFICATION, ICMP_FLOOD, SMURF, TCP_FLOOD, UDP_FLOOD};
 use crate::alert::Efficacy;
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings of each of the five.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -160,8 +161,8 @@ impl Flood {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.meters.bytes()
+    pub fn memory(&self) -> Memory {
+        self.meters.memory()
     }
 
     /// Length of the window in seconds: what nobody asked for trickles in, the rest floods.

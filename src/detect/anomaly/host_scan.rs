@@ -17,6 +17,7 @@ use super::table::{Bitmap256, SetTable, Worth};
 use super::{ARP_SCAN, HOST_SCAN};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings of each of the two.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -146,8 +147,8 @@ impl HostScan {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.askers.bytes() + self.speakers.bytes()
+    pub fn memory(&self) -> Memory {
+        self.askers.memory() + self.speakers.memory()
     }
 
     /// Takes one record.

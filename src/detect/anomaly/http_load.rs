@@ -15,6 +15,7 @@ use super::record::{HostRecord, RecordKind};
 use super::{REQUEST_FLOOD, SLOW_HTTP};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings of `request_flood`.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -109,8 +110,8 @@ impl RequestFlood {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.clients.bytes()
+    pub fn memory(&self) -> Memory {
+        self.clients.memory()
     }
 
     /// Takes one record.
@@ -230,8 +231,8 @@ impl SlowHttp {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.holders.bytes()
+    pub fn memory(&self) -> Memory {
+        self.holders.memory()
     }
 
     /// Takes one record.

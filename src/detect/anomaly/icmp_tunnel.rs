@@ -16,6 +16,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -82,8 +83,8 @@ impl IcmpTunnel {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.pairs.bytes()
+    pub fn memory(&self) -> Memory {
+        self.pairs.memory()
     }
 
     /// Takes one record.

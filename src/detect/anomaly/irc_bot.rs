@@ -21,6 +21,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -222,8 +223,8 @@ impl Detector for IrcBot {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Irc]
     }
-    fn bytes(&self) -> u64 {
-        self.clients.bytes() + self.channels.bytes()
+    fn memory(&self) -> Memory {
+        self.clients.memory() + self.channels.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.irc_bot.clone();
@@ -316,11 +317,11 @@ mod tests {
             clients: 64,
             ..IrcBotSettings::default()
         });
-        let bytes = Detector::bytes(&bots);
+        let bytes = Detector::memory(&bots).bytes;
         let records = (0..50_000u32)
             .map(|i| line(i, Line::Join, u64::from(i), u64::from(i)))
             .collect();
         run_with(&mut bots, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&bots), bytes);
+        assert_eq!(Detector::memory(&bots).bytes, bytes);
     }
 }

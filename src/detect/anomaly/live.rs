@@ -7,6 +7,7 @@ use super::record::HostRecord;
 use super::table::{SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Incidents that are open at a time, per detector.
 const OPEN_MAX: usize = 1024;
@@ -100,8 +101,8 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.table.bytes() + (OPEN_MAX * size_of::<K>()) as u64
+    pub fn memory(&self) -> Memory {
+        self.table.memory() + Memory::whole((OPEN_MAX * size_of::<K>()) as u64)
     }
 
     /// The entry of a key.

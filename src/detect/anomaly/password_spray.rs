@@ -26,6 +26,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -311,8 +312,8 @@ impl Detector for PasswordSpray {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Login, RecordKind::Closed]
     }
-    fn bytes(&self) -> u64 {
-        self.sources.bytes() + self.services.bytes()
+    fn memory(&self) -> Memory {
+        self.sources.memory() + self.services.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.password_spray.clone();
@@ -446,7 +447,7 @@ mod tests {
             sources: 256,
             ..PasswordSpraySettings::default()
         });
-        let bytes = Detector::bytes(&spray);
+        let bytes = Detector::memory(&spray).bytes;
         let mut records = Vec::new();
         for i in 0..60_000u32 {
             let mut noise = login(Login::Failed, 1_000 + i, u64::from(i), u64::from(i) * 5);
@@ -462,7 +463,7 @@ mod tests {
             }
         }
         let reports = run_with(&mut spray, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&spray), bytes);
+        assert_eq!(Detector::memory(&spray).bytes, bytes);
         assert!(
             reports
                 .iter()

@@ -22,6 +22,7 @@ use super::place::{Place, Role, is_group, is_local};
 use super::record::{HostRecord, RecordKind};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// A longer silence counts as this long, in nanoseconds: one hour.
 const SILENCE_MAX: u64 = 3_600_000_000_000;
@@ -298,8 +299,8 @@ impl Detector for Policy {
             RecordKind::Established,
         ]
     }
-    fn bytes(&self) -> u64 {
-        self.services.bytes() + self.paths.bytes() + self.breaches.bytes()
+    fn memory(&self) -> Memory {
+        self.services.memory() + self.paths.memory() + self.breaches.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.declared = declared(&settings.policy);
@@ -450,11 +451,11 @@ mod tests {
             breaches: 64,
             ..PolicySettings::default()
         });
-        let bytes = Detector::bytes(&policy);
+        let bytes = Detector::memory(&policy).bytes;
         let records = (0..50_000u32)
             .map(|i| connected(i, (i % 30_000) as u16, u64::from(i)))
             .collect();
         run_with(&mut policy, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&policy), bytes);
+        assert_eq!(Detector::memory(&policy).bytes, bytes);
     }
 }

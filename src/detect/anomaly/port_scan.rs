@@ -24,6 +24,7 @@ use super::syn_flood::SynFlood;
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{TcpFlags, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -131,8 +132,8 @@ impl Detector for PortScan {
             K::FirstBytes,
         ]
     }
-    fn bytes(&self) -> u64 {
-        Self::bytes(self)
+    fn memory(&self) -> Memory {
+        Self::memory(self)
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.threshold = bound(settings.port_scan.alpha);
@@ -159,8 +160,8 @@ impl PortScan {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.sources.bytes()
+    pub fn memory(&self) -> Memory {
+        self.sources.memory()
     }
 
     /// Takes one record.
@@ -560,7 +561,7 @@ mod tests {
         // 20 probes a second among 100,000 failures a second of sources that each come once.
         let floods = SynFlood::new(SynFloodSettings::default());
         let mut detector = PortScan::new(PortScanSettings::default());
-        let bytes = detector.bytes();
+        let bytes = detector.memory().bytes;
         let mut reports = Vec::new();
         let mut probes = 0u32;
         for i in 0..1_000_000u64 {
@@ -588,7 +589,7 @@ mod tests {
         );
         assert_eq!(reports.len(), 1);
         assert!(probes <= 28, "{probes}");
-        assert_eq!(detector.bytes(), bytes);
+        assert_eq!(detector.memory().bytes, bytes);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::place::ByRole;
 use super::record::{HostRecord, RecordKind};
 use crate::alert::Efficacy;
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -340,8 +341,8 @@ impl Detector for QueueStall {
             K::Ended,
         ]
     }
-    fn bytes(&self) -> u64 {
-        self.services.bytes()
+    fn memory(&self) -> Memory {
+        self.services.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.queue_stall.clone();
@@ -490,7 +491,7 @@ mod tests {
             services: 64,
             ..QueueStallSettings::default()
         });
-        let bytes = Detector::bytes(&queue);
+        let bytes = Detector::memory(&queue).bytes;
         let mut records = usual(100);
         for i in 0..40_000u64 {
             let mut r = ask(1, 1_000 + i, i / 2);
@@ -500,7 +501,7 @@ mod tests {
         records.extend((0..30).map(|i| ask(20 + i as u32, 200 + i, 10_200 + i * 200)));
         records.sort_by_key(|r| r.ts);
         let reports = run_with(&mut queue, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&queue), bytes);
+        assert_eq!(Detector::memory(&queue).bytes, bytes);
         assert!(
             reports
                 .iter()

@@ -20,6 +20,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -180,8 +181,8 @@ impl Detector for Reflector {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Established]
     }
-    fn bytes(&self) -> u64 {
-        self.pairs.bytes() + self.clients.bytes()
+    fn memory(&self) -> Memory {
+        self.pairs.memory() + self.clients.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.reflector.clone();
@@ -290,7 +291,7 @@ mod tests {
             pairs: 128,
             ..ReflectorSettings::default()
         });
-        let bytes = Detector::bytes(&reflector);
+        let bytes = Detector::memory(&reflector).bytes;
         let mut records = Vec::new();
         for i in 0..50_000u32 {
             records.push(answer(1_000 + i, 1, 53, (80, 3_000), u64::from(i)));
@@ -299,7 +300,7 @@ mod tests {
             }
         }
         let reports = run_with(&mut reflector, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&reflector), bytes);
+        assert_eq!(Detector::memory(&reflector).bytes, bytes);
         assert!(
             reports
                 .iter()

@@ -22,6 +22,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -337,8 +338,8 @@ impl Detector for RogueServer {
         use RecordKind as K;
         &[K::Dhcp, K::RouterAdvert, K::DnsTrouble]
     }
-    fn bytes(&self) -> u64 {
-        self.links.bytes() + self.strangers.bytes()
+    fn memory(&self) -> Memory {
+        self.links.memory() + self.strangers.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.rogue_server.clone();
@@ -465,7 +466,7 @@ mod tests {
             strangers: 64,
             ..RogueServerSettings::default()
         });
-        let bytes = Detector::bytes(&rogue);
+        let bytes = Detector::memory(&rogue).bytes;
         let records = (0..50_000u32)
             .map(|i| {
                 let mut r = offer((i % 250) as u8, (i % 249) as u8, u64::from(i));
@@ -474,6 +475,6 @@ mod tests {
             })
             .collect();
         run_with(&mut rogue, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&rogue), bytes);
+        assert_eq!(Detector::memory(&rogue).bytes, bytes);
     }
 }

@@ -21,6 +21,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -399,8 +400,8 @@ impl Detector for ServiceTrouble {
             K::TimeExceeded,
         ]
     }
-    fn bytes(&self) -> u64 {
-        self.meters.bytes()
+    fn memory(&self) -> Memory {
+        self.meters.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.service_trouble.clone();
@@ -565,7 +566,7 @@ mod tests {
             services: 128,
             ..ServiceTroubleSettings::default()
         });
-        let bytes = Detector::bytes(&trouble);
+        let bytes = Detector::memory(&trouble).bytes;
         let mut records = served(50);
         for i in 0..40_000u32 {
             let mut r = tcp(RecordKind::Opened, 9, u64::from(i));
@@ -579,7 +580,7 @@ mod tests {
         }
         records.sort_by_key(|r| r.ts);
         let reports = run_with(&mut trouble, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&trouble), bytes);
+        assert_eq!(Detector::memory(&trouble).bytes, bytes);
         assert!(
             reports
                 .iter()

@@ -21,6 +21,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -293,8 +294,8 @@ impl Detector for SessionExhaustion {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Established, RecordKind::Ended]
     }
-    fn bytes(&self) -> u64 {
-        self.services.bytes() + self.sources.bytes()
+    fn memory(&self) -> Memory {
+        self.services.memory() + self.sources.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.session_exhaustion.clone();
@@ -406,7 +407,7 @@ mod tests {
             services: 64,
             ..SessionExhaustionSettings::default()
         });
-        let bytes = Detector::bytes(&sessions);
+        let bytes = Detector::memory(&sessions).bytes;
         let mut records = Vec::new();
         for i in 0..60_000u32 {
             let mut one = open(1_000 + i, u64::from(i));
@@ -417,7 +418,7 @@ mod tests {
             }
         }
         let reports = run_with(&mut sessions, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&sessions), bytes);
+        assert_eq!(Detector::memory(&sessions).bytes, bytes);
         assert!(
             reports
                 .iter()

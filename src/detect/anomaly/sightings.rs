@@ -19,6 +19,7 @@ use super::table::Bitmap256;
 use super::{P2P, PROXY_TUNNEL, VPN_TOR, WRONG_PORT};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings of each of the four.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -99,8 +100,8 @@ impl Sightings {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.clients.bytes()
+    pub fn memory(&self) -> Memory {
+        self.clients.memory()
     }
 
     /// Takes one record.
@@ -218,14 +219,14 @@ mod tests {
                 ..Default::default()
             },
         );
-        let bytes = watch.bytes();
+        let bytes = watch.memory().bytes;
         let mut reports = Vec::new();
         for i in 0..50_000u32 {
             let mut r = record(RecordKind::FirstBytes, 6, i, 1, 6881, u64::from(i));
             r.detail = FirstBytes::BitTorrent as u32;
             watch.record(&r, &mut reports);
         }
-        assert_eq!(watch.bytes(), bytes);
+        assert_eq!(watch.memory().bytes, bytes);
         assert!(reports.len() <= 50_000);
     }
 }

@@ -22,6 +22,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{TcpFlags, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -356,8 +357,8 @@ impl Detector for Spoofed {
             K::ArpClaim,
         ]
     }
-    fn bytes(&self) -> u64 {
-        self.counters.bytes() + self.senders.bytes()
+    fn memory(&self) -> Memory {
+        self.counters.memory() + self.senders.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.spoofed.clone();
@@ -528,7 +529,7 @@ mod tests {
             links: 16,
             ..SpoofedSettings::default()
         });
-        let bytes = Detector::bytes(&spoofed);
+        let bytes = Detector::memory(&spoofed).bytes;
         let records = (0..50_000u32)
             .map(|i| {
                 let mut r = from(
@@ -542,6 +543,6 @@ mod tests {
             })
             .collect();
         run_with(&mut spoofed, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&spoofed), bytes);
+        assert_eq!(Detector::memory(&spoofed).bytes, bytes);
     }
 }

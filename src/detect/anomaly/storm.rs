@@ -19,6 +19,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -207,8 +208,8 @@ impl Detector for Storm {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Group]
     }
-    fn bytes(&self) -> u64 {
-        self.links.bytes() + self.frames.bytes()
+    fn memory(&self) -> Memory {
+        self.links.memory() + self.frames.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.storm.clone();
@@ -290,7 +291,7 @@ mod tests {
             frames: 256,
             ..StormSettings::default()
         });
-        let bytes = Detector::bytes(&storm);
+        let bytes = Detector::memory(&storm).bytes;
         let mut records = Vec::new();
         for i in 0..50_000u64 {
             let mut r = frame(i.wrapping_mul(0x9e37_79b9_7f4a_7c15), i * 2_000);
@@ -301,7 +302,7 @@ mod tests {
             }
         }
         let reports = run_with(&mut storm, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&storm), bytes);
+        assert_eq!(Detector::memory(&storm).bytes, bytes);
         assert!(!reports.is_empty());
     }
 }

@@ -20,6 +20,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -330,8 +331,8 @@ impl Detector for SuccessiveClicks {
     fn kinds(&self) -> &'static [RecordKind] {
         &[RecordKind::Request]
     }
-    fn bytes(&self) -> u64 {
-        self.visitors.bytes() + self.crowds.bytes()
+    fn memory(&self) -> Memory {
+        self.visitors.memory() + self.crowds.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.settings = settings.successive_clicks.clone();
@@ -471,7 +472,7 @@ mod tests {
             pages: 64,
             ..SuccessiveClicksSettings::default()
         });
-        let bytes = Detector::bytes(&clicks);
+        let bytes = Detector::memory(&clicks).bytes;
         let mut records = Vec::new();
         for i in 0..60_000u32 {
             records.push(press(1_000 + i, i & 0xfff, u64::from(i), u64::from(i)));
@@ -483,7 +484,7 @@ mod tests {
         );
         records.sort_by_key(|r| r.ts);
         let reports = run_with(&mut clicks, Role::Dmz, records);
-        assert_eq!(Detector::bytes(&clicks), bytes);
+        assert_eq!(Detector::memory(&clicks).bytes, bytes);
         assert!(
             reports
                 .iter()

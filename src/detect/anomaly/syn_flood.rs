@@ -23,6 +23,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -199,8 +200,8 @@ impl SynFlood {
     }
 
     /// Bytes it takes.
-    pub fn bytes(&self) -> u64 {
-        self.services.bytes()
+    pub fn memory(&self) -> Memory {
+        self.services.memory()
     }
 
     /// Whether a service is being flooded: failures towards it are then nobody's scan.

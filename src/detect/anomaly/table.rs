@@ -1,6 +1,7 @@
 //! A fixed-size table: eight-way sets, the least valuable entry of a full set gives way. All memory is reserved at start;
 //! the kernel hands out its pages as they are used, so that a quiet network costs little.
 
+use crate::stats::Memory;
 use std::hash::{BuildHasher, Hash};
 
 /// Entries of a set.
@@ -41,9 +42,13 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
     }
 
     /// Bytes the table takes.
-    pub fn bytes(&self) -> u64 {
+    pub fn memory(&self) -> Memory {
         let set = size_of::<[u16; WAYS]>() + size_of::<[u32; WAYS]>();
-        (self.tags.len() * (set + WAYS * size_of::<(K, V)>())) as u64
+        let entry = size_of::<(K, V)>();
+        Memory {
+            bytes: (self.tags.len() * (set + WAYS * entry)) as u64,
+            used: (self.entries.len() * (entry + set / WAYS)) as u64,
+        }
     }
 
     /// The set of a key, and the key's tag.

@@ -30,6 +30,7 @@ use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::Efficacy;
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Settings.
 #[derive(Clone, Debug)]
@@ -559,8 +560,8 @@ impl Detector for WormScan {
             K::ArpClaim,
         ]
     }
-    fn bytes(&self) -> u64 {
-        self.hosts.bytes() + self.reached.bytes() + self.known.bytes()
+    fn memory(&self) -> Memory {
+        self.hosts.memory() + self.reached.memory() + self.known.memory()
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.threshold = bound(settings.worm_scan.alpha);
@@ -818,7 +819,7 @@ mod tests {
             peers_bytes: 1 << 14,
             ..WormScanSettings::default()
         });
-        let bytes = Detector::bytes(&worm);
+        let bytes = Detector::memory(&worm).bytes;
         let mut records = Vec::new();
         for i in 0..200_000u32 {
             records.push(contact(
@@ -835,7 +836,7 @@ mod tests {
             }
         }
         let reports = run_with(&mut worm, Role::Intranet, records);
-        assert_eq!(Detector::bytes(&worm), bytes);
+        assert_eq!(Detector::memory(&worm).bytes, bytes);
         assert!(
             reports
                 .iter()

@@ -152,7 +152,7 @@ impl BlockList {
     /// Bytes it takes at most.
     pub fn bytes(&self) -> u64 {
         let slots = self.slots.len() * (size_of::<Slot>() + size_of::<BlockEntry>());
-        let times = self.times.lock().map_or(0, |t| t.bytes());
+        let times = self.times.lock().map_or(0, |t| t.memory().bytes);
         slots as u64 + self.known.bytes() + times + TRIES as u64 * 8
     }
 

@@ -7,7 +7,11 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::operator::Operator;
-use crate::pipeline::live::{Control, WorkerState};
+use crate::pipeline::Stage;
+use crate::pipeline::live::{
+    Control, Count, MemoryCount, RING, RING_INLINE, WORKER_TABLES, WorkerCounts, WorkerState,
+};
+use crate::stats::{Memory, MemoryBound};
 use crate::sys;
 
 /// The counters as one object: `capture`, `decoder`, `flow` and `detect` by Suricata's names, ours under `sekisho`.
@@ -39,6 +43,12 @@ pub fn counters(operator: &Operator) -> Value {
             "accepted": sum(&|l| l.forwarded.get()), "blocked": stopped, "rejected": sum(&|l| l.rejects.get()),
             "replaced": sum(&|l| l.replaced.get()),
         },
+        "memuse": memory(control).into_iter()
+            .map(|m| (m.what.to_owned(), json!({"used": m.used, "bound": m.bytes}))).collect::<serde_json::Map<_, _>>(),
+        "rings": rings(control).into_iter()
+            .map(|r| (r.name, json!({"waiting": r.waiting, "peak": r.peak, "capacity": r.capacity}))).collect::<serde_json::Map<_, _>>(),
+        "stages": stages(control),
+        "latency_us": latency(control),
         "detect": {
             "alert": levels.iter().sum::<u64>(),
             "engines": [{
@@ -57,6 +67,99 @@ pub fn counters(operator: &Operator) -> Value {
             "memory_peak_bytes": usage.peak_bytes, "cpu_secs": usage.user_secs + usage.system_secs,
         },
     })
+}
+
+/// What every table holds, and may hold: those of capture threads and workers added up.
+fn memory(control: &Control) -> Vec<MemoryBound> {
+    let mut list: Vec<MemoryBound> = Vec::new();
+    for (at, what) in WORKER_TABLES.into_iter().enumerate() {
+        let of = |counts: &WorkerCounts| counts.memory.get(at).map(MemoryCount::get);
+        let sum = control.workers.iter().filter_map(of);
+        list.push(sum.fold(Memory::default(), |a, b| a + b).of(what));
+    }
+    let defrag = control.lanes.iter().map(|l| l.defrag.get());
+    list.push(
+        defrag
+            .fold(Memory::default(), |a, b| a + b)
+            .of("defragmentation"),
+    );
+    if let Ok(report) = control.report.memory.lock() {
+        list.extend(report.iter().cloned());
+    }
+    list
+}
+
+/// How full the rings to a thread are.
+struct Fill {
+    name: String,
+    waiting: u64,
+    peak: u64,
+    capacity: u64,
+}
+
+fn rings(control: &Control) -> Vec<Fill> {
+    let inline = control.lanes.iter().any(|l| l.inline);
+    let ring = if inline { RING_INLINE } else { RING };
+    let workers = control.workers.iter().enumerate().map(|(at, w)| Fill {
+        name: format!("worker {at}"),
+        waiting: w.queued.get(),
+        peak: w.queued_peak.get(),
+        capacity: (ring * control.lanes.len()) as u64,
+    });
+    let report = Fill {
+        name: "report".to_owned(),
+        waiting: control.report.queued.get(),
+        peak: control.report.queued_peak.get(),
+        capacity: (ring * control.workers.len()) as u64,
+    };
+    workers.chain([report]).collect()
+}
+
+/// What threads and stages cost: processor seconds of capture and of the report thread, and, from a sample of batches,
+/// nanoseconds a packet of each stage of the workers.
+fn stages(control: &Control) -> Value {
+    let secs = |ns: u64| (ns as f64 / 1e6).round() / 1e3;
+    let sampled: u64 = control.workers.iter().map(|w| w.stage_packets.get()).sum();
+    let each = |at: usize| -> u64 {
+        let of = |w: &WorkerCounts| w.stage_ns.get(at).map_or(0, Count::get);
+        control.workers.iter().map(of).sum()
+    };
+    let nanos: serde_json::Map<String, Value> = Stage::NAMES
+        .iter()
+        .enumerate()
+        .map(|(at, name)| ((*name).to_owned(), json!(each(at) / sampled.max(1))))
+        .collect();
+    json!({
+        "capture_decode_cpu_secs": secs(control.lanes.iter().map(|l| l.cpu_ns.get()).sum()),
+        "workers_busy_secs": secs(control.workers.iter().map(|w| w.busy_ns.get()).sum()),
+        "report_cpu_secs": secs(control.report.cpu_ns.get()),
+        "sampled_packets": sampled, "nanos_per_packet": nanos,
+    })
+}
+
+/// Inline: microseconds within which so many of the frames had passed, over all pairs. From a histogram by powers of two:
+/// the upper bound of the power.
+fn latency(control: &Control) -> Value {
+    let mut sums = [0u64; 24];
+    for lane in &control.lanes {
+        for (sum, count) in sums.iter_mut().zip(&lane.latency_us) {
+            *sum += count.get();
+        }
+    }
+    let all: u64 = sums.iter().sum();
+    if all == 0 {
+        return Value::Null;
+    }
+    let within = |share: f64| {
+        let wanted = (all as f64 * share).ceil() as u64;
+        let mut sum = 0;
+        let power = sums.iter().position(|count| {
+            sum += count;
+            sum >= wanted
+        });
+        1u64 << power.unwrap_or(23)
+    };
+    json!({"frames": all, "p50": within(0.5), "p90": within(0.9), "p99": within(0.99), "p999": within(0.999)})
 }
 
 /// One metric's lines.
@@ -105,6 +208,8 @@ pub fn prometheus(operator: &Operator) -> String {
     );
     lanes(&mut page, control);
     workers(&mut page, control);
+    tables(&mut page, control);
+    costs(&mut page, control);
     let levels = ["GREEN", "YELLOW", "ORANGE", "RED"].map(str::to_owned);
     page.many(
         (
@@ -180,6 +285,79 @@ pub fn prometheus(operator: &Operator) -> String {
         usage.user_secs + usage.system_secs,
     );
     page.0
+}
+
+fn tables(page: &mut Page, control: &Control) {
+    let memory = memory(control);
+    let each = |of: fn(&MemoryBound) -> u64| memory.iter().map(move |m| (m.what.to_owned(), of(m)));
+    let used = (
+        "sekisho_table_used_bytes",
+        "gauge",
+        "Memory in use, by table.",
+    );
+    page.many(used, "table", each(|m| m.used));
+    let bound = (
+        "sekisho_table_bound_bytes",
+        "gauge",
+        "Memory a table may take.",
+    );
+    page.many(bound, "table", each(|m| m.bytes));
+    let rings = rings(control);
+    let each = |of: fn(&Fill) -> u64| rings.iter().map(move |r| (r.name.clone(), of(r)));
+    let waiting = (
+        "sekisho_ring_waiting",
+        "gauge",
+        "Batches that wait for a thread.",
+    );
+    page.many(waiting, "to", each(|r| r.waiting));
+    let peak = (
+        "sekisho_ring_waiting_max",
+        "gauge",
+        "The most that have waited.",
+    );
+    page.many(peak, "to", each(|r| r.peak));
+    let capacity = ("sekisho_ring_capacity", "gauge", "Batches that may wait.");
+    page.many(capacity, "to", each(|r| r.capacity));
+}
+
+fn costs(page: &mut Page, control: &Control) {
+    let secs = |ns: u64| ns as f64 / 1e9;
+    let lanes = control.lanes.iter();
+    page.many(
+        (
+            "sekisho_capture_cpu_seconds_total",
+            "counter",
+            "Processor time of capture and decoding.",
+        ),
+        "lane",
+        lanes.map(|l| (l.name.clone(), secs(l.cpu_ns.get()))),
+    );
+    page.one(
+        "sekisho_report_cpu_seconds_total",
+        "counter",
+        "Processor time of detectors, grading and writing.",
+        secs(control.report.cpu_ns.get()),
+    );
+    let sum = |of: &dyn Fn(&WorkerCounts) -> u64| control.workers.iter().map(of).sum::<u64>();
+    let stage = |at: usize| sum(&|w: &WorkerCounts| w.stage_ns.get(at).map_or(0, Count::get));
+    page.many(
+        (
+            "sekisho_stage_sampled_seconds_total",
+            "counter",
+            "Time of the workers' stages in the batches that were measured.",
+        ),
+        "stage",
+        Stage::NAMES
+            .iter()
+            .enumerate()
+            .map(|(at, name)| ((*name).to_owned(), secs(stage(at)))),
+    );
+    page.one(
+        "sekisho_stage_sampled_packets_total",
+        "counter",
+        "Packets of the batches that were measured.",
+        sum(&|w: &WorkerCounts| w.stage_packets.get()),
+    );
 }
 
 fn lanes(page: &mut Page, control: &Control) {

@@ -19,6 +19,7 @@ use crate::grade::{GradeSettings, Segments};
 use crate::pipeline::thresholds::Thresholds;
 use crate::ring::Bell;
 use crate::rules::RuleSet;
+use crate::stats::{Memory, MemoryBound};
 
 /// A counter that one thread writes and others read.
 #[derive(Debug, Default)]
@@ -80,7 +81,39 @@ pub struct LaneCounts {
     pub latency_us: [Count; 24],
     /// When it last went round, in milliseconds since the start.
     pub beat_ms: Count,
+    /// Processor time of its thread, in nanoseconds: capture and decoding.
+    pub cpu_ns: Count,
+    /// Defragmentation.
+    pub defrag: MemoryCount,
 }
+
+/// A table's memory, as counters.
+#[derive(Debug, Default)]
+pub struct MemoryCount {
+    /// The most bytes it may take.
+    pub bytes: Count,
+    /// Bytes of what is in it.
+    pub used: Count,
+}
+
+impl MemoryCount {
+    /// What was said last.
+    pub fn get(&self) -> Memory {
+        Memory {
+            bytes: self.bytes.get(),
+            used: self.used.get(),
+        }
+    }
+
+    /// Takes what a table says.
+    pub fn set(&self, memory: &MemoryBound) {
+        self.bytes.set(memory.bytes);
+        self.used.set(memory.used);
+    }
+}
+
+/// The tables of a worker, in the order of [`WorkerCounts::memory`].
+pub const WORKER_TABLES: [&str; 3] = ["flow table", "stream reassembly", "announced connections"];
 
 /// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +152,18 @@ pub struct WorkerCounts {
     pub busy_ns: Count,
     /// Answers the report thread had no room for (inline: packets are not kept waiting for it).
     pub unreported: Count,
+    /// Memory of its tables: [`WORKER_TABLES`].
+    pub memory: [MemoryCount; 3],
+    /// Batches that waited in its rings when it last looked, and the most so far.
+    pub queued: Count,
+    /// See `queued`.
+    pub queued_peak: Count,
+    /// A sample: packets measured, and nanoseconds by stage ([`Stage::NAMES`]).
+    ///
+    /// [`Stage::NAMES`]: crate::pipeline::Stage::NAMES
+    pub stage_packets: Count,
+    /// See `stage_packets`.
+    pub stage_ns: [Count; 4],
     state: AtomicU8,
 }
 
@@ -150,6 +195,14 @@ pub struct ReportCounts {
     pub now_ns: Count,
     /// The change of rules it grades by.
     pub adopted: Count,
+    /// Processor time of its thread, in nanoseconds: detectors, grading, writing.
+    pub cpu_ns: Count,
+    /// Answers that waited in its rings when it last looked, and the most so far.
+    pub queued: Count,
+    /// See `queued`.
+    pub queued_peak: Count,
+    /// Tables of detectors and grading.
+    pub memory: Mutex<Vec<MemoryBound>>,
 }
 
 /// An order to a capture thread.

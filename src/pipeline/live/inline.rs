@@ -143,6 +143,7 @@ pub(super) fn stand_between(
         if counted.elapsed() >= COUNT_EVERY {
             counted = Instant::now();
             counts.kernel_drops.add(thread.bridge.arrivals().dropped);
+            super::lane::measure(counts, &feeder);
         }
         if !busy {
             let (links, bridge) = (&thread.links, &thread.bridge);

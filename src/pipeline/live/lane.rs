@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::control::{Control, LaneOrder};
+use super::control::{Control, LaneCounts, LaneOrder};
 use super::worker::Work;
 use crate::capture::{Arrivals, CaptureError, Source};
 use crate::packet::{Batch, Timestamp};
@@ -14,10 +14,10 @@ use crate::pipeline::feeder::Feeder;
 use crate::ring::{Receiver, Sender};
 
 /// Batches on their way between a capture thread that listens and a worker.
-pub(super) const RING: usize = 64;
+pub const RING: usize = 64;
 /// The same inline, where batches are small because nobody waits for more frames: at 10,000 frames a second most have one.
 /// With 64 of them a worker that the machine let wait for some milliseconds was passed by (tests/field/soak).
-pub(super) const RING_INLINE: usize = 512;
+pub const RING_INLINE: usize = 512;
 /// How long a full ring is waited for before its packets are given up.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -158,6 +158,7 @@ pub(super) fn listen(
         if counted.elapsed() >= COUNT_EVERY || last {
             counted = Instant::now();
             drain.count(source.arrivals(), counts);
+            measure(counts, &feeder);
         }
         if last {
             return Ok(());
@@ -167,6 +168,12 @@ pub(super) fn listen(
     with_batches(&mut works, |batches| feeder.finish(batches));
     send(&mut links, works, index, counts, control);
     result
+}
+
+/// What a capture thread costs, and what its tables hold.
+pub(super) fn measure(counts: &LaneCounts, feeder: &Feeder) {
+    counts.cpu_ns.set(crate::sys::thread_cpu_ns());
+    counts.defrag.set(&feeder.decoder().memory_bound());
 }
 
 /// What came and what is still to be taken of it when the sensor is to end.
@@ -182,7 +189,7 @@ struct Drain {
 }
 
 impl Drain {
-    fn count(&mut self, arrivals: Arrivals, counts: &super::control::LaneCounts) {
+    fn count(&mut self, arrivals: Arrivals, counts: &LaneCounts) {
         self.arrived += arrivals.frames;
         self.dropped += arrivals.dropped;
         counts.kernel_drops.add(arrivals.dropped);

@@ -26,10 +26,10 @@ mod tap;
 mod worker;
 
 pub use control::{
-    Adoption, Control, Count, InForce, LaneCounts, LaneOrder, Mailbox, ReportCounts, ReportOrder,
-    WorkerCounts, WorkerOrder, WorkerState,
+    Adoption, Control, Count, InForce, LaneCounts, LaneOrder, Mailbox, MemoryCount, ReportCounts,
+    ReportOrder, WORKER_TABLES, WorkerCounts, WorkerOrder, WorkerState,
 };
-pub use lane::Link;
+pub use lane::{Link, RING, RING_INLINE};
 pub use report::Inbox;
 pub use tap::{Captured, HostTap};
 
@@ -45,7 +45,7 @@ use crate::grade::action::BlockList;
 use crate::grade::{Exceptions, OnException};
 use crate::packet::Timestamp;
 use crate::ring::{Bell, ring, ring_to};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 use crate::sys;
 use crate::sys::bpf::XdpProgram;
 
@@ -149,7 +149,9 @@ pub fn bounds(
     options: &LiveOptions,
     report: &ReportStage,
 ) -> Vec<MemoryBound> {
-    let mut bounds = SignatureWorker::new(engine, options.worker.clone()).bounds();
+    let mut bounds = SignatureWorker::new(engine, options.worker.clone())
+        .bounds()
+        .to_vec();
     for bound in &mut bounds {
         bound.bytes = bound.bytes.saturating_mul(options.workers.max(1).into());
     }
@@ -159,10 +161,8 @@ pub fn bounds(
     if let Some(evidence) = &options.evidence {
         // The ring with its index.
         let ring = evidence.ring_bytes as u64 * 8 / 7;
-        bounds.push(MemoryBound {
-            what: "evidence",
-            bytes: ring.saturating_mul(options.workers.max(1).into()),
-        });
+        let bytes = ring.saturating_mul(options.workers.max(1).into());
+        bounds.push(Memory::whole(bytes).of("evidence"));
     }
     bounds.extend(report.bounds());
     bounds

@@ -20,6 +20,7 @@ use super::control::{Control, ReportOrder};
 use crate::packet::Timestamp;
 use crate::pipeline::report::{ReportStage, Said};
 use crate::ring::{Receiver, Sender};
+use crate::sys;
 
 /// How long the answers of a busy worker are waited for. It is alive: one that is not is replaced within a second or so.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ const TOGETHER_MAX: usize = 64;
 const SLEEP: Duration = Duration::from_millis(2);
 /// How often the sinks write out what they gathered.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// How often its tables are measured.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// The answers of one worker.
 #[derive(Debug)]
@@ -141,6 +144,7 @@ pub(super) fn report(
     let mut replaced: Option<Instant> = None;
     let mut old: Vec<Inbox> = Vec::new();
     let mut flushed = Instant::now();
+    let mut measured = flushed;
     let mut dirty = false;
     let mut said_last = Instant::now();
     let mut now = Timestamp(0);
@@ -168,6 +172,17 @@ pub(super) fn report(
                 ReportOrder::Line(kind, line) => stage.line(kind, &line),
                 ReportOrder::Trouble(trouble) => stage.trouble(*trouble),
                 ReportOrder::Reopen => stage.reopen(),
+            }
+        }
+        let queued = inboxes.iter().map(|i| i.said.len() as u64).sum();
+        control.report.queued.set(queued);
+        let peak = &control.report.queued_peak;
+        peak.set(queued.max(peak.get()));
+        if measured.elapsed() >= MEASURE_EVERY {
+            measured = Instant::now();
+            control.report.cpu_ns.set(sys::thread_cpu_ns());
+            if let Ok(mut memory) = control.report.memory.lock() {
+                *memory = stage.bounds();
             }
         }
         let mut idle = true;

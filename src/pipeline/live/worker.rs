@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::control::{Adoption, Control, WorkerOrder, WorkerState};
+use super::control::{Adoption, Control, Count, WorkerOrder, WorkerState};
 use super::recorder::Recorder;
 use super::talkers::Talkers;
 use super::tap::Taps;
@@ -93,6 +93,11 @@ pub(super) fn work(
         counts.flows.get(),
         counts.blocked.get(),
     ];
+    worker.measure_stages();
+    let staged = (
+        counts.stage_packets.get(),
+        counts.stage_ns.each_ref().map(Count::get),
+    );
     let mut backlog: VecDeque<Said> = VecDeque::new();
     let mut talkers = Talkers::new(index);
     let mut taps = Taps::default();
@@ -129,6 +134,9 @@ pub(super) fn work(
                 }
             }
         }
+        let queued = rings.lanes.iter().map(|(r, _)| r.len() as u64).sum();
+        counts.queued.set(queued);
+        counts.queued_peak.set(queued.max(counts.queued_peak.get()));
         for ((receiver, _), slot) in rings.lanes.iter_mut().zip(&mut held) {
             if slot.is_none() {
                 *slot = receiver.try_receive();
@@ -174,6 +182,14 @@ pub(super) fn work(
             counts.packets.set(base[0] + stats.packets);
             counts.panics.set(base[1] + stats.panics);
             counts.blocked.set(base[3] + stats.blocked);
+            for (slot, memory) in counts.memory.iter().zip(&worker.bounds()) {
+                slot.set(memory);
+            }
+            counts.stage_packets.set(staged.0 + stats.stages.packets);
+            let sums = staged.1.iter().zip(stats.stages.nanos);
+            for (slot, (before, more)) in counts.stage_ns.iter().zip(sums) {
+                slot.set(before + more);
+            }
             counts
                 .flows
                 .set(base[2] + stats.flow.opened.iter().sum::<u64>());

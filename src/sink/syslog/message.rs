@@ -103,6 +103,17 @@ impl Messages {
         out
     }
 
+    /// A sign of life: the EVE line of the heartbeat, numbered as all messages are.
+    pub fn heartbeat(&mut self, ts: Timestamp, line: &[u8]) -> Vec<u8> {
+        self.sequence += 1;
+        let mut out = Vec::with_capacity(512);
+        let data = format!("type=\"heartbeat\" seq=\"{}\"", self.sequence);
+        // 6: informational.
+        self.head_of(&mut out, 6, ts, ("heartbeat", &data));
+        ascii(line, &mut out);
+        out
+    }
+
     fn head(&self, out: &mut Vec<u8>, alert: &Alert<'_>) {
         let severity = match alert.level {
             Level::Red => 2,
@@ -110,8 +121,20 @@ impl Messages {
             Level::Yellow => 5,
             Level::Green => 6,
         };
+        let id = format!("{}-{}", alert.gid, alert.sid);
+        let data = format!(
+            "level=\"{}\" sid=\"{}\" seq=\"{}\" efficacy=\"{}\"",
+            alert.level.as_str(),
+            alert.sid,
+            self.sequence,
+            alert.efficacy.as_str(),
+        );
+        self.head_of(out, severity, alert.finding.ts, (&id, &data));
+    }
+
+    /// The header, with the message's id and its structured data.
+    fn head_of(&self, out: &mut Vec<u8>, severity: u8, ts: Timestamp, (id, data): (&str, &str)) {
         let priority = FACILITY * 8 + severity;
-        let ts = alert.finding.ts;
         let _ = match self.format {
             Format::Local => {
                 let (_, month, day, h, m, s) = ts.civil();
@@ -128,16 +151,10 @@ impl Messages {
             }
             _ => write!(
                 out,
-                "<{priority}>1 {} {} sekisho {} {}-{} [{SD_ID} level=\"{}\" sid=\"{}\" seq=\"{}\" efficacy=\"{}\"] ",
+                "<{priority}>1 {} {} sekisho {} {id} [{SD_ID} {data}] ",
                 rfc3339(ts),
                 self.host,
                 self.process,
-                alert.gid,
-                alert.sid,
-                alert.level.as_str(),
-                alert.sid,
-                self.sequence,
-                alert.efficacy.as_str(),
             ),
         };
     }

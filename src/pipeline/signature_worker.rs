@@ -242,7 +242,7 @@ impl SignatureWorker {
     }
 
     /// Bounds of its tables.
-    pub fn bounds(&self) -> [MemoryBound; 3] {
+    pub fn bounds(&self) -> [MemoryBound; 4] {
         [
             self.flows.bound(),
             self.stages.streams.bound(),

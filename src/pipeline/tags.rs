@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use crate::packet::Timestamp;
 use crate::rules::{Tag, TagMetric};
-use crate::stats::MemoryBound;
+use crate::stats::{Memory, MemoryBound};
 
 /// Tags of one flow or pair.
 const TAGS_MAX: usize = 8;
@@ -167,10 +167,11 @@ impl Tags {
     pub(super) fn bound(&self) -> MemoryBound {
         let tags = TAGS_MAX * std::mem::size_of::<Tagged>();
         let pair = std::mem::size_of::<(IpAddr, IpAddr, TagList)>();
-        MemoryBound {
-            what: "tagged hosts",
+        let memory = Memory {
             bytes: (PAIRS_MAX * (pair + tags)) as u64,
-        }
+            used: (self.pairs.len() * (pair + tags)) as u64,
+        };
+        memory.of("tagged hosts")
     }
 }
 

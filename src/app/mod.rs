@@ -494,6 +494,11 @@ pub trait Protocol: Sync + std::fmt::Debug {
     /// Names of the progress values in a direction, from 0; the last one means complete.
     fn states(&self, direction: Direction) -> &'static [&'static str];
 
+    /// Kinds of its transactions (HTTP/2: those of streams and the connection's own), when it has more than one.
+    fn kinds(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Progress from which a transaction is complete in a direction.
     fn complete_at(&self, direction: Direction) -> u8 {
         u8::try_from(self.states(direction).len().saturating_sub(1)).unwrap_or(u8::MAX)

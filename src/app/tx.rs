@@ -66,6 +66,11 @@ pub trait Transaction: Any + Send + std::fmt::Debug {
     /// How far it has come in a direction: an index of [`super::Protocol::states`].
     fn progress(&self, direction: Direction) -> u8;
 
+    /// Its kind, one of [`super::Protocol::kinds`]; empty when there are none.
+    fn kind(&self) -> &'static str {
+        ""
+    }
+
     /// Files it carries in a direction.
     fn files(&self, _direction: Direction) -> Option<&Files> {
         None

@@ -162,7 +162,9 @@ impl Words<'_> {
         }
         match s.hook {
             Some(Hook::FlowStart) => writeln!(out, "  on the first packet of a flow")?,
-            Some(Hook::Progress { to_server, state }) => {
+            Some(Hook::Progress {
+                to_server, state, ..
+            }) => {
                 let direction = if to_server {
                     Direction::ToServer
                 } else {

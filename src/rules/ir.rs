@@ -148,6 +148,8 @@ pub enum Hook {
         to_server: bool,
         /// Index in `Protocol::states`.
         state: u8,
+        /// Only transactions of this kind (`http2:stream:request_data`), one of `Protocol::kinds`.
+        kind: Option<&'static str>,
     },
 }
 

@@ -221,8 +221,20 @@ fn packet_proto(name: &str) -> Option<HeaderProto> {
 fn set_hook(draft: &mut Draft<'_>, proto: &str, name: &str) -> Result<(), String> {
     let hook = match (&draft.signature.proto, name) {
         (HeaderProto::App(protos), name) => {
-            let found = keyword::state(protos, name)
-                .ok_or_else(|| format!("\"{name}\" is not a state of {proto}"))?;
+            let (kind, state) = match name.split_once(':') {
+                Some((kind, state)) => (Some(kind), state),
+                None => (None, name),
+            };
+            let kinds = protos.iter().filter_map(|proto| registry::protocol(*proto));
+            let known = kind.map(|kind| {
+                let mut all = kinds.flat_map(|protocol| protocol.kinds());
+                all.find(|known| **known == kind)
+                    .copied()
+                    .ok_or_else(|| format!("{proto} has no transactions of the kind \"{kind}\""))
+            });
+            let kind = known.transpose()?;
+            let found = keyword::state(protos, state)
+                .ok_or_else(|| format!("\"{state}\" is not a state of {proto}"))?;
             let (proto, direction, state) = found;
             draft.require_protos(&[proto])?;
             let flow = &mut draft.signature.flow;
@@ -233,6 +245,7 @@ fn set_hook(draft: &mut Draft<'_>, proto: &str, name: &str) -> Result<(), String
             Hook::Progress {
                 to_server: direction == Direction::ToServer,
                 state,
+                kind,
             }
         }
         (_, "flow_start") => Hook::FlowStart,

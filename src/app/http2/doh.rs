@@ -175,6 +175,10 @@ impl Protocol for Doh2Protocol {
         HTTP2.events()
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        HTTP2.kinds()
+    }
+
     fn states(&self, direction: Direction) -> &'static [&'static str] {
         HTTP2.states(direction)
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
 pub use doh::{DOH2, message};
-use tx::{STATES, Tx, progress};
+use tx::{KINDS, REQUEST_STATES, RESPONSE_STATES, Tx, progress};
 
 /// HTTP/2.
 #[derive(Debug)]
@@ -108,8 +108,15 @@ impl Protocol for Http2Protocol {
         &["hdr", "data", "pdu"]
     }
 
-    fn states(&self, _direction: Direction) -> &'static [&'static str] {
-        STATES
+    fn states(&self, direction: Direction) -> &'static [&'static str] {
+        match direction {
+            Direction::ToServer => REQUEST_STATES,
+            Direction::ToClient => RESPONSE_STATES,
+        }
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
     }
 
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {

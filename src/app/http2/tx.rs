@@ -21,7 +21,25 @@ pub(super) mod progress {
 }
 
 /// Names of progress.
-pub(super) static STATES: &[&str] = &["started", "headers", "data", "closed", "complete"];
+pub(super) static REQUEST_STATES: &[&str] = &[
+    "request_started",
+    "request_headers",
+    "request_data",
+    "request_closed",
+    "request_complete",
+];
+
+/// Names of a response's progress.
+pub(super) static RESPONSE_STATES: &[&str] = &[
+    "response_started",
+    "response_headers",
+    "response_data",
+    "response_closed",
+    "response_complete",
+];
+
+/// Transactions of streams, and those of the connection itself (stream 0).
+pub(super) static KINDS: [&str; 2] = ["stream", "global"];
 
 /// When files are shown to detection (Suricata's defaults for files).
 const FILE_PACE: Pace = Pace {
@@ -228,6 +246,11 @@ impl Transaction for Tx {
 
     fn progress(&self, direction: Direction) -> u8 {
         self.side(direction).progress
+    }
+
+    fn kind(&self) -> &'static str {
+        let [stream, global] = KINDS;
+        if self.stream == 0 { global } else { stream }
     }
 
     fn files(&self, direction: Direction) -> Option<&Files> {

@@ -32,7 +32,18 @@ const LONG_BANNER: u8 = 1;
 const INVALID_RECORD: u8 = 2;
 const LONG_KEX_RECORD: u8 = 3;
 
-const STATES: &[&str] = &["in_progress", "banner_wait_eol", "banner_done", "finished"];
+const REQUEST_STATES: &[&str] = &[
+    "request_in_progress",
+    "request_banner_wait_eol",
+    "request_banner_done",
+    "request_finished",
+];
+const RESPONSE_STATES: &[&str] = &[
+    "response_in_progress",
+    "response_banner_wait_eol",
+    "response_banner_done",
+    "response_finished",
+];
 const BANNER_DONE: u8 = 2;
 const FINISHED: u8 = 3;
 
@@ -90,8 +101,11 @@ impl Protocol for Ssh {
         EVENTS
     }
 
-    fn states(&self, _direction: Direction) -> &'static [&'static str] {
-        STATES
+    fn states(&self, direction: Direction) -> &'static [&'static str] {
+        match direction {
+            Direction::ToServer => REQUEST_STATES,
+            Direction::ToClient => RESPONSE_STATES,
+        }
     }
 
     fn log_ready(&self, tx: &dyn Transaction, ended: bool) -> bool {

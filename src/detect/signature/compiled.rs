@@ -605,7 +605,9 @@ impl<'r> Build<'r> {
             bit = bit.saturating_add(1);
         }
         if steps.is_empty()
-            && let Some(Hook::Progress { to_server, state }) = signature.hook
+            && let Some(Hook::Progress {
+                to_server, state, ..
+            }) = signature.hook
         {
             for proto in &signature.app {
                 let direction = if to_server {

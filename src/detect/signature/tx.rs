@@ -15,7 +15,7 @@ use super::values::VALUES_MAX;
 use super::verify::Subject;
 use crate::app::{Access, AppProto, Field, Session, Transaction, registry};
 use crate::packet::{Direction, PacketOrigin, Transport};
-use crate::rules::{BufferId, Compare, NumberIndex, NumberTest, Signature, TxWant};
+use crate::rules::{BufferId, Compare, Hook, NumberIndex, NumberTest, Signature, TxWant};
 
 /// Signatures that may wait on one direction of a transaction.
 const WAITING_MAX: usize = 1024;
@@ -612,7 +612,14 @@ fn signature_on(
         bits: None,
     };
     if candidate.is_new {
-        if !signature.app.holds(hand.proto)
+        let of_kind = match &rule.hook {
+            Some(Hook::Progress {
+                kind: Some(kind), ..
+            }) => *kind == hand.tx.kind(),
+            _ => true,
+        };
+        if !of_kind
+            || !signature.app.holds(hand.proto)
             || !work.header(engine, signature, &input.packet, facts)
             || !work.tests(rule, input, facts)
         {

@@ -218,6 +218,7 @@ fn app_layer_state(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String
             draft.signature.hook = Some(Hook::Progress {
                 to_server: direction == Direction::ToServer,
                 state: number,
+                kind: None,
             });
             return Ok(());
         }

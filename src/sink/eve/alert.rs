@@ -109,6 +109,9 @@ fn transaction(json: &mut Json<'_>, app: &AppLayer, id: u64, direction: Directio
     else {
         return;
     };
+    if !tx.kind().is_empty() {
+        json.str("sub_state", tx.kind());
+    }
     for (name, side) in [
         ("ts_progress", Direction::ToServer),
         ("tc_progress", Direction::ToClient),

@@ -449,6 +449,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_table_of_keys_in_the_documentation_is_the_programs() {
+        let rows = |text: &str| -> Vec<String> {
+            let rows = text.lines().filter(|line| line.starts_with("| `"));
+            let ours = ["grade", "assets", "budget", "actions", "detectors"];
+            let ours = ours.map(|prefix| format!("| `{prefix}."));
+            rows.filter(|row| ours.iter().any(|prefix| row.starts_with(prefix)))
+                .map(str::to_owned)
+                .collect()
+        };
+        let default = Config::default();
+        let told: String = all_keys()
+            .map(|key| {
+                format!(
+                    "| `{}` | {} | {} |\n",
+                    key.name,
+                    (key.get)(&default),
+                    key.doc
+                )
+            })
+            .collect();
+        let (told, written) = (rows(&told), rows(include_str!("../../docs/tuning.md")));
+        for row in &told {
+            assert!(written.contains(row), "docs/tuning.md lacks {row}");
+        }
+        for row in &written {
+            assert!(told.contains(row), "docs/tuning.md has {row}");
+        }
+    }
+
+    #[test]
     fn every_error_is_reported_at_once_with_its_line() {
         let mut config = Config::default();
         let mut errors = Vec::new();

@@ -161,6 +161,21 @@ other-hosts-min = 77
     }
 
     #[test]
+    fn every_threshold_of_every_detector_may_differ_by_segment() {
+        for key in all_keys().filter(|k| k.name.starts_with("detectors.")) {
+            if key.name == "detectors.enabled" {
+                continue;
+            }
+            let (_, errors) = config(&format!(
+                "[role.dmz]\n{} = {}\n",
+                key.name,
+                (key.get)(&Config::default())
+            ));
+            assert!(errors.is_empty(), "{}: {errors:?}", key.name);
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_place() {
         let (_, errors) = config(
             "[role.attic.detectors]\nx = 1\n[role.dmz.detectors.port-scan]\ntarget-min = 1\nalpha = 7\n[role.dmz.flow]\nmax = 3\n",

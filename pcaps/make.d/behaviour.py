@@ -86,6 +86,39 @@ def queue_nearmiss(lab):
     queue(lab, 0.5)
 
 
+# The same behind a data base: a report locks the table that every page reads.
+ITEMS = "create table item (id int primary key, name text); insert into item select n, 'item ' || n from generate_series(1, 100) n;"
+
+
+def database(lab, seconds):
+    lab.edge(inside=True)
+    bin = "setpriv --reuid=2001 --regid=2001 --clear-groups /usr/lib/postgresql/15/bin"
+    (lab.tmp / "db").mkdir(mode=0o777)
+    (lab.tmp / "db").chmod(0o777)
+    lab.quiet("sk-s", f"{bin}/initdb -D {lab.tmp}/db/data -A trust --no-sync")
+    lab.quiet("sk-s", f"echo 'host all all 0.0.0.0/0 trust' >> {lab.tmp}/db/data/pg_hba.conf")
+    lab.spawn("sk-s", f"{bin}/postgres -D {lab.tmp}/db/data -c listen_addresses=10.20.0.80 -c unix_socket_directories={lab.tmp}/db -c fsync=off", wait_port=5432)
+    psql = "PGSSLMODE=disable psql -q -h 10.20.0.80 -U alice -d postgres -c"
+    lab.quiet("sk-s", f'{psql} "{ITEMS}"')
+    lab.capture()
+    lab.run("sk-i", f"for i in $(seq 20); do {psql} \"select name from item where id = $i\" > /dev/null; done", timeout=40)
+    holder = lab.spawn("sk-c", f'env PGSSLMODE=disable psql -q -h 10.20.0.80 -U alice -d postgres -c "begin; lock table item; select pg_sleep({seconds}); commit"')
+    lab.run("sk-i", f"sleep 0.4; for i in $(seq 20); do {psql} \"select name from item where id = $i\" > /dev/null & sleep 0.15; done; wait", timeout=40)
+    holder.wait(timeout=20)
+
+
+@case("database_lock", ["postgresql-15", "postgresql-client-15"], ["`queue_stall` once: the transaction of 198.51.100.10 holds a lock for 7 s, and twenty queries of the shop wait behind it."])
+def database_lock(lab):
+    """PostgreSQL: one transaction locks the table that every page of a shop reads; twenty queries of the web server pile up behind it."""
+    database(lab, 7)
+
+
+@case("database_nearmiss", ["postgresql-15", "postgresql-client-15"], ["Nothing: the transaction takes half a second."])
+def database_nearmiss(lab):
+    """The near miss of a stalled data base: the lock is held for half a second."""
+    database(lab, 0.5)
+
+
 @case("storm_loop", ["arping"], ["`storm` once, a loop: one ARP question goes round and round two switches that are joined twice."])
 def storm_loop(lab):
     """Two switches are joined by two cables without spanning tree; one question to all comes back for ever. The capture ends after 400 frames, and the loop is cut."""

@@ -80,3 +80,26 @@ def ra_flood(lab):
     wire(lab)
     lab.capture(dev="port1", filter="icmp6")
     lab.run("sk-h3", "timeout -s KILL 0.2 atk6-flood_router6 eth0", timeout=10)
+
+
+def resolver(lab, forge):
+    wire(lab)
+    conf = lab.write("dns.conf", "no-daemon\nno-resolv\nno-hosts\nuser=root\nlisten-address=10.30.0.102\nbind-interfaces\n" + "".join(f"host-record=www{i}.shop.example,10.20.0.{80 + i}\n" for i in range(10)))
+    lab.spawn("sk-h2", f"dnsmasq -k -C {conf}", wait_port=53, udp=True)
+    if forge:
+        lies = lab.write("lies", "10.30.0.103 *.shop.example\n")
+        lab.spawn("sk-r", f"dnsspoof -i lan -f {lies}", wait=1.0)
+    lab.capture(dev="port1")
+    lab.run("sk-h1", "for i in 0 1 2 3 4 5 6 7; do dig +noedns +time=2 +tries=1 +short @10.30.0.102 www$i.shop.example; sleep 0.3; done", timeout=30)
+
+
+@case("dns_rogue", ["dnsmasq", "dsniff", "bind9-dnsutils"], ["`rogue_server` once: each question of 10.30.0.101 gets two answers, one of them names 10.30.0.103, whatever the name."])
+def dns_rogue(lab):
+    """Forged answers to names: somebody on the way (dsniff's dnsspoof) answers each question beside the real name server."""
+    resolver(lab, True)
+
+
+@case("dns_rogue_nearmiss", ["dnsmasq", "bind9-dnsutils"], ["Nothing: the same questions, answered by the name server alone."])
+def dns_rogue_nearmiss(lab):
+    """The near miss of forged names: eight questions, eight answers."""
+    resolver(lab, False)

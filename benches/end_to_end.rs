@@ -105,6 +105,7 @@ fn run(
         inline: false,
         hosts: true,
         failed_closed: Vec::new(),
+        flow_memcap: sekisho::stream::ExceptionPolicy::Ignore,
         segments: Arc::default(),
         blocks: None,
     };

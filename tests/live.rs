@@ -501,6 +501,7 @@ fn worker() -> WorkerSettings {
         inline: true,
         hosts: false,
         failed_closed: Vec::new(),
+        flow_memcap: sekisho::stream::ExceptionPolicy::Ignore,
         segments: Arc::default(),
         blocks: None,
     }

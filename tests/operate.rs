@@ -504,6 +504,92 @@ fn a_replay_counts_by_suricatas_names_whatever_the_workers() {
     assert_eq!(fused, stats("2"));
 }
 
+/// A capture without its first packets: the handshake was not seen.
+fn from_the_middle(capture: &Path, skip: usize) -> Vec<u8> {
+    let bytes = std::fs::read(capture).unwrap();
+    let (head, mut rest) = bytes.split_at(24);
+    for _ in 0..skip {
+        let len = u32::from_le_bytes(rest[8..12].try_into().unwrap());
+        rest = &rest[16 + len as usize..];
+    }
+    [head, rest].concat()
+}
+
+/// Reasons of drops in a replay, inline, of a capture that begins in the middle, with one segment.
+fn drops(subnet: &str, exception: &str, sets: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = folder.path().join("middle.pcap");
+    let whole = crate::root().join("pcaps/http_browse/traffic.pcap");
+    std::fs::write(&capture, from_the_middle(&whole, 6)).unwrap();
+    let config = folder.path().join("sensor.toml");
+    let text = format!(
+        "[[segment]]\nname = \"dmz\"\nrole = \"dmz\"\nsubnets = [\"{subnet}\"]\n[segment.exception]\n{exception}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut more = vec!["--simulate-ips", "-c", config.to_str().unwrap()];
+    for set in sets {
+        more.extend(["--set", set]);
+    }
+    let (eve, output) = crate::replay(&capture, &more);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    eve.lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|e| e["event_type"] == "drop")
+        .map(|e| e["drop"]["reason"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn exception_policies_differ_by_segment() {
+    let picked_up = ["stream.midstream=true"];
+    let policy = "midstream-policy = \"drop-flow\"";
+    let here = drops("0.0.0.0/0", policy, &picked_up);
+    assert!(
+        !here.is_empty()
+            && here
+                .iter()
+                .all(|r| r == "stream midstream" || r == "flow drop"),
+        "{here:?}"
+    );
+    assert!(
+        drops("203.0.113.0/24", policy, &picked_up).is_empty(),
+        "another segment"
+    );
+    let full = ["stream.midstream=true", "stream.memcap=1"];
+    let policy = "memcap-policy = \"drop-packet\"";
+    let here = drops("0.0.0.0/0", policy, &full);
+    assert!(
+        !here.is_empty() && here.iter().all(|r| r == "stream reassembly"),
+        "{here:?}"
+    );
+    assert!(
+        drops("203.0.113.0/24", policy, &full).is_empty(),
+        "another segment"
+    );
+    // What Suricata calls the same thing everywhere.
+    let all = [
+        "stream.midstream=true",
+        "stream.memcap=1",
+        "stream.reassembly.memcap-policy=drop-packet",
+    ];
+    assert!(!drops("203.0.113.0/24", "", &all).is_empty());
+    let output = crate::sekisho(&[
+        "config",
+        "check",
+        "--set",
+        "stream.midstream-policy=dropflow",
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("drop-flow"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_replay_keeps_the_packets_of_its_alerts() {
     let folder = tempfile::tempdir().unwrap();

@@ -138,6 +138,8 @@ fn exceptions(closed: bool) -> Exceptions {
         worker_lost: policy,
         parser_error: policy,
         process_lost: policy,
+        midstream: None,
+        memcap: None,
     }
 }
 
@@ -174,6 +176,7 @@ fn in_process(closed: bool) -> Live {
         inline: true,
         hosts: false,
         failed_closed: Vec::new(),
+        flow_memcap: sekisho::stream::ExceptionPolicy::Ignore,
         segments: Arc::default(),
         blocks: None,
     };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sekisho::config::{Config, SOCKET, ServiceText, all_keys, is_table_size};
+use sekisho::grade::Exceptions;
 use sekisho::packet::Timestamp;
 use sekisho::pipeline::HEARTBEAT;
 use sekisho::pipeline::control::{
@@ -310,7 +311,9 @@ fn changeable(config: &Config) -> Vec<(String, String)> {
 /// What waits for a restart, with its value.
 fn waiting(config: &Config) -> Vec<(String, String)> {
     let segments = config.grade.segments.list.iter();
-    let exceptions: Vec<_> = segments.map(|s| (&s.name, s.exceptions)).collect();
+    // The policies of packets are looked up with the segment; those of rings and threads were handed out at the start.
+    let of = |e: &Exceptions| (e.ring_full, e.worker_lost, e.parser_error, e.process_lost);
+    let exceptions: Vec<_> = segments.map(|s| (&s.name, of(&s.exceptions))).collect();
     let mut list = values(config, false);
     for (name, value) in [
         ("interface", format!("{:?}", config.listen)),

@@ -249,11 +249,13 @@ pub(super) fn stage_settings(
         midstream: config.midstream || config.async_oneside,
         ..FlowSettings::default()
     };
+    let policy = |name: &str| ExceptionPolicy::from_name(name).unwrap_or_default();
     let stream = StreamSettings {
         inline: config.inline,
         midstream: config.midstream,
         async_oneside: config.async_oneside,
-        midstream_policy: ExceptionPolicy::from_name(&config.midstream_policy).unwrap_or_default(),
+        midstream_policy: policy(&config.midstream_policy),
+        memcap_policy: policy(&config.memcap_policy),
         depth: u32::try_from(config.stream_depth_bytes).unwrap_or(u32::MAX),
         memory_bytes: config.stream_memory_bytes / u64::from(workers),
         ..StreamSettings::default()
@@ -271,6 +273,7 @@ pub(super) fn stage_settings(
         inline: config.inline,
         hosts,
         failed_closed: Vec::new(),
+        flow_memcap: policy(&config.flow_memcap_policy),
         segments: Arc::new(config.grade.segments.clone()),
         blocks: None,
     };

@@ -8,6 +8,7 @@ use toml::Value;
 use super::Config;
 use crate::alert::Level;
 use crate::grade::Subnet;
+use crate::stream::ExceptionPolicy;
 
 /// A key.
 pub struct Key {
@@ -186,7 +187,19 @@ pub static KEYS: &[Key] = &[
         "stream.midstream-policy",
         "what to do with them: ignore, pass-flow, pass-packet, drop-flow, drop-packet, reject, bypass",
         midstream_policy,
-        text
+        exception_policy_name
+    ),
+    key!(
+        "stream.reassembly.memcap-policy",
+        "what to do when there is no memory for bytes of a stream: as stream.midstream-policy",
+        memcap_policy,
+        exception_policy_name
+    ),
+    key!(
+        "flow.memcap-policy",
+        "what to do with a packet for which the flow table has no room: as stream.midstream-policy",
+        flow_memcap_policy,
+        exception_policy_name
     ),
     key!(
         "stream.async-oneside",
@@ -1064,6 +1077,23 @@ fn workers(value: &Value) -> Result<u16, String> {
         .ok()
         .filter(|n| *n <= 256)
         .ok_or_else(|| "wants \"fused\" or 0 to 256".to_owned())
+}
+
+/// An exception policy by Suricata's names; `auto`: fail open.
+pub(super) fn exception_policy(name: &str) -> Result<ExceptionPolicy, String> {
+    if name == "auto" {
+        return Ok(ExceptionPolicy::Ignore);
+    }
+    ExceptionPolicy::from_name(name).ok_or_else(|| {
+        format!(
+            "wants ignore, pass-flow, pass-packet, bypass, drop-flow, drop-packet, reject, rejectboth or auto, not '{name}'"
+        )
+    })
+}
+
+fn exception_policy_name(value: &Value) -> Result<String, String> {
+    let name = text(value)?;
+    exception_policy(&name).map(|_| name)
 }
 
 fn text(value: &Value) -> Result<String, String> {

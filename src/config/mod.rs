@@ -62,6 +62,10 @@ pub struct Config {
     pub midstream: bool,
     /// `stream.midstream-policy`.
     pub midstream_policy: String,
+    /// `stream.reassembly.memcap-policy`.
+    pub memcap_policy: String,
+    /// `flow.memcap-policy`.
+    pub flow_memcap_policy: String,
     /// `stream.async-oneside`.
     pub async_oneside: bool,
     /// `stream.reassembly.depth`, in bytes; 0: no limit.
@@ -117,6 +121,8 @@ impl Default for Config {
             ignore_checksums: false,
             midstream: false,
             midstream_policy: "ignore".to_owned(),
+            memcap_policy: "ignore".to_owned(),
+            flow_memcap_policy: "ignore".to_owned(),
             async_oneside: false,
             stream_depth_bytes: 1 << 20,
             stream_memory_bytes: 256 << 20,

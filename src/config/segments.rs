@@ -11,6 +11,7 @@
 //! disable = [2100498]              # signatures that do not alert here
 //! [segment.exception]              # inline: what becomes of traffic that cannot be inspected: pass or drop
 //! worker-lost = "pass"             # also ring-full, parser-error, process-lost
+//! midstream-policy = "drop-flow"   # and memcap-policy: by Suricata's names, instead of stream.midstream-policy and so on
 //! [segment.level]
 //! 1900001 = "RED"                  # level whatever the arithmetic says
 //! [segment.vars]
@@ -33,6 +34,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 
+use super::keys::exception_policy;
 use crate::alert::Level;
 use crate::detect::anomaly::place::HostRole;
 use crate::grade::{Asset, Exceptions, OnException, Role, RuleChanges, Segment, Segments, Subnet};
@@ -140,6 +142,19 @@ pub fn segment(
     }
     let mut exceptions = Exceptions::default();
     for (name, wanted) in &text.exception {
+        let name = name.replace('_', "-");
+        let suricatas = match name.as_str() {
+            "midstream-policy" => Some(&mut exceptions.midstream),
+            "memcap-policy" => Some(&mut exceptions.memcap),
+            _ => None,
+        };
+        if let Some(slot) = suricatas {
+            match exception_policy(wanted) {
+                Ok(policy) => *slot = Some(policy),
+                Err(message) => errors.push(format!("exception.{name}: {message}")),
+            }
+            continue;
+        }
         let slot = match name.replace('_', "-").as_str() {
             "ring-full" => &mut exceptions.ring_full,
             "worker-lost" => &mut exceptions.worker_lost,
@@ -147,7 +162,7 @@ pub fn segment(
             "process-lost" => &mut exceptions.process_lost,
             other => {
                 errors.push(format!(
-                    "exception.{other}: no such exception (ring-full, worker-lost, parser-error, process-lost)"
+                    "exception.{other}: no such exception (ring-full, worker-lost, parser-error, process-lost, midstream-policy, memcap-policy)"
                 ));
                 continue;
             }

@@ -1,5 +1,7 @@
 //! What becomes of traffic that cannot be inspected, by segment: exception policies.
 
+use crate::stream::ExceptionPolicy;
+
 /// What is done with a packet that cannot be inspected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnException {
@@ -32,4 +34,8 @@ pub struct Exceptions {
     pub parser_error: OnException,
     /// The sensor itself is gone: what the guardian does.
     pub process_lost: OnException,
+    /// A session is picked up in the middle; none: as `stream.midstream-policy` says.
+    pub midstream: Option<ExceptionPolicy>,
+    /// No memory for a flow or for its bytes; none: as `flow.memcap-policy` and `stream.reassembly.memcap-policy` say.
+    pub memcap: Option<ExceptionPolicy>,
 }

@@ -19,8 +19,8 @@ use crate::flow::{
     EndReason, Ended, EndedHalfOpen, Flow, FlowEvents, FlowHandle, FlowSettings, FlowState,
     FlowStats, FlowTable, Foreseen, Recycle, Silent, Slot, TcpState,
 };
-use crate::grade::Segments;
 use crate::grade::action::{BlockList, Contact, Passage};
+use crate::grade::{Exceptions, Segments};
 use crate::packet::{
     Batch, Direction, FlowKey, Layers, Net, Packet, PacketOrigin, Slice, TcpFlags, Timestamp,
     Transport,
@@ -28,7 +28,7 @@ use crate::packet::{
 use crate::sink::eve::alert::Matched;
 use crate::sink::eve::{self, EveSettings, FlowExtras, Subject, metadata};
 use crate::stats::MemoryBound;
-use crate::stream::{StreamEngine, StreamPair, StreamSettings, StreamStats};
+use crate::stream::{ExceptionPolicy, StreamEngine, StreamPair, StreamSettings, StreamStats};
 
 /// Settings of a worker.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct WorkerSettings {
     pub inline: bool,
     /// Whether host records are wanted.
     pub hosts: bool,
+    /// `flow.memcap-policy`.
+    pub flow_memcap: ExceptionPolicy,
     /// By interface: whether a packet that made the analysis fail is stopped (inline). Missing: it goes on.
     pub failed_closed: Vec<bool>,
     /// Segments: each flow's rules are those of its segment.
@@ -162,6 +164,26 @@ impl Recycle for Tracked {
     }
 }
 
+/// Whether a segment has exception policies for packets.
+fn has_policies(segments: &Segments) -> bool {
+    let has = |e: &Exceptions| e.midstream.is_some() || e.memcap.is_some();
+    segments.list.iter().any(|s| has(&s.exceptions))
+}
+
+/// What an exception policy does to the packet in hand.
+fn wanted(policy: ExceptionPolicy) -> Verdict {
+    match policy {
+        ExceptionPolicy::DropPacket => Verdict::DropPacket,
+        ExceptionPolicy::DropFlow => Verdict::DropFlow,
+        ExceptionPolicy::Reject => Verdict::RejectSource,
+        ExceptionPolicy::RejectBoth => Verdict::RejectBoth,
+        ExceptionPolicy::Ignore
+        | ExceptionPolicy::PassFlow
+        | ExceptionPolicy::PassPacket
+        | ExceptionPolicy::Bypass => Verdict::Accept,
+    }
+}
+
 /// One worker: flows, and the stages they go through.
 #[derive(Debug)]
 pub struct SignatureWorker {
@@ -193,6 +215,8 @@ impl SignatureWorker {
         let mut app = AppContext::new(limits, settings.inline, settings.stream.midstream);
         app.tls_encryption = settings.tls_encryption;
         let stages = Stages {
+            flow_memcap: settings.flow_memcap,
+            own_policies: has_policies(&settings.segments),
             clock: StageClock::default(),
             streams: StreamEngine::new(settings.stream),
             app,
@@ -226,6 +250,7 @@ impl SignatureWorker {
     pub fn adopt(&mut self, mut inspector: Inspector, segments: Arc<Segments>) -> Inspector {
         self.stages.app.limits.frames = inspector.engine().wants_frames();
         inspector.take_over(&mut self.stages.inspector);
+        self.stages.own_policies = has_policies(&segments);
         self.stages.segments = segments;
         self.stages.segments_state = self.stages.segments_state.wrapping_add(1);
         std::mem::replace(&mut self.stages.inspector, inspector)
@@ -326,7 +351,9 @@ impl SignatureWorker {
             return Verdict::DropPacket;
         }
         self.stages.clock.packet();
+        let refused = self.flows.stats().refused;
         let found = self.flows.lookup_foreseen(&packet, foreseen);
+        let refused = self.flows.stats().refused > refused;
         if self.flows.has_ended_flows() {
             self.end_flows((packet.number, packet.ts), said);
         }
@@ -334,7 +361,10 @@ impl SignatureWorker {
         said.outbox
             .begin(packet.number, u64::from(u8::MAX - packet.depth) + 256);
         let verdict = match found {
-            None => self.stages.process_alone(packet, said),
+            None => {
+                let policy = refused.then(|| self.stages.flow_memcap(&packet));
+                self.stages.process_alone(packet, policy, said)
+            }
             Some(found) => {
                 let Some(slot) = self.flows.get_mut(found.handle) else {
                     return Verdict::Accept;
@@ -505,6 +535,10 @@ impl SignatureWorker {
 
 /// The stages between a flow and the outbox.
 struct Stages {
+    /// `flow.memcap-policy`.
+    flow_memcap: ExceptionPolicy,
+    /// Whether a segment has exception policies for packets.
+    own_policies: bool,
     clock: StageClock,
     streams: StreamEngine,
     app: AppContext,
@@ -557,7 +591,12 @@ impl Standing {
 
 impl Stages {
     /// A packet that belongs to no flow: decode events, headers.
-    fn process_alone(&mut self, packet: Packet<'_>, said: &mut Said) -> Verdict {
+    fn process_alone(
+        &mut self,
+        packet: Packet<'_>,
+        policy: Option<ExceptionPolicy>,
+        said: &mut Said,
+    ) -> Verdict {
         if self.hosts {
             host_records::of_stray(&packet, &mut said.hosts);
         }
@@ -593,8 +632,32 @@ impl Stages {
         );
         self.say_tagged(&subject, None, &mut said.outbox);
         self.say_anomalies(&subject, None, &mut said.outbox);
-        self.say_drop(&subject, verdict, "rules", &mut said.outbox);
+        let policy = policy
+            .filter(|_| self.inline)
+            .map_or(Verdict::Accept, wanted);
+        let reason = if policy > verdict {
+            "flow memcap"
+        } else {
+            "rules"
+        };
+        let verdict = verdict.max(policy);
+        self.say_drop(&subject, verdict, reason, &mut said.outbox);
         verdict
+    }
+
+    /// What the segment of a packet wants done when the flow table has no room for it.
+    fn flow_memcap(&self, packet: &Packet<'_>) -> ExceptionPolicy {
+        let own = self.exceptions(packet.interface, &packet.key());
+        own.and_then(|e| e.memcap).unwrap_or(self.flow_memcap)
+    }
+
+    /// The exception policies of a segment, if any segment has policies for packets.
+    fn exceptions(&self, interface: u16, key: &FlowKey) -> Option<Exceptions> {
+        if !self.own_policies {
+            return None;
+        }
+        let at = usize::from(self.segment(interface, key));
+        Some(self.segments.list.get(at)?.exceptions)
     }
 
     /// A packet in its flow: stream → application → signatures → log.
@@ -617,7 +680,11 @@ impl Stages {
         };
         let mut events = packet.events;
         let mut drop_reason = None;
+        let mut policy = Verdict::DropPacket;
         if packet.transport == Transport::Tcp && flow.key.proto == 6 {
+            if let Some(own) = self.exceptions(packet.interface, &flow.key) {
+                self.streams.go_by(own.midstream, own.memcap);
+            }
             let mut receiver = AppInput {
                 layer: &mut ext.app,
                 context: &mut self.app,
@@ -645,6 +712,7 @@ impl Stages {
                 .drop
                 .filter(|_| self.inline)
                 .map(crate::stream::DropReason::as_str);
+            policy = policy.max(wanted(verdict.policy));
             if verdict.flush {
                 for direction in self.flush_order(standing.direction) {
                     self.inspect_rest(&packet, flow, ext, direction, out);
@@ -679,7 +747,7 @@ impl Stages {
         let mut verdict = self.inspect(packet, flow, ext, standing, out);
         self.clock.done(Stage::Signatures);
         if drop_reason.is_some() {
-            verdict = verdict.max(Verdict::DropPacket);
+            verdict = verdict.max(policy);
         }
         let subject = Subject {
             packet,

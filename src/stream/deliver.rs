@@ -167,6 +167,9 @@ impl<R: Receiver> Work<'_, '_, R> {
                 self.events
                     .insert(DecodeEvent::STREAM_REASSEMBLY_INSERT_MEMCAP);
                 self.tcp.lossy = true;
+                let [_, own] = self.engine.own;
+                let policy = own.unwrap_or(self.engine.settings.memcap_policy);
+                self.apply(policy, super::DropReason::StreamReassembly);
                 false
             }
             Err(Refused::Limit) => {

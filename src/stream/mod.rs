@@ -49,7 +49,8 @@ impl StreamWindow<'_> {
     }
 }
 
-/// What to do with a flow or packet that cannot be handled as usual (`stream.midstream-policy`).
+/// What to do with a flow or packet that cannot be handled as usual (`stream.midstream-policy`,
+/// `stream.reassembly.memcap-policy`, `flow.memcap-policy`). Passive, what would drop is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExceptionPolicy {
     /// Go on.
@@ -113,6 +114,8 @@ pub struct StreamSettings {
     pub async_oneside: bool,
     /// `stream.midstream-policy`.
     pub midstream_policy: ExceptionPolicy,
+    /// `stream.reassembly.memcap-policy`.
+    pub memcap_policy: ExceptionPolicy,
     /// `stream.drop-invalid`: inline, drop what the state machine refuses.
     pub drop_invalid: bool,
     /// `stream.reassembly.depth`: bytes per direction, 0 for no limit.
@@ -149,6 +152,7 @@ impl Default for StreamSettings {
             midstream: false,
             async_oneside: false,
             midstream_policy: ExceptionPolicy::Ignore,
+            memcap_policy: ExceptionPolicy::Ignore,
             drop_invalid: true,
             depth: 1024 * 1024,
             chunk_bytes: [2560; 2],
@@ -419,6 +423,8 @@ impl StreamPair {
 pub struct StreamEngine {
     settings: StreamSettings,
     stats: StreamStats,
+    /// What the segment of the packet in hand wants instead of the settings: midstream, no memory.
+    own: [Option<ExceptionPolicy>; 2],
     /// Bytes of stream data held.
     held: u64,
     /// Buffers without a flow, for flows to come.
@@ -431,6 +437,7 @@ impl StreamEngine {
         Self {
             settings,
             stats: StreamStats::default(),
+            own: [None; 2],
             held: 0,
             spare: Vec::new(),
         }
@@ -444,6 +451,12 @@ impl StreamEngine {
     /// Counters.
     pub fn stats(&self) -> &StreamStats {
         &self.stats
+    }
+
+    /// The exception policies of the next packet's segment, where it has its own: sessions picked up in the middle, and no
+    /// memory for bytes.
+    pub fn go_by(&mut self, midstream: Option<ExceptionPolicy>, memcap: Option<ExceptionPolicy>) {
+        self.own = [midstream, memcap];
     }
 
     /// The most memory stream data takes in this worker.

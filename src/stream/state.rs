@@ -256,7 +256,13 @@ impl<'a, 'p, R: Receiver> Work<'a, 'p, R> {
 
     /// Applies the policy for packets in the middle of what was not seen; whether a session may be picked up.
     fn midstream_wanted(&mut self) -> bool {
-        let policy = self.engine.settings.midstream_policy;
+        let [own, _] = self.engine.own;
+        let policy = own.unwrap_or(self.engine.settings.midstream_policy);
+        self.apply(policy, DropReason::StreamMidstream)
+    }
+
+    /// Carries an exception policy out; whether the packet is looked at all the same.
+    pub(super) fn apply(&mut self, policy: ExceptionPolicy, reason: DropReason) -> bool {
         self.verdict.policy = policy;
         match policy {
             ExceptionPolicy::Ignore => true,
@@ -274,7 +280,7 @@ impl<'a, 'p, R: Receiver> Work<'a, 'p, R> {
             | ExceptionPolicy::Reject
             | ExceptionPolicy::RejectBoth => {
                 if self.engine.settings.inline {
-                    self.verdict.drop = Some(DropReason::StreamMidstream);
+                    self.verdict.drop = Some(reason);
                     self.flow.dropped |= policy != ExceptionPolicy::DropPacket;
                 }
                 false

@@ -713,6 +713,19 @@ pub static DETECTORS: &[DetectorInfo] = &[
         hides: Hides::Nothing,
         duties: &[],
     },
+    DetectorInfo {
+        name: "memory_full",
+        sid: 105,
+        message: "SEKISHO memory full: flows or their bytes find no room, and go by the exception policy",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+        family: Family::Trouble,
+        by_victim: false,
+        hides: Hides::Nothing,
+        duties: &[],
+    },
 ];
 
 #[cfg(test)]

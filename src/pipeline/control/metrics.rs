@@ -451,7 +451,7 @@ fn lanes(page: &mut Page, control: &Control) {
 
 fn workers(page: &mut Page, control: &Control) {
     type Of = fn(&crate::pipeline::live::WorkerCounts) -> f64;
-    let list: [(&str, &str, &str, Of); 8] = [
+    let list: [(&str, &str, &str, Of); 9] = [
         ("packets_total", "counter", "Packets.", |w| {
             w.packets.get() as f64
         }),
@@ -475,6 +475,12 @@ fn workers(page: &mut Page, control: &Control) {
             "counter",
             "Seconds spent on batches.",
             |w| w.busy_ns.get() as f64 / 1e9,
+        ),
+        (
+            "memory_full_total",
+            "counter",
+            "Packets for which there was no memory (exception policy).",
+            |w| w.memory_full.get() as f64,
         ),
         (
             "unreported_total",

@@ -117,6 +117,8 @@ struct Watch {
     losses: Vec<Losses>,
     window: Instant,
     restarts: Vec<u64>,
+    /// By worker: packets for which there was no memory.
+    memory_full: Vec<u64>,
     services: Vec<ServiceState>,
 }
 
@@ -132,6 +134,7 @@ impl Watch {
             services: services.collect(),
             losses: vec![Losses::default(); control.lanes.len()],
             restarts: vec![0; control.workers.len()],
+            memory_full: vec![0; control.workers.len()],
             down: vec![0; interfaces.len()],
             settings,
             interfaces,
@@ -196,6 +199,14 @@ impl Watch {
             let restarts = worker.restarts.get();
             let before = self.restarts.get_mut(at);
             let before = before.map_or(restarts, |slot| std::mem::replace(slot, restarts));
+            let full = worker.memory_full.get();
+            let grown = match self.memory_full.get_mut(at) {
+                Some(slot) => full.saturating_sub(std::mem::replace(slot, full)),
+                None => 0,
+            };
+            let what = ("worker", at.to_string());
+            let facts = [what, ("packets", grown.to_string())];
+            self.settle("memory_full", &at.to_string(), grown > 0, None, &facts);
             let facts = [
                 ("worker", at.to_string()),
                 ("restarts", restarts.to_string()),

@@ -113,7 +113,12 @@ impl MemoryCount {
 }
 
 /// The tables of a worker, in the order of [`WorkerCounts::memory`].
-pub const WORKER_TABLES: [&str; 3] = ["flow table", "stream reassembly", "announced connections"];
+pub const WORKER_TABLES: [&str; 4] = [
+    "flow table",
+    "stream reassembly",
+    "announced connections",
+    "tagged hosts",
+];
 
 /// What a worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +158,9 @@ pub struct WorkerCounts {
     /// Answers the report thread had no room for (inline: packets are not kept waiting for it).
     pub unreported: Count,
     /// Memory of its tables: [`WORKER_TABLES`].
-    pub memory: [MemoryCount; 3],
+    pub memory: [MemoryCount; 4],
+    /// Packets for which there was no memory: in the flow table, or for their bytes.
+    pub memory_full: Count,
     /// Batches that waited in its rings when it last looked, and the most so far.
     pub queued: Count,
     /// See `queued`.

@@ -92,6 +92,7 @@ pub(super) fn work(
         counts.panics.get(),
         counts.flows.get(),
         counts.blocked.get(),
+        counts.memory_full.get(),
     ];
     worker.measure_stages();
     let staged = (
@@ -185,6 +186,9 @@ pub(super) fn work(
             for (slot, memory) in counts.memory.iter().zip(&worker.bounds()) {
                 slot.set(memory);
             }
+            counts
+                .memory_full
+                .set(base[4] + stats.flow.refused + stats.stream.memory_refused);
             counts.stage_packets.set(staged.0 + stats.stages.packets);
             let sums = staged.1.iter().zip(stats.stages.nanos);
             for (slot, (before, more)) in counts.stage_ns.iter().zip(sums) {

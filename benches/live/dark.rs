@@ -210,10 +210,12 @@ fn worker_fails(what: &str, closed: bool, order: WorkerOrder) {
     let arrived = traffic(|| control.worker_orders[0].give(order));
     let lane = &control.lanes[0];
     let counted = format!(
-        "{} passed uninspected, {} dropped by policy, {} in the kernel, {} new workers",
+        "{} of {} uninspected, {} dropped by policy, {} by the kernel, {} not sent, {} new workers",
         lane.uninspected.get(),
+        lane.forwarded.get(),
         lane.dropped_by_policy.get(),
         lane.kernel_drops.get(),
+        lane.send_errors.get(),
         control.workers[0].restarts.get(),
     );
     line(what, closed, &arrived, &counted);

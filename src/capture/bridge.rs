@@ -106,7 +106,11 @@ impl PacketBridge {
 
     /// A buffer that nobody else looks at any more.
     fn buffer(&mut self) -> Arc<Vec<u8>> {
-        let free = self.pool.iter_mut().position(|b| Arc::get_mut(b).is_some());
+        // The one used last: its memory is warm, and those that only a burst needed stay as they are.
+        let free = self
+            .pool
+            .iter_mut()
+            .rposition(|b| Arc::get_mut(b).is_some());
         match free {
             Some(at) => self.pool.swap_remove(at),
             None => Arc::new(Vec::with_capacity(128 * 1024)),

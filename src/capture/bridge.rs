@@ -67,7 +67,7 @@ pub trait Bridge: Send {
 }
 
 /// Buffers that are used again.
-const BUFFERS: usize = 256;
+const BUFFERS: usize = 64;
 /// Bytes after which a batch is full although there are few frames in it.
 const BATCH_BYTES: usize = 256 * 1024;
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::change;
 use super::control::{Control, LaneCounts, LaneOrder};
-use super::lane::{DRAIN, Link, RING_INLINE, clock, with_batches};
+use super::lane::{DRAIN, Link, RING_INLINE, SPARE, clock, with_batches};
 use super::refuse;
 use super::worker::Work;
 use crate::alert::Verdict;
@@ -246,7 +246,7 @@ impl Thread<'_> {
             }
             // Passed by: the policy decides at once.
             work.clear();
-            link.spare.push(work);
+            link.keep(work);
             if packets == 0 {
                 continue;
             }
@@ -378,7 +378,7 @@ impl Thread<'_> {
         }
         work.clear();
         if let Some(link) = self.links.get_mut(at) {
-            link.spare.push(work);
+            link.keep(work);
         }
     }
 
@@ -453,7 +453,10 @@ impl Thread<'_> {
             }
             flight.bytes = FrameBytes::Empty;
             flight.frames.clear();
-            self.spare.push(flight);
+            // More were in flight once than are needed now: their memory goes back.
+            if self.spare.len() < SPARE {
+                self.spare.push(flight);
+            }
         }
         some
     }

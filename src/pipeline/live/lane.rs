@@ -18,6 +18,9 @@ pub const RING: usize = 64;
 /// The same inline, where batches are small because nobody waits for more frames: at 10,000 frames a second most have one.
 /// With 64 of them a worker that the machine let wait for some milliseconds was passed by (tests/field/soak).
 pub const RING_INLINE: usize = 512;
+/// Empty batches and answers that are kept to be used again, the last one first. A burst needs more for a moment; were
+/// they all kept and used in turn, each would grow to the largest batch there ever was.
+pub(super) const SPARE: usize = 32;
 /// How long a full ring is waited for before its packets are given up.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -35,6 +38,13 @@ impl Link {
     /// An empty batch for it.
     pub(super) fn fresh(&mut self) -> Work {
         self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps an empty batch for later, unless there are enough.
+    pub(super) fn keep(&mut self, work: Work) {
+        if self.spare.len() < SPARE {
+            self.spare.push(work);
+        }
     }
 
     /// Whether an answer waits.
@@ -122,7 +132,7 @@ pub(super) fn listen(
         }
         for link in &mut links {
             while let Some(work) = link.answer() {
-                link.spare.push(work);
+                link.keep(work);
             }
         }
         let mut works: Vec<Work> = links.iter_mut().map(Link::fresh).collect();
@@ -244,7 +254,7 @@ fn send(
             counts.ring_full.add(lost);
         }
         work.clear();
-        link.spare.push(work);
+        link.keep(work);
     }
 }
 

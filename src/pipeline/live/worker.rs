@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::control::{Adoption, Control, Count, WorkerOrder, WorkerState};
+use super::lane::SPARE;
 use super::recorder::Recorder;
 use super::talkers::Talkers;
 use super::tap::Taps;
@@ -100,6 +101,7 @@ pub(super) fn work(
         counts.stage_ns.each_ref().map(Count::get),
     );
     let mut backlog: VecDeque<Said> = VecDeque::new();
+    let mut spare: Vec<Said> = Vec::new();
     let mut talkers = Talkers::new(index);
     let mut taps = Taps::default();
     // Capture threads whose last batch has not come.
@@ -156,7 +158,12 @@ pub(super) fn work(
             if let Some(recorder) = &mut recorder {
                 recorder.batch(&work.batch);
             }
-            let mut said = rings.said.1.try_receive().unwrap_or_default();
+            while let Some(used) = rings.said.1.try_receive() {
+                if spare.len() < SPARE {
+                    spare.push(used);
+                }
+            }
+            let mut said = spare.pop().unwrap_or_default();
             let last = work.batch.last;
             if last {
                 // The end of one capture thread is not the end of the flows, which all of them share.

@@ -1,7 +1,7 @@
 //! Patterns that can stand at few places of a block only: found by comparing, not by searching.
 //!
 //! Nine of ten of et-open's patterns that are bound to the front of a payload can stand at one offset only, mostly the
-//! first, and most of the others at no more than [`PLACES_MAX`]. Looking them up by the byte there costs a few comparisons
+//! first, and most of the others at no more than a few. Looking them up by the byte there costs a few comparisons
 //! a block, where searching costs a scan of the front, a thousand instructions before its first byte.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,14 @@ const PATTERN_MAX: usize = 48;
 const PLACE_MAX: u32 = 256;
 
 /// Places of a pattern that are looked at one by one; what has more is searched.
-const PLACES_MAX: u32 = 17;
+const PLACES_MAX: u32 = 8;
+
+/// The same of a pattern shorter than [`SHORT`], which is costly to search because it is found often.
+const PLACES_OF_SHORT_MAX: u32 = 17;
+const SHORT: u32 = 4;
+
+/// Places of one table of first bytes.
+const PLACES_OF_TABLE: usize = 64;
 
 /// A pattern that is entered.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +48,12 @@ impl StartsBuilder {
             .filter(|len| *len > 0)?;
         let (start, end) = fast.bounds?;
         let room = end.saturating_sub(start).saturating_sub(len);
-        (room < PLACES_MAX && start < PLACE_MAX).then(|| start..=start + room)
+        let most = if len < SHORT {
+            PLACES_OF_SHORT_MAX
+        } else {
+            PLACES_MAX
+        };
+        (room < most && start < PLACE_MAX).then(|| start..=start + room)
     }
 
     /// Adds a signature's pattern if it has few places; says whether.
@@ -63,9 +75,14 @@ impl StartsBuilder {
     /// The table.
     pub fn finish(self) -> Starts {
         let mut starts = Starts::default();
-        for (at, drafts) in self.drafts {
+        for (number, (at, drafts)) in self.drafts.into_iter().enumerate() {
             let place = Place::new(drafts);
-            starts.firsts.push((at as usize, place.firsts()));
+            if number % PLACES_OF_TABLE == 0 {
+                starts.tables.push(Table::default());
+            }
+            if let Some(table) = starts.tables.last_mut() {
+                table.add(at as usize, &place);
+            }
             starts.places.push(place);
         }
         starts
@@ -182,17 +199,6 @@ impl Place {
         place
     }
 
-    /// The bytes that patterns begin with, as bits.
-    fn firsts(&self) -> [u64; 4] {
-        let mut bits = [0u64; 4];
-        for (byte, (from, to)) in self.by_first.iter().enumerate() {
-            if let Some(word) = bits.get_mut(byte / 64).filter(|_| from < to) {
-                *word |= 1 << (byte % 64);
-            }
-        }
-        bits
-    }
-
     /// Adds the ranks of the patterns that the block begins with.
     fn find(&self, block: &[u8], candidates: &mut Vec<u32>) {
         let Some(heads) = block
@@ -224,11 +230,53 @@ impl Place {
     }
 }
 
+/// What patterns begin with at up to [`PLACES_OF_TABLE`] places: small, so that what does not begin one costs little.
+#[derive(Debug)]
+struct Table {
+    /// Where the places are in a block, in order.
+    at: Vec<usize>,
+    /// By byte: the places where a pattern begins with it, as bits.
+    begins: Box<[u64; 256]>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            at: Vec::new(),
+            begins: Box::new([0; 256]),
+        }
+    }
+}
+
+impl Table {
+    fn add(&mut self, at: usize, place: &Place) {
+        let bit = 1u64 << (self.at.len() % PLACES_OF_TABLE);
+        for (bits, (from, to)) in self.begins.iter_mut().zip(&place.by_first) {
+            if from < to {
+                *bits |= bit;
+            }
+        }
+        self.at.push(at);
+    }
+
+    /// The places of the block at which a pattern may begin, as bits.
+    fn candidates(&self, block: &[u8]) -> u64 {
+        let mut found = 0;
+        let mut bit = 1u64;
+        for at in &self.at {
+            // The places are in order.
+            let Some(byte) = block.get(*at) else { break };
+            found |= self.begins.get(usize::from(*byte)).map_or(0, |b| b & bit);
+            bit = bit.rotate_left(1);
+        }
+        found
+    }
+}
+
 /// Patterns by place.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
-    /// Places, and the bytes that patterns begin with there: small, so that what does not begin one costs no memory access.
-    firsts: Vec<(usize, [u64; 4])>,
+    tables: Vec<Table>,
     places: Vec<Place>,
 }
 
@@ -240,14 +288,14 @@ impl Starts {
 
     /// Adds the ranks of the patterns that stand at their place in the block to `candidates`.
     pub fn find(&self, block: &[u8], candidates: &mut Vec<u32>) {
-        for ((at, bits), place) in self.firsts.iter().zip(&self.places) {
-            let Some((first, _)) = block.get(*at..).and_then(|rest| rest.split_first()) else {
-                // The places are in order.
-                break;
-            };
-            let word = bits.get(usize::from(first / 64)).copied().unwrap_or(0);
-            if word & 1 << (first % 64) != 0 {
-                place.find(block.get(*at..).unwrap_or_default(), candidates);
+        for (table, places) in self.tables.iter().zip(self.places.chunks(PLACES_OF_TABLE)) {
+            let mut left = table.candidates(block);
+            while left != 0 {
+                let number = left.trailing_zeros() as usize;
+                left &= left - 1;
+                if let (Some(at), Some(place)) = (table.at.get(number), places.get(number)) {
+                    place.find(block.get(*at..).unwrap_or_default(), candidates);
+                }
             }
         }
     }
@@ -314,9 +362,24 @@ mod tests {
     fn a_pattern_with_much_room_to_move_is_not_taken() {
         let mut builder = StartsBuilder::default();
         assert!(!builder.take(&fast(b"abc", false, Some((0, 20))), 1));
+        assert!(!builder.take(&fast(b"abcd", false, Some((0, 12))), 1));
         assert!(!builder.take(&fast(b"abc", false, None), 1));
         assert!(!builder.take(&fast(b"abc", false, Some((300, 303))), 1));
         assert!(builder.finish().is_empty());
+    }
+
+    #[test]
+    fn there_may_be_any_number_of_places() {
+        let mut builder = StartsBuilder::default();
+        for place in 0..200 {
+            assert!(builder.take(&fast(b"xyz", false, Some((place, place + 3))), place));
+        }
+        let starts = builder.finish();
+        for place in [0, 63, 64, 127, 128, 199] {
+            let mut block = vec![b'.'; place as usize];
+            block.extend_from_slice(b"xyz");
+            assert_eq!(found(&starts, &block), [place]);
+        }
     }
 
     #[test]

@@ -357,8 +357,9 @@ impl Verifier {
             if let [single] = pattern {
                 return memchr(*single, area);
             }
-            // The library's searcher costs some 50 ns to build, and is linear whatever the input.
-            if area.len() > 1024 {
+            // The library's searcher costs some 50 ns to build, more than to look through a segment for a rare byte, and
+            // is linear whatever the input.
+            if area.len() > 4096 {
                 return memmem::find(area, pattern);
             }
         }

@@ -471,6 +471,7 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
     assert_eq!(mode & 0o777, 0o660);
     assert!(Path::new(&sensor.path("eve.json")).exists());
     let said = sensor.end();
+    assert!(said.contains("sekisho: inside: NUMA"), "{said}");
     assert!(
         said.contains("confined: 0 capabilities") && !said.contains("not confined: seccomp"),
         "{said}"

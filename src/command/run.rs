@@ -21,6 +21,7 @@ use sekisho::sink::{EveFile, Sink};
 use sekisho::sys::af_packet::{Fanout, PacketOptions};
 use sekisho::sys::bpf::{XdpMode, XdpProgram};
 use sekisho::sys::interface;
+use sekisho::sys::numa;
 use sekisho::sys::sandbox::{self, Capability, Confinement};
 use sekisho::sys::{Notify, Signals};
 
@@ -211,7 +212,8 @@ fn lanes_alive(control: &Control) -> bool {
 }
 
 /// Makes an interface ready, and says what about it changes what is seen.
-fn prepare(name: &str, inline: bool) {
+fn prepare(name: &str, inline: bool, cpus: &[usize]) {
+    eprintln!("sekisho: {name}: {}", numa::statement(name, cpus));
     match interface::bring_up(name) {
         Ok(true) => eprintln!("sekisho: {name}: was down; brought up"),
         Ok(false) => {}
@@ -426,7 +428,7 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
         names.push("nfqueue".to_owned());
     }
     for port in &inline.ports {
-        prepare(port, true);
+        prepare(port, true, &inline.cpus);
     }
     for thread in 0..inline.threads {
         let bridge: Box<dyn Bridge> = match (inline.method, inline.ports.as_slice()) {
@@ -546,7 +548,7 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
         .map(|(name, number)| (name.clone(), u16::try_from(number).unwrap_or(u16::MAX)))
         .collect();
     for name in &listen.names {
-        prepare(name, false);
+        prepare(name, false, &listen.cpus);
     }
     for thread in 0..listen.threads {
         let source: Box<dyn Source + Send> = match listen.method {

@@ -12,6 +12,7 @@ pub mod interface;
 mod memory;
 pub mod netlink;
 mod notify;
+pub mod numa;
 mod pcap_filter;
 pub mod pcre;
 mod process;

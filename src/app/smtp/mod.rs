@@ -1,7 +1,7 @@
 //! SMTP (RFC 5321) with pipelining (RFC 2920), chunking (RFC 3030), STARTTLS (RFC 3207), and MIME of the messages.
 //!
 //! A mail is a transaction: from the first command after the last one's end to the reply to its message. After an
-//! accepted STARTTLS the flow is TLS's. Chunks of BDAT are counted, not read.
+//! accepted STARTTLS the flow is TLS's. Chunks of BDAT (RFC 3030) are one message, as DATA is.
 //! Limits: lines are cut at 4096 bytes, except those of bodies, which are read in pieces; 64 KiB of recipients;
 //! for messages see [`mime`].
 
@@ -391,6 +391,25 @@ mod tests {
             chunking_never_matters(&SMTP, 25, &[(*direction, text.as_bytes())]);
         }
         chunking_never_matters(&SMTP, 25, &[(ToClient, &side(ToClient))]);
+    }
+
+    #[test]
+    fn chunks_of_bdat_are_a_message_however_its_lines_are_cut() {
+        let first = "Subject: in chunks\r\nFrom: a\r\n\r\nfirst li";
+        let second = "ne\r\n.\r\nEICAR";
+        let client = format!(
+            "EHLO me\r\nMAIL FROM:<a>\r\nBDAT {}\r\n{first}BDAT {} LAST\r\n{second}QUIT\r\n",
+            first.len(),
+            second.len()
+        );
+        let feed = talk(&[
+            (ToClient, "220 hi\r\n"),
+            (ToServer, &client),
+            (ToClient, "250 x\r\n250 x\r\n250 x\r\n250 x\r\n221 x\r\n"),
+        ]);
+        let field = |name| feed.field(&SMTP, 0, name, ToServer);
+        assert_eq!(field("email.subject"), ["in chunks"]);
+        assert_eq!(feed.logged(&SMTP)[0]["email"]["from"], "a");
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub(super) struct SmtpSession {
     pipelining: bool,
     chunk_len: u64,
     chunk_taken: u64,
+    /// What chunks gave of a line of the message that is not complete; at most [`LINE_MAX`] bytes.
+    chunk_line: Vec<u8>,
     /// Per direction: the rest of a cut line is passed over.
     skipping: [bool; 2],
     file_window: usize,
@@ -222,6 +224,7 @@ impl SmtpSession {
 
     fn reset(&mut self) -> Command {
         self.chunk_taken = 0;
+        self.chunk_line.clear();
         Command::Rset
     }
 
@@ -272,6 +275,9 @@ impl SmtpSession {
             return Command::Other;
         };
         (self.chunk_len, self.chunk_taken) = (size.into(), 0);
+        if size == 0 && last.is_some() {
+            self.chunk_message(&[], true);
+        }
         self.data_mode |= size > 0;
         if let Some(tx) = self.tx() {
             tx.client = tx.client.max(if size == 0 && last.is_some() {
@@ -287,24 +293,64 @@ impl SmtpSession {
         }
     }
 
-    /// Bytes of a chunk: they are counted, not read as lines.
+    /// Bytes of a chunk: they are counted, and their lines, which know no dot at the end, are the message.
     fn chunk(&mut self, lines: &mut Lines<'_>) {
         let left = self.chunk_len.saturating_sub(self.chunk_taken);
-        let taken = lines
-            .take(usize::try_from(left).unwrap_or(usize::MAX))
-            .len();
+        let bytes = lines.take(usize::try_from(left).unwrap_or(usize::MAX));
+        let taken = bytes.len();
         self.chunk_taken = self.chunk_taken.saturating_add(taken as u64);
+        let last = self.command == Command::BdatLast && self.chunk_taken >= self.chunk_len;
+        self.chunk_message(bytes, last);
         if self.chunk_taken < self.chunk_len {
             return;
         }
         self.data_mode = false;
-        let last = self.command == Command::BdatLast;
         if let Some(tx) = self.tx().filter(|_| taken > 0) {
             tx.state.touch(Direction::ToServer);
             if last {
                 tx.client = State::Complete;
             }
         }
+    }
+
+    /// Gives the message what a chunk brings of it; `last`: it ends with these bytes.
+    fn chunk_message(&mut self, bytes: &[u8], last: bool) {
+        let mut line = std::mem::take(&mut self.chunk_line);
+        let window = self.file_window;
+        if let Some(tx) = self.tx() {
+            tx.note_inspection();
+            let mime = tx.mime.get_or_insert_default();
+            let mut faults = 0;
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                // Pieces, so that what waits for the end of its line stays bounded.
+                let (piece, after) = rest.split_at(rest.len().min(LINE_MAX));
+                rest = after;
+                line.extend_from_slice(piece);
+                let mut read = 0;
+                while let Some(unread) = line.get(read..).filter(|unread| !unread.is_empty())
+                    && let Some((text, end)) = body_line(unread, last && rest.is_empty())
+                {
+                    let (text, more) = unread.split_at(text);
+                    let end = more.get(..end).unwrap_or_default();
+                    faults |= mime.line(text, end, &mut tx.files, window);
+                    read += text.len() + end.len();
+                }
+                line.drain(..read.min(line.len()));
+            }
+            if last {
+                if !line.is_empty() {
+                    faults |= mime.line(&line, b"", &mut tx.files, window);
+                }
+                mime.complete(&mut tx.files);
+            }
+            tx.raise_faults(faults);
+        }
+        if last {
+            line.clear();
+            self.file_id = self.file_id.wrapping_add(1);
+        }
+        self.chunk_line = line;
     }
 
     fn hello(&mut self, text: &[u8]) -> Command {

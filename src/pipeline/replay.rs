@@ -8,7 +8,9 @@ use super::report::{ReportStage, Said};
 use super::signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};
 use crate::capture::{CaptureError, CaptureFile, Source};
 use crate::decode::DecodeSettings;
+use crate::detect::anomaly::HostRecord;
 use crate::detect::signature::Engine;
+use crate::flow::Ended;
 use crate::packet::Batch;
 use crate::ring;
 use crate::sink::eve::stats::Traffic;
@@ -57,6 +59,15 @@ pub fn bounds(
         bound.bytes = bound.bytes.saturating_mul(workers);
     }
     bounds.push(Feeder::new(options.decode.clone()).decoder().memory_bound());
+    // Every flow that lives when the capture ends is told of in its last batch, in up to four records. What grows by
+    // doubling holds its old half beside the new one while it is copied.
+    let flows = u64::from(options.worker.flow.flows_max);
+    let told = size_of::<Ended<()>>() + 4 * size_of::<HostRecord>();
+    bounds.push(MemoryBound {
+        what: "end of the capture",
+        bytes: flows.saturating_mul(told as u64) / 2 * 3,
+        used: 0,
+    });
     bounds.extend(report.bounds());
     bounds
 }

@@ -240,7 +240,7 @@ impl Protocol for Krb5 {
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
         Some(LogHead {
             event_type: "krb5",
-            by_packet: false,
+            by_packet: true,
         })
     }
 

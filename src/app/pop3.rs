@@ -120,7 +120,7 @@ impl Protocol for Pop3 {
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
         Some(LogHead {
             event_type: "pop3",
-            by_packet: true,
+            by_packet: false,
         })
     }
 

@@ -60,13 +60,13 @@ static TRAP_TYPES: &[(&str, u64)] = &[
 ];
 
 const TRAP_NAMES: [&str; 7] = [
-    "ColdStart",
-    "WarmStart",
-    "LinkDown",
-    "LinkUp",
-    "AuthenticationFailure",
-    "EgpNeighborLoss",
-    "EnterpriseSpecific",
+    "coldStart",
+    "warmStart",
+    "linkDown",
+    "linkUp",
+    "authenticationFailure",
+    "egpNeighborLoss",
+    "enterpriseSpecific",
 ];
 
 const ERRORS: [&str; 19] = [
@@ -141,7 +141,7 @@ impl Protocol for Snmp {
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
         Some(LogHead {
             event_type: "snmp",
-            by_packet: false,
+            by_packet: true,
         })
     }
 
@@ -491,7 +491,7 @@ mod tests {
             log[0]["snmp"]["vars"],
             serde_json::json!(["1.3.6.1.2.1.1.1.0"])
         );
-        assert_eq!(log[1]["snmp"]["trap_type"], "LinkDown");
+        assert_eq!(log[1]["snmp"]["trap_type"], "linkDown");
         assert_eq!(log[1]["snmp"]["trap_address"], "127.0.0.1");
         assert_eq!(log[1]["events"], serde_json::json!(["version_mismatch"]));
         assert_eq!(

@@ -56,7 +56,7 @@ impl Protocol for Tftp {
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
         Some(LogHead {
             event_type: "tftp",
-            by_packet: false,
+            by_packet: true,
         })
     }
 

@@ -423,7 +423,7 @@ impl Protocol for WebSocketProtocol {
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
         Some(LogHead {
             event_type: "websocket",
-            by_packet: false,
+            by_packet: true,
         })
     }
 

@@ -89,7 +89,8 @@ fn frames(side: &Side, json: &mut Json<'_>) {
     let mut codes = side.frames.iter().filter_map(|f| f.error_code);
     if let Some(code) = codes.next() {
         match ERRORS.iter().find(|(_, n)| *n == u64::from(code)) {
-            Some((name, _)) => json.str("error_code", name),
+            // Without the underscores that rules write.
+            Some((name, _)) => json.str("error_code", name.replace('_', "")),
             None => json.str("error_code", format!("unknown-{code}")),
         };
         multiple = codes.next().map(|_| "error_code");

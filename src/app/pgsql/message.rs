@@ -115,15 +115,14 @@ impl Request {
                     json.str("user", user);
                 }
                 // Names that EVE knows; others would be members of a client's choosing.
-                let others = || {
-                    parameters
-                        .iter()
-                        .filter(|(name, _)| STARTUP.iter().any(|known| known.as_bytes() == name))
-                };
-                if others().next().is_some() {
+                let mut others = parameters
+                    .iter()
+                    .filter_map(|(name, value)| Some((startup_name(name)?, value)))
+                    .peekable();
+                if others.peek().is_some() {
                     json.array("optional_parameters");
-                    for (name, value) in others() {
-                        json.begin().hostile_key(name).text(value).end();
+                    for (name, value) in others {
+                        json.begin().str(name, value).end();
                     }
                     json.end_array();
                 }
@@ -149,7 +148,7 @@ impl Request {
                 .end(),
             Self::CopyDone => json.str("message", "copy_done"),
             Self::CopyFail(_) => json.str("message", "copy_fail"),
-            Self::Terminate => json.str("message", "terminate"),
+            Self::Terminate => json.str("message", "termination_message"),
         };
     }
 }
@@ -355,6 +354,15 @@ pub(super) fn log_answers(answers: &[Answer], json: &mut Json<'_>) {
         }
         json.end_array();
     }
+}
+
+/// EVE's name for a parameter that a client sets when it begins.
+fn startup_name(name: &[u8]) -> Option<&'static str> {
+    let reported = REPORTED.iter().find(|(known, _)| *known == name);
+    let known = || STARTUP.iter().find(|known| known.as_bytes() == name);
+    reported
+        .map(|(_, member)| *member)
+        .or_else(|| known().copied())
 }
 
 /// Parameters that a server reports, with EVE's names for them.

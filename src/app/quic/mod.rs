@@ -98,7 +98,7 @@ impl Protocol for Quic {
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
         Some(LogHead {
             event_type: "quic",
-            by_packet: false,
+            by_packet: true,
         })
     }
 

@@ -52,7 +52,7 @@ impl Chain {
         let mut fault = None;
         while !r.is_empty() && chain.certificates.len() < CHAIN_MAX {
             let Some(der) = r.counted24() else {
-                fault = Some("invalid_certificate");
+                fault = Some("INVALID_CERTIFICATE");
                 break;
             };
             if chain.leaf.is_none() && chain.certificates.is_empty() {
@@ -123,16 +123,16 @@ fn joined(bytes: &[u8], upper: bool) -> Vec<u8> {
 fn event(error: &x509_parser::nom::Err<X509Error>) -> &'static str {
     use x509_parser::nom::Err;
     match error {
-        Err::Incomplete(_) => "certificate_invalid_length",
+        Err::Incomplete(_) => "CERTIFICATE_INVALID_LENGTH",
         Err::Error(e) | Err::Failure(e) => match e {
-            X509Error::InvalidVersion => "certificate_invalid_version",
-            X509Error::InvalidSerial => "certificate_invalid_serial",
-            X509Error::InvalidAlgorithmIdentifier => "certificate_invalid_algorithmidentifier",
-            X509Error::InvalidX509Name => "certificate_invalid_x509name",
-            X509Error::InvalidDate => "certificate_invalid_date",
-            X509Error::InvalidExtensions => "certificate_invalid_extensions",
-            X509Error::Der(_) => "certificate_invalid_der",
-            _ => "invalid_certificate",
+            X509Error::InvalidVersion => "CERTIFICATE_INVALID_VERSION",
+            X509Error::InvalidSerial => "CERTIFICATE_INVALID_SERIAL",
+            X509Error::InvalidAlgorithmIdentifier => "CERTIFICATE_INVALID_ALGORITHMIDENTIFIER",
+            X509Error::InvalidX509Name => "CERTIFICATE_INVALID_X509NAME",
+            X509Error::InvalidDate => "CERTIFICATE_INVALID_DATE",
+            X509Error::InvalidExtensions => "CERTIFICATE_INVALID_EXTENSIONS",
+            X509Error::Der(_) => "CERTIFICATE_INVALID_DER",
+            _ => "INVALID_CERTIFICATE",
         },
     }
 }
@@ -174,7 +174,7 @@ mod tests {
         let (chain, fault) = Chain::read(&[0, 0, 3, 0, 0, 9]);
         assert_eq!(
             (chain.certificates.len(), fault),
-            (0, Some("invalid_certificate"))
+            (0, Some("INVALID_CERTIFICATE"))
         );
     }
 }

@@ -35,36 +35,36 @@ pub struct Tls;
 pub static TLS: Tls = Tls;
 
 const EVENTS: &[&str] = &[
-    "invalid_sslv2_header",
-    "invalid_tls_header",
-    "invalid_record_version",
-    "invalid_record_type",
-    "invalid_record_length",
-    "invalid_handshake_message",
-    "heartbeat_message",
-    "invalid_heartbeat_message",
-    "overflow_heartbeat_message",
-    "dataleak_heartbeat_mismatch",
-    "handshake_invalid_length",
-    "multiple_sni_extensions",
-    "invalid_sni_type",
-    "invalid_sni_length",
-    "too_many_records_in_packet",
-    "invalid_alert_message",
-    "invalid_certificate",
-    "certificate_invalid_length",
-    "certificate_invalid_version",
-    "certificate_invalid_serial",
-    "certificate_invalid_algorithmidentifier",
-    "certificate_invalid_x509name",
-    "certificate_invalid_date",
-    "certificate_invalid_extensions",
-    "certificate_invalid_der",
-    "certificate_invalid_subject",
-    "certificate_invalid_issuer",
-    "certificate_invalid_validity",
-    "error_message_encountered",
-    "invalid_ssl_record",
+    "INVALID_SSLV2_HEADER",
+    "INVALID_TLS_HEADER",
+    "INVALID_RECORD_VERSION",
+    "INVALID_RECORD_TYPE",
+    "INVALID_RECORD_LENGTH",
+    "INVALID_HANDSHAKE_MESSAGE",
+    "HEARTBEAT_MESSAGE",
+    "INVALID_HEARTBEAT_MESSAGE",
+    "OVERFLOW_HEARTBEAT_MESSAGE",
+    "DATALEAK_HEARTBEAT_MISMATCH",
+    "HANDSHAKE_INVALID_LENGTH",
+    "MULTIPLE_SNI_EXTENSIONS",
+    "INVALID_SNI_TYPE",
+    "INVALID_SNI_LENGTH",
+    "TOO_MANY_RECORDS_IN_PACKET",
+    "INVALID_ALERT_MESSAGE",
+    "INVALID_CERTIFICATE",
+    "CERTIFICATE_INVALID_LENGTH",
+    "CERTIFICATE_INVALID_VERSION",
+    "CERTIFICATE_INVALID_SERIAL",
+    "CERTIFICATE_INVALID_ALGORITHMIDENTIFIER",
+    "CERTIFICATE_INVALID_X509NAME",
+    "CERTIFICATE_INVALID_DATE",
+    "CERTIFICATE_INVALID_EXTENSIONS",
+    "CERTIFICATE_INVALID_DER",
+    "CERTIFICATE_INVALID_SUBJECT",
+    "CERTIFICATE_INVALID_ISSUER",
+    "CERTIFICATE_INVALID_VALIDITY",
+    "ERROR_MESSAGE_ENCOUNTERED",
+    "INVALID_SSL_RECORD",
 ];
 
 const fn pattern(bytes: &'static [u8], direction: Direction) -> Pattern {
@@ -492,7 +492,7 @@ mod tests {
             feed.field(&TLS, 0, "tls.sni", Direction::ToServer),
             ["localhost"]
         );
-        assert_eq!(feed.logged(&TLS)[0]["events"][0], "invalid_ssl_record");
+        assert_eq!(feed.logged(&TLS)[0]["events"][0], "INVALID_SSL_RECORD");
     }
 
     #[test]
@@ -501,7 +501,7 @@ mod tests {
         feed.give(Direction::ToServer, &record(24, &[1, 0x40, 0]));
         assert_eq!(
             feed.logged(&TLS)[0]["events"],
-            serde_json::json!(["overflow_heartbeat_message"])
+            serde_json::json!(["OVERFLOW_HEARTBEAT_MESSAGE"])
         );
     }
 
@@ -515,7 +515,7 @@ mod tests {
         feed.give(Direction::ToClient, &record(24, &[8; 4000]));
         assert_eq!(
             feed.logged(&TLS)[0]["events"],
-            serde_json::json!(["dataleak_heartbeat_mismatch"])
+            serde_json::json!(["DATALEAK_HEARTBEAT_MISMATCH"])
         );
     }
 
@@ -531,7 +531,7 @@ mod tests {
         }
         assert_eq!(
             feed.logged(&TLS)[0]["events"],
-            serde_json::json!(["handshake_invalid_length"])
+            serde_json::json!(["HANDSHAKE_INVALID_LENGTH"])
         );
     }
 

@@ -101,7 +101,7 @@ impl Layer {
         let len = usize::from(len);
         let before = tx.side(direction).version;
         if !(CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) {
-            tx.raise("invalid_record_type");
+            tx.raise("INVALID_RECORD_TYPE");
             // TLS 1.0 and 1.1 let unknown types pass; where the next record begins is then anyone's guess.
             if before == 0x0301 || before == 0x0302 {
                 self.lost = true;
@@ -112,7 +112,7 @@ impl Layer {
         if tx.side(direction).hello.is_none() {
             tx.side_mut(direction).version = record_version;
             if len > 0 && !version::is_valid(record_version) {
-                tx.raise("invalid_record_version");
+                tx.raise("INVALID_RECORD_VERSION");
                 return Err(Broken);
             }
         }
@@ -122,7 +122,7 @@ impl Layer {
             return Ok(0);
         }
         if len == 0 || len > RECORD_MAX {
-            tx.raise("invalid_record_length");
+            tx.raise("INVALID_RECORD_LENGTH");
             return Err(Broken);
         }
         if kind == APPLICATION_DATA {
@@ -169,7 +169,7 @@ impl Layer {
         self.skip_message -= passed;
         let _ = r.skip(passed);
         if self.message.is_empty() && passed == 0 && body.len() < 4 {
-            tx.raise("invalid_ssl_record");
+            tx.raise("INVALID_SSL_RECORD");
         }
         while !r.is_empty() {
             if self.message.is_empty() {
@@ -191,10 +191,10 @@ impl Layer {
             let len = len as usize;
             if !is_message(kind) || len > MESSAGE_MAX {
                 if is_message(kind) {
-                    tx.raise("handshake_invalid_length");
+                    tx.raise("HANDSHAKE_INVALID_LENGTH");
                     self.skip_message = len;
                 } else {
-                    tx.raise("invalid_handshake_message");
+                    tx.raise("INVALID_HANDSHAKE_MESSAGE");
                     // Only to the end of the record: the length of an unknown type says nothing.
                     let _ = r.skip(len.min(r.left()));
                 }
@@ -287,7 +287,7 @@ fn message_done(direction: Direction, kind: u8, body: &[u8], tx: &mut TlsTx) {
             tx.advance(direction, SERVER_HELLO_DONE);
             tx.settle();
         }
-        kind if !is_message(kind) => tx.raise("invalid_handshake_message"),
+        kind if !is_message(kind) => tx.raise("INVALID_HANDSHAKE_MESSAGE"),
         _ => {}
     }
 }
@@ -296,10 +296,10 @@ fn hello(direction: Direction, body: &[u8], side: Side, tx: &mut TlsTx) {
     let hello = Hello::read(body, side);
     for fault in &hello.faults {
         tx.raise(match fault {
-            Fault::Length => "handshake_invalid_length",
-            Fault::SniType => "invalid_sni_type",
-            Fault::SniLength => "invalid_sni_length",
-            Fault::SniMultiple => "multiple_sni_extensions",
+            Fault::Length => "HANDSHAKE_INVALID_LENGTH",
+            Fault::SniType => "INVALID_SNI_TYPE",
+            Fault::SniLength => "INVALID_SNI_LENGTH",
+            Fault::SniMultiple => "MULTIPLE_SNI_EXTENSIONS",
         });
     }
     if side == Side::Server {
@@ -369,7 +369,7 @@ fn data(direction: Direction, tx: &mut TlsTx) {
 fn alert(body: &[u8], tx: &mut TlsTx) -> Result<(), Broken> {
     match body {
         [] | [_] => {
-            tx.raise("invalid_alert_message");
+            tx.raise("INVALID_ALERT_MESSAGE");
             Err(Broken)
         }
         [2, _] => {
@@ -394,7 +394,7 @@ impl Heartbeat {
             Err(Broken)
         };
         if !encrypted && !matches!(kind, 1 | 2) {
-            return broken("invalid_heartbeat_message");
+            return broken("INVALID_HEARTBEAT_MESSAGE");
         }
         match self.by {
             None => {
@@ -406,18 +406,18 @@ impl Heartbeat {
                 // What is asked back must be there (CVE-2014-0160), and 16 bytes of padding (RFC 6520 §4).
                 let needed = usize::from(payload_len) + 3;
                 if needed > body.len() {
-                    return broken("overflow_heartbeat_message");
+                    return broken("OVERFLOW_HEARTBEAT_MESSAGE");
                 }
                 if body.len() - needed < 16 {
-                    return broken("invalid_heartbeat_message");
+                    return broken("INVALID_HEARTBEAT_MESSAGE");
                 }
             }
-            Some(by) if by == direction => return broken("invalid_heartbeat_message"),
+            Some(by) if by == direction => return broken("INVALID_HEARTBEAT_MESSAGE"),
             Some(_) => {
                 let asked = std::mem::take(&mut self.encrypted_len);
                 self.by = None;
                 if encrypted && asked > 0 && asked < body.len() {
-                    return broken("dataleak_heartbeat_mismatch");
+                    return broken("DATALEAK_HEARTBEAT_MISMATCH");
                 }
             }
         }

@@ -48,7 +48,7 @@ pub(super) fn record(
         (first & 0x3fff, true)
     };
     if len == 0 {
-        tx.raise("invalid_sslv2_header");
+        tx.raise("INVALID_SSLV2_HEADER");
         return Err(Broken);
     }
     if padded && whole.u8().is_none() {
@@ -63,11 +63,11 @@ pub(super) fn record(
     tx.state.touch(direction);
     let mut body = Reader::new(body);
     match body.u8() {
-        Some(0) => tx.raise("error_message_encountered"),
+        Some(0) => tx.raise("ERROR_MESSAGE_ENCOUNTERED"),
         Some(CLIENT_HELLO) => {
             let offered = body.u16();
             let (Some(offered), 4..) = (offered, body.left()) else {
-                tx.raise("invalid_ssl_record");
+                tx.raise("INVALID_SSL_RECORD");
                 return Err(Broken);
             };
             tx.side_mut(direction).version = offered;

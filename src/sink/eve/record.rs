@@ -64,8 +64,10 @@ pub fn file(
 
 /// The members of a file, here and in alerts' `files`.
 pub(super) fn file_members(json: &mut Json<'_>, file: &File, tx_id: u64) {
-    json.str("filename", &file.name)
-        .bool("gaps", file.gaps)
+    if !file.name.is_empty() {
+        json.str("filename", &file.name);
+    }
+    json.bool("gaps", file.gaps)
         .str("state", file.state.as_str());
     json.bool("stored", false).num("size", file.size);
     if let Some((start, end, _)) = file.range {

@@ -319,6 +319,13 @@ fn hello(direction: Direction, body: &[u8], side: Side, tx: &mut TlsTx) {
         tx.resumed |= !hello.session_id.is_empty() && offered == Some(hello.session_id.as_slice());
     } else {
         tx.resumed |= hello.ticket;
+        // A second hello that no retry request of the server called for (RFC 8446 §4.1.2) names a host again.
+        let unasked = tx.side(Direction::ToClient).hello.is_none();
+        let first = tx.side(direction).hello.as_ref();
+        let named = first.is_some_and(|h| h.sni.is_some()) && hello.sni.is_some();
+        if unasked && named {
+            tx.raise("MULTIPLE_SNI_EXTENSIONS");
+        }
     }
     let complete = hello.complete;
     let kept = tx.side_mut(direction);

@@ -46,9 +46,9 @@ pub trait Detector: std::fmt::Debug + Send {
 }
 
 /// Makes a detector of a type that has `settings`, `bytes`, `record` and `tick` and asks for nothing but the record. The
-/// function says which settings are its own.
+/// middle says which of all settings are its own.
 macro_rules! plain_detector {
-    ($name:ty, $settings:expr, $($kind:ident)|+) => {
+    ($name:ty, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+) => {
         impl super::detector::Detector for $name {
             fn kinds(&self) -> &'static [super::record::RecordKind] {
                 &[$(super::record::RecordKind::$kind),+]
@@ -57,8 +57,9 @@ macro_rules! plain_detector {
                 Self::memory(self)
             }
             fn tune(&mut self, settings: &super::AnomalySettings) {
-                let mine: fn(&Self, &super::AnomalySettings) -> _ = $settings;
-                self.settings = mine(self, settings);
+                let ($this, $all) = (&*self, settings);
+                let mine = $settings;
+                self.settings = mine;
             }
             fn take(
                 &mut self,

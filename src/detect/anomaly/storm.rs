@@ -3,9 +3,9 @@
 //! Per link (interface and VLAN), frames to everybody within a sliding second: broadcast, and the multicast that no router
 //! forwards (224.0.0/24, ff02::/16, link protocols). Streams to other groups are meant to be many. Alarm over the role's
 //! rate in two seconds running, so that a burst is none.
-//! A loop shows at once: the very same frame (identification and checksum included) ten times within a second.
+//! A loop shows at once: the very same frame (identification and checksum included) 25 times within a second.
 //! What is *not* a storm: a burst of discovery; a cable gateway that asks for its subscribers; repeated requests of one host
-//! (the same ARP request comes once a second, not ten times).
+//! (the same ARP request comes once a second, not 25 times).
 //! Memory: fixed, one record per link and one per frame that repeats.
 
 use std::net::IpAddr;

@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_answer_to_what_was_reported_comes_back() {
-        let mut lanes = vec![Lane::default()];
+        let mut lanes = [Lane::default()];
         assert!(lanes[0].place(0, said(0, 4, 10, 1)).is_none());
         assert!(lanes[0].place(1, said(0, 3, 9, 1)).is_some());
     }

@@ -251,6 +251,8 @@ impl SignatureWorker {
         self.stages.app.limits.frames = inspector.engine().wants_frames();
         inspector.take_over(&mut self.stages.inspector);
         self.stages.own_policies = has_policies(&segments);
+        // The next packet's segment may have none any more.
+        self.stages.streams.go_by(None, None);
         self.stages.segments = segments;
         self.stages.segments_state = self.stages.segments_state.wrapping_add(1);
         std::mem::replace(&mut self.stages.inspector, inspector)
@@ -657,7 +659,8 @@ impl Stages {
             return None;
         }
         let at = usize::from(self.segment(interface, key));
-        Some(self.segments.list.get(at)?.exceptions)
+        let segment = self.segments.list.get(at);
+        Some(segment.map_or_else(Exceptions::default, |s| s.exceptions))
     }
 
     /// A packet in its flow: stream → application → signatures → log.

@@ -98,19 +98,9 @@ impl Protocol for Dhcp {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     /// Only what hands out an address is logged, as Suricata does unless told otherwise.
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
-        (of(tx)?.kind() == Some(ACK)).then_some(LogHead {
-            event_type: "dhcp",
-            by_packet: true,
-        })
+        (of(tx)?.kind() == Some(ACK)).then_some(LogHead::by_packet("dhcp"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

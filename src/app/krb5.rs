@@ -230,18 +230,8 @@ impl Protocol for Krb5 {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "krb5",
-            by_packet: true,
-        })
+        Some(LogHead::by_packet("krb5"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

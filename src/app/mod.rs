@@ -415,6 +415,24 @@ pub struct LogHead {
     pub by_packet: bool,
 }
 
+impl LogHead {
+    /// A record that goes from client to server.
+    pub const fn by_flow(event_type: &'static str) -> Self {
+        Self {
+            event_type,
+            by_packet: false,
+        }
+    }
+
+    /// A record that goes as the packet that completed it.
+    pub const fn by_packet(event_type: &'static str) -> Self {
+        Self {
+            event_type,
+            by_packet: true,
+        }
+    }
+}
+
 /// A protocol: one line of the registry.
 pub trait Protocol: Sync + std::fmt::Debug {
     /// Its number.
@@ -491,8 +509,14 @@ pub trait Protocol: Sync + std::fmt::Debug {
         &[]
     }
 
-    /// Names of the progress values in a direction, from 0; the last one means complete.
-    fn states(&self, direction: Direction) -> &'static [&'static str];
+    /// Names of the progress values in a direction, from 0; the last one means complete. The default suits protocols
+    /// whose requests and responses are read whole.
+    fn states(&self, direction: Direction) -> &'static [&'static str] {
+        match direction {
+            Direction::ToServer => &["request_started", "request_complete"],
+            Direction::ToClient => &["response_started", "response_complete"],
+        }
+    }
 
     /// Kinds of its transactions (HTTP/2: those of streams and the connection's own), when it has more than one.
     fn kinds(&self) -> &'static [&'static str] {

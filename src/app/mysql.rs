@@ -111,13 +111,6 @@ impl Protocol for Mysql {
         FIELDS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     /// EVE has no record of MySQL.
     fn log(&self, _session: &dyn Session, _tx: &dyn Transaction, _json: &mut Json<'_>) {}
 

@@ -86,18 +86,8 @@ impl Protocol for Rfb {
         &["pdu"]
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "rfb",
-            by_packet: true,
-        })
+        Some(LogHead::by_packet("rfb"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -54,10 +54,7 @@ impl Protocol for Tftp {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "tftp",
-            by_packet: true,
-        })
+        Some(LogHead::by_packet("tftp"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -421,10 +421,7 @@ impl Protocol for WebSocketProtocol {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "websocket",
-            by_packet: true,
-        })
+        Some(LogHead::by_packet("websocket"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

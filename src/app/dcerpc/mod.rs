@@ -80,18 +80,8 @@ impl Protocol for Dcerpc {
         &["pdu", "hdr", "data"]
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "dcerpc",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("dcerpc"))
     }
 
     fn log(&self, session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

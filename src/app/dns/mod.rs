@@ -140,13 +140,6 @@ impl Protocol for Dns {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
         let tx = tx.as_any().downcast_ref::<DnsTx>()?;
         match self.0 {
@@ -155,10 +148,7 @@ impl Protocol for Dns {
                 event_type: "dns",
                 by_packet: !tx.tcp,
             }),
-            Variant::Mdns => Some(LogHead {
-                event_type: "mdns",
-                by_packet: false,
-            }),
+            Variant::Mdns => Some(LogHead::by_flow("mdns")),
             Variant::Llmnr => Some(LogHead {
                 event_type: "llmnr",
                 by_packet: !tx.tcp,

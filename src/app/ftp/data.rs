@@ -48,10 +48,7 @@ impl Protocol for FtpData {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "ftp_data",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("ftp_data"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

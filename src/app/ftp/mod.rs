@@ -124,10 +124,7 @@ impl Protocol for Ftp {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "ftp",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("ftp"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

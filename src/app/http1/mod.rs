@@ -147,10 +147,7 @@ impl Protocol for Http {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "http",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("http"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

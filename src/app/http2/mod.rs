@@ -121,10 +121,7 @@ impl Protocol for Http2Protocol {
 
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
         let tx = tx.as_any().downcast_ref::<Tx>()?;
-        log::is_due(tx).then_some(LogHead {
-            event_type: "http",
-            by_packet: false,
-        })
+        log::is_due(tx).then_some(LogHead::by_flow("http"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -110,18 +110,8 @@ impl Protocol for Ike {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "ike",
-            by_packet: true,
-        })
+        Some(LogHead::by_packet("ike"))
     }
 
     fn log(&self, session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

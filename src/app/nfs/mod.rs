@@ -129,20 +129,10 @@ impl Protocol for Nfs {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     /// Attributes are asked for all the time: not logged, as in Suricata.
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
         let tx = of(tx)?;
-        (tx.version > 3 || tx.procedure != three::GETATTR).then_some(LogHead {
-            event_type: "nfs",
-            by_packet: true,
-        })
+        (tx.version > 3 || tx.procedure != three::GETATTR).then_some(LogHead::by_packet("nfs"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -173,18 +173,8 @@ impl Protocol for Smb {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "smb",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("smb"))
     }
 
     fn log(&self, session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

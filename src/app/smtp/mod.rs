@@ -174,10 +174,7 @@ impl Protocol for Smtp {
     }
 
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "smtp",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("smtp"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -120,10 +120,7 @@ impl Protocol for Ssh {
 
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
         let told = of(tx)?.sides.iter().any(|s| !s.protocol.is_empty());
-        told.then_some(LogHead {
-            event_type: "ssh",
-            by_packet: false,
-        })
+        told.then_some(LogHead::by_flow("ssh"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

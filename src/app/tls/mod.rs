@@ -203,10 +203,7 @@ impl Protocol for Tls {
         let told = tx.side(Direction::ToClient).chain.leaf.is_some()
             || tx.resumed
             || tx.without_certificate;
-        told.then_some(LogHead {
-            event_type: "tls",
-            by_packet: false,
-        })
+        told.then_some(LogHead::by_flow("tls"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -29,6 +29,7 @@ pub mod krb5;
 pub mod layer;
 pub mod ldap;
 pub(crate) mod line;
+pub mod modbus;
 pub mod mqtt;
 pub mod mysql;
 pub mod nfs;

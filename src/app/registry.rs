@@ -37,6 +37,7 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::ntp::NTP,
     &super::nfs::NFS,
     &super::ike::IKE,
+    &super::modbus::MODBUS,
 ];
 
 /// The protocol of a number.

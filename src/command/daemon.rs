@@ -13,7 +13,8 @@ use sekisho::pipeline::HEARTBEAT;
 use sekisho::pipeline::control::{
     ControlSocket, Loaded, MetricsServer, Operator, Tally, counters, prometheus,
 };
-use sekisho::pipeline::health::{Check, Health, HealthSettings, Service};
+use sekisho::detect::anomaly::service_impaired::ServiceCheck;
+use sekisho::pipeline::health::{Health, HealthSettings, Service};
 use sekisho::pipeline::live::{Control, Count, LaneCounts, ReportOrder, WorkerCounts, WorkerState};
 use sekisho::sys::{Notify, Signal, Signals};
 
@@ -263,7 +264,7 @@ fn service(text: &ServiceText) -> Option<Service> {
         name: text.name.clone(),
         address: text.address,
         port: text.port,
-        check: Check::from_name(&text.check)?,
+        check: ServiceCheck::from_name(&text.check)?,
         ask: text.ask.clone(),
         every_secs: text.every_secs,
         timeout_ms: text.timeout_ms,

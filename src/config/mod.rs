@@ -271,8 +271,12 @@ impl Config {
             }
             ("service", toml::Value::Array(list)) => {
                 for (at, item) in list.iter().enumerate() {
-                    match services::service(item) {
-                        Ok(service) => self.operation.services.push(service),
+                    let added = services::service(item).and_then(|service| {
+                        let watched = &mut self.anomaly.service_impaired.services;
+                        services::declare(service, &mut self.operation.services, watched)
+                    });
+                    match added {
+                        Ok(()) => {}
                         Err(messages) => {
                             let place = format!("{} ([[service]] number {})", place(), at + 1);
                             errors.extend(messages.into_iter().map(|message| ConfigError {

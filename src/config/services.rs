@@ -1,4 +1,5 @@
-//! `[[service]]`: services that are asked whether they answer.
+//! `[[service]]`: services that should answer. They are asked (`active`), and what the traffic shows of them is watched
+//! (`passive`).
 //!
 //! ```toml
 //! [[service]]
@@ -8,12 +9,16 @@
 //! port = 80                    # default: 80 (http), 53 (dns)
 //! ask = "/health"              # path (http) or name (dns)
 //! every-secs = 30
-//! timeout-ms = 2000
+//! timeout-ms = 2000            # what takes longer is no answer, or a slow one
+//! active = true                # false: the sensor has no address, or no way there
+//! passive = true
 //! ```
+
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
-use std::net::IpAddr;
+use crate::detect::anomaly::service_impaired::{DeclaredService, SERVICES_MAX, ServiceCheck};
 
 /// A service as written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,6 +42,47 @@ pub struct ServiceText {
     /// How long an answer may take, in milliseconds.
     #[serde(default = "timeout")]
     pub timeout_ms: u32,
+    /// Whether it is asked.
+    #[serde(default = "yes")]
+    pub active: bool,
+    /// Whether the traffic is watched for it.
+    #[serde(default = "yes")]
+    pub passive: bool,
+}
+
+impl ServiceText {
+    /// What the detectors know of it.
+    pub fn declared(&self) -> Option<DeclaredService> {
+        Some(DeclaredService {
+            name: self.name.clone(),
+            address: self.address,
+            port: self.port,
+            check: ServiceCheck::from_name(&self.check)?,
+            timeout_ms: self.timeout_ms,
+        })
+    }
+}
+
+/// Adds a service to those that are there.
+pub fn declare(
+    text: ServiceText,
+    asked: &mut Vec<ServiceText>,
+    watched: &mut Vec<DeclaredService>,
+) -> Result<(), Vec<String>> {
+    if text.passive {
+        if watched.len() >= SERVICES_MAX {
+            return Err(vec![format!("at most {SERVICES_MAX} are watched")]);
+        }
+        watched.extend(text.declared());
+    }
+    if text.active {
+        asked.push(text);
+    }
+    Ok(())
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn every() -> u32 {
@@ -72,6 +118,9 @@ pub fn service(value: &toml::Value) -> Result<ServiceText, Vec<String>> {
     if text.check == "dns" && text.ask.is_empty() {
         errors.push("ask: dns wants a name".to_owned());
     }
+    if !text.active && !text.passive {
+        errors.push("active, passive: one of them at least".to_owned());
+    }
     if text.every_secs == 0 || text.timeout_ms == 0 {
         errors.push("every-secs, timeout-ms: want at least 1".to_owned());
     }
@@ -79,5 +128,30 @@ pub fn service(value: &toml::Value) -> Result<ServiceText, Vec<String>> {
         Ok(text)
     } else {
         Err(errors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ServiceText, Vec<String>> {
+        service(&toml::Value::Table(text.parse().expect("toml")))
+    }
+
+    #[test]
+    fn a_service_is_asked_and_watched_unless_it_says_otherwise() {
+        let base = "name = \"shop\"\naddress = \"192.0.2.10\"\ncheck = \"http\"\n";
+        let (mut asked, mut watched) = (Vec::new(), Vec::new());
+        for more in ["", "active = false", "passive = false"] {
+            let text = read(&format!("{base}{more}")).expect("reads");
+            assert_eq!(text.port, 80);
+            declare(text, &mut asked, &mut watched).expect("room");
+        }
+        assert_eq!((asked.len(), watched.len()), (2, 2));
+        let neither = read(&format!("{base}active = false\npassive = false"));
+        assert!(neither.is_err());
+        let wrong = read("name = \"x\"\naddress = \"192.0.2.1\"\ncheck = \"dns\"\nevery-secs = 0");
+        assert_eq!(wrong.expect_err("wrong").len(), 2);
     }
 }

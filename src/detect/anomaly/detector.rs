@@ -3,10 +3,13 @@
 //! The engine gives each record only to the detectors that want its kind, in the order in which they are registered, so
 //! that a flood of one kind costs nothing to the others.
 
+use std::net::IpAddr;
+
 use super::engine::{AnomalySettings, Report};
 use super::place::{Place, Places};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
+use super::{DETECTORS, Family};
 use crate::packet::Timestamp;
 use crate::stats::Memory;
 
@@ -17,12 +20,51 @@ pub struct Seen<'a> {
     pub places: &'a dyn Places,
     /// Floods in progress.
     pub floods: &'a SynFlood,
+    /// What was said lately of attacks.
+    pub attacks: &'a Attacks,
 }
 
 impl Seen<'_> {
     /// Where a record happened.
     pub fn place(&self, record: &HostRecord) -> Place {
         self.places.place(&record.key, record.interface)
+    }
+}
+
+/// Attacks that the detectors of a wire spoke of lately, by victim: the latest [`ATTACKS`], each for [`ATTACK_SECS`].
+#[derive(Debug, Default)]
+pub struct Attacks {
+    latest: [Option<(IpAddr, u16, Timestamp)>; ATTACKS],
+    next: usize,
+}
+
+/// Attacks remembered.
+const ATTACKS: usize = 32;
+/// Seconds for which an attack explains what its victim shows; also what `pipeline::health` goes by.
+pub const ATTACK_SECS: u64 = 60;
+
+impl Attacks {
+    /// A report was made.
+    pub fn note(&mut self, report: &Report) {
+        let family = DETECTORS.get(usize::from(report.detector));
+        let attack = family.is_some_and(|d| matches!(d.family, Family::Flood | Family::Load));
+        if !attack || report.state == "close" {
+            return;
+        }
+        if let Some(slot) = self.latest.get_mut(self.next) {
+            *slot = Some((report.key.dst, report.detector, report.ts));
+        }
+        self.next = (self.next + 1) % ATTACKS;
+    }
+
+    /// The detector that spoke last of an attack on a host, if that is not long ago.
+    pub fn on(&self, host: IpAddr, now: Timestamp) -> Option<u16> {
+        self.latest
+            .iter()
+            .flatten()
+            .filter(|(victim, _, at)| *victim == host && !now.is_outside(*at, ATTACK_SECS))
+            .max_by_key(|(_, _, at)| *at)
+            .map(|(_, detector, _)| *detector)
     }
 }
 
@@ -112,6 +154,7 @@ pub(super) mod tests {
         let seen = Seen {
             places,
             floods: &floods,
+            attacks: &Attacks::default(),
         };
         let mut reports = Vec::new();
         for (i, record) in records.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::arp_spoof::{ArpSpoof, ArpSpoofSettings};
 use super::beacon::{Beacon, BeaconSettings};
 use super::brute_force::{BruteForce, BruteForceSettings};
-use super::detector::{Detector, Seen};
+use super::detector::{Attacks, Detector, Seen};
 use super::dga::{Dga, DgaSettings};
 use super::dns_tunnel::{DnsTunnel, DnsTunnelSettings};
 use super::exfiltration::{Exfiltration, ExfiltrationSettings};
@@ -22,6 +22,7 @@ use super::queue_stall::{QueueStall, QueueStallSettings};
 use super::record::{HostRecord, RecordKind};
 use super::reflector::{Reflector, ReflectorSettings};
 use super::rogue_server::{RogueServer, RogueServerSettings};
+use super::service_impaired::{ServiceImpaired, ServiceImpairedSettings};
 use super::service_trouble::{ServiceTrouble, ServiceTroubleSettings};
 use super::session_exhaustion::{SessionExhaustion, SessionExhaustionSettings};
 use super::sightings::{SightingSettings, Sightings};
@@ -33,7 +34,7 @@ use super::worm_scan::{WormScan, WormScanSettings};
 use super::{
     AMPLIFICATION, ARP_SCAN, ARP_SPOOF, BEACON, BRUTE_FORCE, DETECTORS, DGA, DNS_TUNNEL,
     EXFILTRATION, HOST_SCAN, ICMP_FLOOD, ICMP_TUNNEL, IRC_BOT, P2P, PASSWORD_SPRAY, POLICY,
-    PORT_SCAN, PROXY_TUNNEL, QUEUE_STALL, REFLECTOR, REQUEST_FLOOD, ROGUE_SERVER, SERVICE_TROUBLE,
+    PORT_SCAN, PROXY_TUNNEL, QUEUE_STALL, REFLECTOR, REQUEST_FLOOD, ROGUE_SERVER, SERVICE_IMPAIRED, SERVICE_TROUBLE,
     SESSION_EXHAUSTION, SLOW_HTTP, SMURF, SPOOFED, STORM, SUCCESSIVE_CLICKS, TCP_FLOOD, UDP_FLOOD,
     VPN_TOR, WORM_SCAN, WRONG_PORT,
 };
@@ -116,6 +117,8 @@ pub struct AnomalySettings {
     pub queue_stall: QueueStallSettings,
     /// Trouble without an attacker.
     pub service_trouble: ServiceTroubleSettings,
+    /// Declared services.
+    pub service_impaired: ServiceImpairedSettings,
 }
 
 impl Default for AnomalySettings {
@@ -157,6 +160,7 @@ impl Default for AnomalySettings {
             policy: PolicySettings::default(),
             queue_stall: QueueStallSettings::default(),
             service_trouble: ServiceTroubleSettings::default(),
+            service_impaired: ServiceImpairedSettings::default(),
         }
     }
 }
@@ -204,6 +208,8 @@ pub struct AnomalyEngine {
 struct Wire {
     /// Apart, because others ask it what is being flooded.
     syn_flood: SynFlood,
+    /// What was said lately.
+    attacks: Attacks,
     /// With their index in [`DETECTORS`].
     detectors: Vec<(u16, Box<dyn Detector>)>,
     /// For each kind of record, the detectors that want it.
@@ -327,6 +333,10 @@ impl Wire {
                 SERVICE_TROUBLE,
                 Box::new(ServiceTrouble::new(s.service_trouble)),
             ),
+            (
+                SERVICE_IMPAIRED,
+                Box::new(ServiceImpaired::new(s.service_impaired)),
+            ),
         ];
         let mut by_kind = vec![Vec::new(); RecordKind::COUNT];
         for (at, (_, detector)) in detectors.iter().enumerate() {
@@ -338,6 +348,7 @@ impl Wire {
         }
         Self {
             syn_flood: SynFlood::new(s.syn_flood),
+            attacks: Attacks::default(),
             detectors,
             by_kind,
         }
@@ -357,6 +368,7 @@ impl Wire {
     }
 
     fn take(&mut self, record: &HostRecord, places: &dyn Places, reports: &mut Vec<Report>) {
+        let before = reports.len();
         self.syn_flood.record(record, reports);
         let Some(wanting) = self.by_kind.get(record.kind as usize) else {
             return;
@@ -364,11 +376,15 @@ impl Wire {
         let seen = Seen {
             places,
             floods: &self.syn_flood,
+            attacks: &self.attacks,
         };
         for at in wanting {
             if let Some((_, detector)) = self.detectors.get_mut(usize::from(*at)) {
                 detector.take(record, &seen, reports);
             }
+        }
+        for report in reports.iter().skip(before) {
+            self.attacks.note(report);
         }
     }
 

@@ -37,6 +37,7 @@ pub mod record;
 mod reflector;
 mod rogue_server;
 pub mod service_names;
+pub mod service_impaired;
 mod service_trouble;
 mod session_exhaustion;
 mod sightings;
@@ -49,6 +50,7 @@ pub mod table;
 mod worm_scan;
 
 pub use brute_force::BruteForceSettings;
+pub use detector::ATTACK_SECS;
 pub use dga::DgaSettings;
 pub use dns_tunnel::DnsTunnelSettings;
 pub use engine::{AnomalyEngine, AnomalySettings, Report, endpoint_hash};
@@ -202,6 +204,9 @@ pub const QUEUE_STALL: u16 = 31;
 pub const SERVICE_TROUBLE: u16 = 32;
 /// Index of [`DETECTORS`].
 pub const REFLECTOR: u16 = 33;
+
+/// Index of [`DETECTORS`].
+pub const SERVICE_IMPAIRED: u16 = 34;
 
 /// All detectors.
 pub static DETECTORS: &[DetectorInfo] = &[
@@ -647,6 +652,19 @@ pub static DETECTORS: &[DetectorInfo] = &[
         hides: Hides::Nothing,
         duties: &[],
     },
+    DetectorInfo {
+        name: "service_impaired",
+        sid: 106,
+        message: "SEKISHO service impaired: clients of a declared service are not served as they should be",
+        category: "Device trouble",
+        phenomenon: Phenomenon::DeviceTrouble,
+        threats: &[Threat::BusinessStoppage],
+        techniques: &[],
+        family: Family::Trouble,
+        by_victim: true,
+        hides: Hides::Nothing,
+        duties: &[],
+    },
     // What pipeline::health says: no detector looks at traffic for these.
     DetectorInfo {
         name: "link_down",
@@ -746,6 +764,10 @@ mod tests {
         assert_eq!(DETECTORS[usize::from(SLOW_HTTP)].name, "slow_http");
         assert_eq!(DETECTORS[usize::from(P2P)].name, "p2p");
         assert_eq!(DETECTORS[usize::from(REFLECTOR)].name, "reflector");
+        assert_eq!(
+            DETECTORS[usize::from(SERVICE_IMPAIRED)].name,
+            "service_impaired"
+        );
         assert_eq!(DETECTORS[usize::from(IRC_BOT)].name, "irc_bot");
         let engine = AnomalyEngine::new(
             &AnomalySettings::default(),

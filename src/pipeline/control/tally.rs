@@ -3,12 +3,13 @@
 //! Limits: [`RULES_MAX`] rules counted (when full, the one with the fewest gives way: Space-Saving, so a busy rule is
 //! never missed), [`LATEST_MAX`] alerts kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use crate::alert::{Alert, Phenomenon};
-use crate::detect::anomaly::DETECTORS;
+use crate::detect::anomaly::service_impaired::SERVICES_MAX;
+use crate::detect::anomaly::{DETECTORS, SERVICE_IMPAIRED};
 use crate::grade::Event;
 use crate::sink::{Sink, SinkError};
 
@@ -39,6 +40,8 @@ pub struct Tally {
     pub events: HashMap<&'static str, u64>,
     /// By host: the detector that saw it attacked last, and when (seconds since the epoch).
     pub attacked: HashMap<IpAddr, (&'static str, u64)>,
+    /// Declared services whose clients are not served, as the traffic shows.
+    pub impaired: HashSet<(IpAddr, u16)>,
     /// Alerts that something was blocked for.
     pub blocked: u64,
 }
@@ -54,6 +57,20 @@ impl Tally {
         list.sort_unstable_by_key(|(gid, sid, alerts, _)| (std::cmp::Reverse(*alerts), *gid, *sid));
         list.truncate(count);
         list
+    }
+
+    /// What the traffic shows of a declared service.
+    fn service(&mut self, alert: &Alert<'_>) {
+        let info = DETECTORS.get(usize::from(SERVICE_IMPAIRED));
+        if info.is_none_or(|info| info.name != alert.detector) {
+            return;
+        }
+        let key = (alert.finding.key.dst, alert.finding.key.dport);
+        if alert.finding.state == "close" {
+            self.impaired.remove(&key);
+        } else if self.impaired.len() < SERVICES_MAX {
+            self.impaired.insert(key);
+        }
     }
 
     fn attack(&mut self, alert: &Alert<'_>) {
@@ -110,6 +127,7 @@ impl Sink for TallySink {
                 tally.alert((alert.gid, alert.sid), alert.message);
                 tally.blocked += u64::from(alert.blocked);
                 tally.attack(alert);
+                tally.service(alert);
                 if tally.latest.len() >= LATEST_MAX {
                     tally.latest.pop_front();
                 }

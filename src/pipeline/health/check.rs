@@ -9,42 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
+use crate::detect::anomaly::service_impaired::ServiceCheck as Check;
 use crate::sys;
 
 /// Tries that must fail before a service is down.
 const TRIES: u32 = 3;
-
-/// How a service is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Check {
-    /// An echo request.
-    Ping,
-    /// A connection.
-    Tcp,
-    /// A question.
-    Dns,
-    /// A request; any answer below 500 is one.
-    Http,
-}
-
-impl Check {
-    /// Its name in configuration and output.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ping => "ping",
-            Self::Tcp => "tcp",
-            Self::Dns => "dns",
-            Self::Http => "http",
-        }
-    }
-
-    /// By its name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Ping, Self::Tcp, Self::Dns, Self::Http]
-            .into_iter()
-            .find(|check| check.as_str() == name)
-    }
-}
 
 /// A declared service.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 
 mod check;
 
-pub use check::{Check, Service, ServiceState};
+pub use check::{Service, ServiceState};
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::alert::{Efficacy, Json, Severity};
-use crate::detect::anomaly::{DETECTORS, Report};
+use crate::detect::anomaly::{ATTACK_SECS, DETECTORS, Report};
 use crate::packet::{FlowKey, Timestamp};
 use crate::pipeline::control::Tally;
 use crate::pipeline::live::{Control, ReportOrder};
@@ -53,8 +53,6 @@ impl Default for HealthSettings {
 const EVERY: Duration = Duration::from_secs(1);
 /// Times in a row that a link must be found down: a port that is just coming up is no trouble.
 const DOWN_TIMES: u32 = 3;
-/// An attack seen within so many seconds explains why a service does not answer.
-const ATTACK_SECS: u64 = 60;
 
 /// The thread that watches. It ends with this.
 #[derive(Debug)]
@@ -229,6 +227,10 @@ impl Watch {
             };
             let service = &state.service;
             let attack = self.attack_on(service.address);
+            // The other half of the check: a service that clients are served by is not down, but out of our reach.
+            let impaired = self.tally.lock().is_ok_and(|tally| {
+                tally.impaired.contains(&(service.address, service.port))
+            });
             let facts = [
                 ("service", service.name.clone()),
                 ("check", service.check.as_str().to_owned()),
@@ -243,6 +245,15 @@ impl Watch {
                     .to_owned(),
                 ),
                 ("attack", attack.unwrap_or_default()),
+                (
+                    "clients",
+                    if impaired {
+                        "not served"
+                    } else {
+                        "no complaint seen"
+                    }
+                    .to_owned(),
+                ),
             ];
             let name = service.name.clone();
             let address = Some((service.address, service.port));

@@ -16,6 +16,8 @@
 
 #[path = "live/dark.rs"]
 mod dark;
+#[path = "../tests/lab.rs"]
+mod lab;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -27,6 +29,8 @@ use sekisho::capture::{Bridge, CaptureFile, Fate, FrameBatch, PacketBridge, Sour
 use sekisho::sys::af_packet::{PacketOptions, SlotReceiver, VNET_HEADER};
 use sekisho::sys::bpf::XdpProgram;
 use sekisho::sys::{Signal, send_signal, wait_readable};
+
+use lab::{ip, veth};
 
 const ALONE: &str = "SEKISHO_BENCH_ALONE";
 /// Seconds of sending.
@@ -46,13 +50,8 @@ fn main() {
         return;
     }
     ip("link set lo up");
-    for (one, other) in [("a0", "a1"), ("b0", "b1")] {
-        ip(&format!("link add {one} type veth peer name {other}"));
-        for name in [one, other] {
-            std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").unwrap();
-            ip(&format!("link set {name} up"));
-        }
-    }
+    veth("a0", "a1");
+    veth("b0", "b1");
     let wanted: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))
@@ -74,11 +73,6 @@ fn main() {
     if runs("dark") {
         dark::dark();
     }
-}
-
-fn ip(command: &str) {
-    let done = Command::new("ip").args(command.split_whitespace()).status();
-    assert!(done.unwrap().success(), "ip {command}");
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

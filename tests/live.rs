@@ -12,27 +12,29 @@ use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sekisho::capture::{CaptureFile, FrameBatch, PacketBridge, Source};
-use sekisho::decode::DecodeSettings;
-use sekisho::detect::signature::{Engine, EngineSettings};
+use sekisho::capture::{CaptureFile, FrameBatch, Source};
 use sekisho::grade::{Exceptions, OnException};
-use sekisho::pipeline::live::{Lane, LaneWork, Live, LiveOptions, WorkerOrder};
-use sekisho::pipeline::{ReportStage, WorkerSettings};
+use sekisho::pipeline::live::{Live, WorkerOrder};
 use sekisho::sys::af_packet::{PacketOptions, SlotReceiver, VNET_HEADER};
 use sekisho::sys::{Signal, send_signal};
 
+use crate::lab::{Between, ip, veth, ward};
 use crate::root;
 
 const ALONE: &str = "SEKISHO_TEST_ALONE";
 /// Network, mounts and processes of its own: when the test ends, whatever it started ends with it.
 const UNSHARE: [&str; 6] = ["-n", "-m", "-p", "-f", "--mount-proc", "--kill-child"];
 /// Longest wait for something that is to come.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 static TURN: Mutex<()> = Mutex::new(());
 
-/// Whether this is the run inside the namespace. Outside: runs the test there, or says why not.
 fn alone(name: &str) -> bool {
+    alone_in("live", name)
+}
+
+/// Whether this is the run inside the namespace. Outside: runs the test of a module there, or says why not.
+pub fn alone_in(module: &str, name: &str) -> bool {
     if std::env::var_os(ALONE).is_some_and(|n| n == name) {
         ip("link set lo up");
         return true;
@@ -47,7 +49,7 @@ fn alone(name: &str) -> bool {
     };
     let own: Vec<&str> = UNSHARE.iter().copied().chain(["true"]).collect();
     if !may("unshare", &own) || !may("ip", &["-V"]) {
-        println!("skipped: live::{name}: wants root (network namespaces) and the program ip");
+        println!("skipped: {module}::{name}: wants root (network namespaces) and the program ip");
         return false;
     }
     // One sensor at a time: they are timed by the traffic, and two cores are few.
@@ -55,32 +57,15 @@ fn alone(name: &str) -> bool {
     let status = Command::new("unshare")
         .args(UNSHARE)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("live::{name}"), "--nocapture"])
+        .args(["--exact", &format!("{module}::{name}"), "--nocapture"])
         .env(ALONE, name)
         .status()
         .unwrap();
-    assert!(status.success(), "live::{name} failed in its namespace");
+    assert!(status.success(), "{module}::{name} failed in its namespace");
     false
 }
 
-fn ip(command: &str) {
-    let status = Command::new("ip")
-        .args(command.split_whitespace())
-        .status()
-        .unwrap();
-    assert!(status.success(), "ip {command}");
-}
-
-/// A veth pair, up, without IPv6 (so that nothing but our frames is on it).
-fn veth(one: &str, other: &str) {
-    ip(&format!("link add {one} type veth peer name {other}"));
-    for name in [one, other] {
-        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
-        ip(&format!("link set {name} up"));
-    }
-}
-
-fn until(what: &str, mut ready: impl FnMut() -> bool) {
+pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
     let end = Instant::now() + DEADLINE;
     while !ready() {
         assert!(Instant::now() < end, "waited in vain for: {what}");
@@ -89,10 +74,10 @@ fn until(what: &str, mut ready: impl FnMut() -> bool) {
 }
 
 /// Our end of a veth pair.
-struct End(SlotReceiver);
+pub struct End(SlotReceiver);
 
 impl End {
-    fn open(name: &str) -> Self {
+    pub fn open(name: &str) -> Self {
         let options = PacketOptions {
             ignore_outgoing: true,
             unit_bytes: 2048,
@@ -102,14 +87,14 @@ impl End {
         Self(SlotReceiver::open(name, &options).unwrap())
     }
 
-    fn send(&self, frame: &[u8]) {
+    pub fn send(&self, frame: &[u8]) {
         let mut bytes = vec![0; VNET_HEADER];
         bytes.extend_from_slice(frame);
         until("room to send", || self.0.send(&[&bytes]) == 1);
     }
 
     /// The next frame, with the tag that the kernel took out put back.
-    fn receive(&mut self) -> Option<Vec<u8>> {
+    pub fn receive(&mut self) -> Option<Vec<u8>> {
         self.0.take(|arrived| {
             let mut bytes = arrived.bytes.to_vec();
             if let Some(tag) = arrived.vlan {
@@ -119,7 +104,7 @@ impl End {
         })
     }
 
-    fn wait(&mut self, what: &str) -> Vec<u8> {
+    pub fn wait(&mut self, what: &str) -> Vec<u8> {
         let mut got = None;
         until(what, || {
             got = self.receive();
@@ -130,14 +115,21 @@ impl End {
 }
 
 /// `sekisho run`, its output being read.
-struct Sensor {
+pub struct Sensor {
     child: Child,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     said: std::sync::mpsc::Receiver<String>,
 }
 
 impl Sensor {
-    fn start(config: &str, rules: Option<&str>) -> Self {
+    pub fn start(config: &str, rules: Option<&str>) -> Self {
+        let sensor = Self::begin(config, rules);
+        sensor.wait_for("sekisho: running");
+        sensor
+    }
+
+    /// The same, without waiting until it runs.
+    pub fn begin(config: &str, rules: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("sensor.toml"), config).unwrap();
@@ -162,16 +154,19 @@ impl Sensor {
                 let _ = sender.send(line);
             }
         });
-        let sensor = Self {
+        Self {
             child,
             folder,
             said,
-        };
-        sensor.wait_for("sekisho: running");
-        sensor
+        }
     }
 
-    fn wait_for(&self, text: &str) {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn wait_for(&self, text: &str) {
         loop {
             let line = self.said.recv_timeout(DEADLINE);
             let line = line.unwrap_or_else(|e| panic!("waited in vain for '{text}': {e}"));
@@ -182,7 +177,7 @@ impl Sensor {
     }
 
     /// Ends it; gives eve.json.
-    fn stop(mut self) -> Vec<serde_json::Value> {
+    pub fn stop(mut self) -> Vec<serde_json::Value> {
         send_signal(self.child.id(), Signal::End).unwrap();
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}");
@@ -190,15 +185,12 @@ impl Sensor {
     }
 
     /// The process that the guardian guards.
-    fn ward(&self) -> u32 {
-        let id = self.child.id();
-        let path = format!("/proc/{id}/task/{id}/children");
-        let text = std::fs::read_to_string(path).unwrap();
-        text.split_whitespace().next().unwrap().parse().unwrap()
+    pub fn ward(&self) -> u32 {
+        ward(self.child.id())
     }
 }
 
-fn events(path: &Path) -> Vec<serde_json::Value> {
+pub fn events(path: &Path) -> Vec<serde_json::Value> {
     std::fs::read_to_string(path)
         .unwrap()
         .lines()
@@ -207,7 +199,7 @@ fn events(path: &Path) -> Vec<serde_json::Value> {
 }
 
 /// What fired, from whom to whom.
-fn alerts(events: &[serde_json::Value]) -> Vec<String> {
+pub fn alerts(events: &[serde_json::Value]) -> Vec<String> {
     let mut list: Vec<String> = events
         .iter()
         .filter(|e| e["event_type"] == "alert")
@@ -245,7 +237,7 @@ fn frames(case: &str) -> Vec<Vec<u8>> {
 }
 
 /// Captures whose alerts do not hang on the time between packets (sent at once, minutes become milliseconds).
-const CASES: &[&str] = &[
+pub const CASES: &[&str] = &[
     "brute_ftp",
     "dns_probe",
     "encap_qinq",
@@ -256,7 +248,7 @@ const CASES: &[&str] = &[
     "webattack_sqli",
 ];
 
-fn same_as_replay(config: &str, cases: &[&str]) {
+pub fn same_as_replay(config: &str, cases: &[&str]) {
     veth("a0", "a1");
     for case in cases {
         let capture = root().join("pcaps").join(case).join("traffic.pcap");
@@ -311,7 +303,7 @@ alert udp any any -> any 9 (msg:"changed"; content:"bad"; replace:"xxx"; sid:3;)
 reject tcp any any -> any 81 (msg:"refused"; flags:S; sid:2;)
 "#;
 
-fn udp(number: u16, payload: &[u8], vlan: bool) -> Vec<u8> {
+pub fn udp(number: u16, payload: &[u8], vlan: bool) -> Vec<u8> {
     use etherparse::{PacketBuilder, VlanId};
     let mut out = Vec::new();
     let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
@@ -344,7 +336,7 @@ fn syn() -> Vec<u8> {
 }
 
 /// Two pairs: what goes into `a0` reaches the sensor on `a1`, goes out by `b1`, and reaches `b0`.
-fn two_pairs() -> (End, End) {
+pub fn two_pairs() -> (End, End) {
     veth("a0", "a1");
     veth("b0", "b1");
     (End::open("a0"), End::open("b0"))
@@ -491,62 +483,15 @@ fn a_killed_sensor_is_stood_in_for_by_its_guardian() {
     sensor.stop();
 }
 
-fn worker() -> WorkerSettings {
-    WorkerSettings {
-        flow: Default::default(),
-        stream: Default::default(),
-        limits: Default::default(),
-        tls_encryption: Default::default(),
-        eve: Default::default(),
-        inline: true,
-        hosts: false,
-        failed_closed: Vec::new(),
-        flow_memcap: sekisho::stream::ExceptionPolicy::Ignore,
-        segments: Arc::default(),
-        blocks: None,
-    }
-}
-
-/// A sensor in this process, between `a1` and `b1`, with one worker.
+/// A sensor in this process, between `a1` and `b1`.
 fn in_process(exceptions: Exceptions) -> Live {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("test.rules");
-    std::fs::write(&path, RULES).unwrap();
-    let rules = sekisho::rules::load(&sekisho::rules::LoadSettings {
-        paths: vec![path],
-        ..Default::default()
-    });
-    let engine = Engine::compile(Arc::new(rules.unwrap()), &EngineSettings::default()).unwrap();
-    let engine = Arc::new(engine);
-    let options = PacketOptions {
-        ignore_outgoing: true,
-        unit_bytes: 2048,
-        units: 1024,
-        ..PacketOptions::default()
-    };
-    let bridge = PacketBridge::open(["a1", "b1"], [0, 1], &options).unwrap();
-    let report = ReportStage::new(
-        Arc::clone(engine.rules()),
-        (Default::default(), &Default::default(), Default::default()),
-        Vec::new(),
-    );
-    let options = LiveOptions {
-        lanes: vec![Lane {
-            name: "a1<->b1".to_owned(),
-            work: LaneWork::Bridge(Box::new(bridge)),
-            cpu: None,
-            wire: 0,
-        }],
-        workers: 1,
-        decode: DecodeSettings::default(),
-        worker: worker(),
-        evidence: None,
+    let between = Between {
+        rules: RULES,
+        exceptions,
         stuck_ms: 300,
         verdict_timeout_ms: 50,
-        exceptions: vec![exceptions; 2],
-        kernel_blocks: Vec::new(),
     };
-    Live::start(options, &engine, report).unwrap()
+    between.start()
 }
 
 fn a_worker_fails(order: WorkerOrder, exceptions: Exceptions) {

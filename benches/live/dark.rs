@@ -1,20 +1,16 @@
 //! Never dark: numbered datagrams pass through the sensor while something of it fails. Prints what was lost, the longest
 //! time in which nothing arrived, and how the sensor counted it; fail-open and fail-closed.
 
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sekisho::capture::PacketBridge;
-use sekisho::decode::DecodeSettings;
-use sekisho::detect::signature::{Engine, EngineSettings};
 use sekisho::grade::{Exceptions, OnException};
-use sekisho::pipeline::live::{Control, Lane, LaneWork, Live, LiveOptions, WorkerOrder};
-use sekisho::pipeline::{ReportStage, WorkerSettings};
-use sekisho::sys::af_packet::{PacketOptions, VNET_HEADER};
+use sekisho::pipeline::live::{Control, Live, WorkerOrder};
+use sekisho::sys::af_packet::VNET_HEADER;
 use sekisho::sys::{Signal, send_signal, wait_readable};
 
+use super::lab::{Between, ward};
 use super::{frame, port, sensor};
 
 /// Datagrams a second.
@@ -145,59 +141,14 @@ fn exceptions(closed: bool) -> Exceptions {
 
 /// A sensor in this process, so that its worker can be told to fail.
 fn in_process(closed: bool) -> Live {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bench.rules");
-    let rule = "drop udp any any -> any 4000 (msg:\"never\"; content:\"never seen\"; sid:1;)\n";
-    std::fs::write(&path, rule).unwrap();
-    let rules = sekisho::rules::load(&sekisho::rules::LoadSettings {
-        paths: vec![path],
-        ..Default::default()
-    });
-    let engine = Engine::compile(Arc::new(rules.unwrap()), &EngineSettings::default()).unwrap();
-    let engine = Arc::new(engine);
-    let options = PacketOptions {
-        ignore_outgoing: true,
-        unit_bytes: 2048,
-        units: 4096,
-        ..PacketOptions::default()
-    };
-    let bridge = PacketBridge::open(["a1", "b1"], [0, 1], &options).unwrap();
-    let report = ReportStage::new(
-        Arc::clone(engine.rules()),
-        (Default::default(), &Default::default(), Default::default()),
-        Vec::new(),
-    );
-    let worker = WorkerSettings {
-        flow: Default::default(),
-        stream: Default::default(),
-        limits: Default::default(),
-        tls_encryption: Default::default(),
-        eve: Default::default(),
-        inline: true,
-        hosts: false,
-        failed_closed: Vec::new(),
-        flow_memcap: sekisho::stream::ExceptionPolicy::Ignore,
-        segments: Arc::default(),
-        blocks: None,
-    };
-    let options = LiveOptions {
-        lanes: vec![Lane {
-            name: "a1<->b1".to_owned(),
-            work: LaneWork::Bridge(Box::new(bridge)),
-            cpu: None,
-            wire: 0,
-        }],
-        workers: 1,
-        decode: DecodeSettings::default(),
-        worker,
-        evidence: None,
-        // The defaults of `live.worker-stuck-ms` and `live.verdict-timeout-ms`.
+    let between = Between {
+        rules: "drop udp any any -> any 4000 (msg:\"never\"; content:\"never seen\"; sid:1;)\n",
+        exceptions: exceptions(closed),
+        // The defaults.
         stuck_ms: 1_000,
         verdict_timeout_ms: 250,
-        exceptions: vec![exceptions(closed); 2],
-        kernel_blocks: Vec::new(),
     };
-    Live::start(options, &engine, report).unwrap()
+    between.start()
 }
 
 fn worker_fails(what: &str, closed: bool, order: WorkerOrder) {
@@ -223,13 +174,6 @@ fn worker_fails(what: &str, closed: bool, order: WorkerOrder) {
     watching.join().unwrap().stop();
 }
 
-/// The process that the guardian guards.
-fn ward(child: &Child) -> u32 {
-    let id = child.id();
-    let text = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
-    text.split_whitespace().next().unwrap().parse().unwrap()
-}
-
 fn process_fails(what: &str, closed: bool, signal: &str) {
     let policy = if closed { "drop" } else { "pass" };
     let config = format!(
@@ -237,14 +181,14 @@ fn process_fails(what: &str, closed: bool, signal: &str) {
          [segment.exception]\nprocess-lost = \"{policy}\"\nworker-lost = \"{policy}\"\nring-full = \"{policy}\"\n"
     );
     let (mut child, _folder) = sensor(&config, None);
-    let victim = ward(&child).to_string();
+    let victim = ward(child.id()).to_string();
     let arrived = traffic(|| {
         let done = std::process::Command::new("kill")
             .args([signal, &victim])
             .status();
         assert!(done.unwrap().success());
     });
-    let again = ward(&child).to_string();
+    let again = ward(child.id()).to_string();
     let counted = if again == victim {
         "the same process"
     } else {

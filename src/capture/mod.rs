@@ -6,18 +6,25 @@
 
 mod af_packet;
 mod af_xdp;
+mod blocked;
 mod bridge;
 mod file;
 mod format;
+mod libpcap;
+mod netfilter;
 mod nfqueue;
+mod nftables;
 mod pcap;
 mod pcapng;
 
 pub use af_packet::AfPacket;
 pub use af_xdp::{AfXdp, XdpBridge};
+pub use blocked::BlockedSources;
 pub use bridge::{Bridge, Fate, PacketBridge, Sent};
 pub use file::{CaptureFile, expand_paths};
+pub use libpcap::Libpcap;
 pub use nfqueue::{Nfqueue, Pass, QueueOptions};
+pub use nftables::NftBlocked;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bridge::{Bridge, Fate, Sent};
+use super::netfilter::{ACK, HEADER, REQUEST, acknowledged, message, word};
 use super::{Arrivals, Frame, FrameBatch};
 use crate::packet::{FrameBytes, LinkType, Slice, Timestamp};
 use crate::sys::netlink::{NetfilterSocket, RawIp};
@@ -61,10 +62,6 @@ pub struct Nfqueue {
 const PACKET: u16 = 3 << 8;
 const VERDICT: u16 = 3 << 8 | 1;
 const CONFIG: u16 = 3 << 8 | 2;
-const REQUEST: u16 = 1;
-const ACK: u16 = 4;
-/// nlmsghdr and nfgenmsg.
-const HEADER: usize = 20;
 
 const ATTRIBUTE_HEADER: u16 = 1;
 const ATTRIBUTE_VERDICT: u16 = 2;
@@ -85,38 +82,6 @@ const FLAG_GSO: u32 = 4;
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
 const NF_REPEAT: u32 = 4;
-
-/// Appends a message with its attributes.
-///
-/// ```text
-/// nlmsghdr: length (4) | type (2) | flags (2) | sequence (4) | port (4)
-/// nfgenmsg: family (1) | version (1) | queue, big endian (2)
-/// attribute: length (2) | type (2) | value, padded to four
-/// ```
-fn message(out: &mut Vec<u8>, kind: u16, flags: u16, queue: u16, attributes: &[(u16, &[u8])]) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&kind.to_ne_bytes());
-    out.extend_from_slice(&flags.to_ne_bytes());
-    out.extend_from_slice(&[0; 8]);
-    out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(&queue.to_be_bytes());
-    for (kind, value) in attributes {
-        let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
-        out.extend_from_slice(&len.to_ne_bytes());
-        out.extend_from_slice(&kind.to_ne_bytes());
-        out.extend_from_slice(value);
-        out.resize(out.len().next_multiple_of(4), 0);
-    }
-    let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-    if let Some(place) = out.get_mut(start..start + 4) {
-        place.copy_from_slice(&len.to_ne_bytes());
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
 
 /// A packet as the kernel hands it over.
 #[derive(Debug, Default)]
@@ -181,31 +146,11 @@ impl Nfqueue {
         ];
         for attributes in config {
             let mut out = Vec::new();
-            message(&mut out, CONFIG, REQUEST | ACK, queue, attributes);
+            message(&mut out, (CONFIG, REQUEST | ACK), (0, queue), attributes);
             queue_of.socket.send(&out)?;
-            queue_of.acknowledged()?;
+            acknowledged(&queue_of.socket)?;
         }
         Ok(queue_of)
-    }
-
-    /// Waits for the kernel's answer to a configuration message.
-    fn acknowledged(&self) -> std::io::Result<()> {
-        let mut buffer = [0; 4096];
-        for _ in 0..16 {
-            let Some(got) = self.socket.receive(&mut buffer, true)? else {
-                continue;
-            };
-            let bytes = buffer.get(..got).unwrap_or_default();
-            // NLMSG_ERROR, with zero for success.
-            if bytes.get(4..6) == Some(&2u16.to_ne_bytes()) {
-                return match word(bytes, 16).map(|e| e as i32) {
-                    Some(0) => Ok(()),
-                    Some(error) => Err(std::io::Error::from_raw_os_error(-error)),
-                    None => Err(std::io::ErrorKind::InvalidData.into()),
-                };
-            }
-        }
-        Err(std::io::ErrorKind::TimedOut.into())
     }
 
     fn buffer(&mut self) -> Arc<Vec<u8>> {
@@ -305,9 +250,8 @@ impl Bridge for Nfqueue {
             attributes.extend(changed.map(|c| (ATTRIBUTE_PAYLOAD, c.as_slice())));
             message(
                 &mut self.verdicts,
-                VERDICT,
-                REQUEST,
-                self.queue,
+                (VERDICT, REQUEST),
+                (0, self.queue),
                 &attributes,
             );
             if *fate != Fate::Discard {
@@ -381,9 +325,8 @@ mod tests {
         let time: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 7];
         message(
             &mut bytes,
-            PACKET,
-            0,
-            3,
+            (PACKET, 0),
+            (0, 3),
             &[
                 (ATTRIBUTE_HEADER, header),
                 (ATTRIBUTE_TIME, time),

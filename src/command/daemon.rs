@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sekisho::config::{Config, SOCKET, ServiceText, all_keys, is_table_size};
+use sekisho::detect::anomaly::service_impaired::ServiceCheck;
 use sekisho::grade::Exceptions;
 use sekisho::packet::Timestamp;
 use sekisho::pipeline::HEARTBEAT;
 use sekisho::pipeline::control::{
     ControlSocket, Loaded, MetricsServer, Operator, Tally, counters, prometheus,
 };
-use sekisho::detect::anomaly::service_impaired::ServiceCheck;
 use sekisho::pipeline::health::{Health, HealthSettings, Service};
 use sekisho::pipeline::live::{Control, Count, LaneCounts, ReportOrder, WorkerCounts, WorkerState};
 use sekisho::sys::{Notify, Signal, Signals};

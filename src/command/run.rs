@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
 use sekisho::capture::{
-    AfPacket, AfXdp, Bridge, Nfqueue, PacketBridge, Pass, QueueOptions, Source, XdpBridge,
+    AfPacket, AfXdp, BlockedSources, Bridge, Libpcap, Nfqueue, NftBlocked, PacketBridge, Pass,
+    QueueOptions, Source, XdpBridge,
 };
 use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
 use sekisho::grade::Exceptions;
@@ -23,7 +24,7 @@ use sekisho::sys::bpf::{XdpMode, XdpProgram};
 use sekisho::sys::interface;
 use sekisho::sys::numa;
 use sekisho::sys::sandbox::{self, Capability, Confinement};
-use sekisho::sys::{Notify, Signals};
+use sekisho::sys::{Notify, PcapOptions, Signals};
 
 use super::daemon::Daemon;
 
@@ -317,14 +318,13 @@ fn confine(arguments: &Arguments, config: &Config) -> Result<()> {
     // The socket's folder may not be ours to make; then opening it says so.
     keep.write
         .extend(socket.filter(|s| std::fs::create_dir_all(s).is_ok()));
-    let xdp = config
-        .bridges
+    let xdp = config.bridges.iter().any(|b| {
+        b.method == InlineMethod::AfXdp
+            || (b.kernel_block_list && b.method != InlineMethod::Nfqueue)
+    }) || config
+        .listen
         .iter()
-        .any(|b| b.method == InlineMethod::AfXdp || b.kernel_block_list)
-        || config
-            .listen
-            .iter()
-            .any(|l| l.method == ListenMethod::AfXdp);
+        .any(|l| l.method == ListenMethod::AfXdp);
     if xdp
         || config
             .bridges
@@ -358,7 +358,7 @@ struct Opened {
     lanes: Vec<Lane>,
     /// How many wires.
     wires: u16,
-    kernel_blocks: Vec<Arc<XdpProgram>>,
+    kernel_blocks: Vec<Arc<dyn BlockedSources>>,
 }
 
 fn options(config: &Config, opened: Opened, hosts: bool) -> LiveOptions {
@@ -407,6 +407,7 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
     let first = names.len();
     let programs: Vec<Arc<XdpProgram>> =
         if inline.method == InlineMethod::AfXdp || inline.kernel_block_list {
+            // None for nfqueue, which has no ports.
             inline
                 .ports
                 .iter()
@@ -420,7 +421,17 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
             Vec::new()
         };
     if inline.kernel_block_list {
-        kernel_blocks.extend(programs.iter().map(Arc::clone));
+        let programs = programs.iter().map(Arc::clone);
+        kernel_blocks.extend(programs.map(|p| p as Arc<dyn BlockedSources>));
+        if inline.method == InlineMethod::Nfqueue {
+            let set = NftBlocked::open(inline.queue).with_context(|| {
+                format!(
+                    "nfqueue {}: the table of blocked sources in nftables",
+                    inline.queue
+                )
+            })?;
+            kernel_blocks.push(Arc::new(set));
+        }
     }
     let number = |at: usize| u16::try_from(first + at).unwrap_or(u16::MAX);
     names.extend(inline.ports.iter().cloned());
@@ -440,6 +451,7 @@ fn open_bridge(inline: &Inline, opened: &mut Opened) -> Result<()> {
                     unit_bytes: slot_bytes(one).max(slot_bytes(other)),
                     units: SLOTS,
                     timeout_ms: 1,
+                    card_times: false,
                 };
                 Box::new(
                     PacketBridge::open([one, other], [number(0), number(1)], &options)
@@ -548,8 +560,12 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
         .map(|(name, number)| (name.clone(), u16::try_from(number).unwrap_or(u16::MAX)))
         .collect();
     for name in &listen.names {
-        prepare(name, false, &listen.cpus);
+        // libpcap also knows devices that are no interfaces.
+        if listen.method != ListenMethod::Pcap || interface::exists(name) {
+            prepare(name, false, &listen.cpus);
+        }
     }
+    let card_times = listen.hardware_timestamps && listen.names.iter().all(|name| by_card(name));
     for thread in 0..listen.threads {
         let source: Box<dyn Source + Send> = match listen.method {
             ListenMethod::AfPacket => {
@@ -561,6 +577,7 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
                     unit_bytes: listen.block_bytes,
                     units: listen.blocks,
                     timeout_ms: listen.block_timeout_ms,
+                    card_times,
                 };
                 Box::new(AfPacket::open(&numbered, &options, &listen.filter).context("af-packet")?)
             }
@@ -572,6 +589,18 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
                     AfXdp::open(name, thread.into(), *number, program).context("af-xdp")?;
                 say_xdp(name, source.is_zero_copy(), std::slice::from_ref(program));
                 Box::new(source)
+            }
+            ListenMethod::Pcap => {
+                let [(name, number)] = numbered.as_slice() else {
+                    anyhow::bail!("pcap listens to one interface");
+                };
+                let options = PcapOptions {
+                    promiscuous: listen.promiscuous,
+                    buffer_bytes: listen.block_bytes.saturating_mul(listen.blocks),
+                    timeout_ms: listen.block_timeout_ms,
+                };
+                let source = Libpcap::open(name, *number, &options, &listen.filter);
+                Box::new(source.context("pcap")?)
             }
         };
         let name = match listen.threads {
@@ -586,6 +615,22 @@ fn open_listen(listen: &Listen, opened: &mut Opened) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Has a card note when frames come; says so.
+fn by_card(name: &str) -> bool {
+    match interface::note_times(name) {
+        Ok(()) => {
+            eprintln!(
+                "sekisho: {name}: times by the card's clock; keep it at the system's time (phc2sys)"
+            );
+            true
+        }
+        Err(error) => {
+            eprintln!("sekisho: {name}: the card does not note times ({error}); the kernel does");
+            false
+        }
+    }
 }
 
 /// A number for a group of sockets that other programs are unlikely to use.
@@ -608,7 +653,7 @@ fn print_totals(control: &Control) {
         );
         if lane.forwarded.get() > 0 || lane.dropped.get() > 0 {
             eprintln!(
-                "sekisho: {}: {} forwarded ({} of them not inspected), {} dropped by rules, {} by exception policy, {} refusals sent, {} could not be sent",
+                "sekisho: {}: {} forwarded ({} of them not inspected), {} dropped by verdict, {} by exception policy, {} refusals sent, {} could not be sent",
                 lane.name,
                 lane.forwarded.get(),
                 lane.uninspected.get(),

@@ -3,15 +3,16 @@
 //! ```toml
 //! [[interface]]                    # passive: listened to
 //! name = "eth1"                    # or ["tap0", "tap1"]: the two halves of a tap, merged by time
-//! method = "af-packet"             # af-packet or af-xdp
+//! method = "af-packet"             # af-packet, af-xdp, or pcap: whatever libpcap opens, as "any"
 //! threads = 1                      # capture threads; af-xdp: one a queue
 //! fanout = "hash"                  # af-packet with several threads: hash, queue or cpu
 //! block-bytes = "256kb"            # af-packet: of a block of frames
 //! blocks = 64                      # af-packet: blocks a thread
 //! block-timeout-ms = 4             # af-packet: age at which a block that is not full is handed over
 //! promiscuous = true
+//! hardware-timestamps = false      # af-packet: times by the card's clock, where the card can
 //! cpus = [2, 3]                    # processor of each thread; not pinned when left out
-//! filter = "not port 22"           # af-packet: what is seen, in tcpdump's language (needs libpcap)
+//! filter = "not port 22"           # af-packet, pcap: what is seen, in tcpdump's language (needs libpcap)
 //!
 //! [[inline]]                       # traffic passes through the sensor
 //! ports = ["eth1", "eth2"]
@@ -22,7 +23,8 @@
 //! repeat-mark = 1                  # nfqueue: packets that may pass go through the chain again with this mark
 //! repeat-mask = 1
 //! cpus = [2]
-//! kernel-block-list = true         # blocked sources are dropped by the kernel (XDP); default: with af-xdp
+//! kernel-block-list = true         # blocked sources are dropped by the kernel: XDP on the ports, with nfqueue a table of
+//!                                  # our own in nftables; default: with af-xdp
 //! ```
 
 use serde::Deserialize;
@@ -37,6 +39,8 @@ pub enum ListenMethod {
     AfPacket,
     /// AF_XDP.
     AfXdp,
+    /// libpcap.
+    Pcap,
 }
 
 /// An interface listened to.
@@ -62,6 +66,8 @@ pub struct Listen {
     pub cpus: Vec<usize>,
     /// What is seen, in tcpdump's language; empty: everything.
     pub filter: String,
+    /// Times by the card's clock instead of the kernel's.
+    pub hardware_timestamps: bool,
 }
 
 /// How traffic passes through.
@@ -93,7 +99,7 @@ pub struct Inline {
     pub fail_open: bool,
     /// Mark and mask with which packets that may pass go through the firewall's chain again (nfqueue).
     pub repeat: Option<(u32, u32)>,
-    /// Whether blocked sources are dropped by a program in the kernel.
+    /// Whether blocked sources are dropped by the kernel.
     pub kernel_block_list: bool,
 }
 
@@ -119,6 +125,7 @@ struct ListenText {
     cpus: Vec<usize>,
     #[serde(default)]
     filter: String,
+    hardware_timestamps: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -165,8 +172,11 @@ pub fn listen(value: &toml::Value) -> Result<Listen, Vec<String>> {
     let method = match text.method.as_deref() {
         None | Some("af-packet") => ListenMethod::AfPacket,
         Some("af-xdp") => ListenMethod::AfXdp,
+        Some("pcap") => ListenMethod::Pcap,
         Some(other) => {
-            errors.push(format!("method: wants af-packet or af-xdp, not '{other}'"));
+            errors.push(format!(
+                "method: wants af-packet, af-xdp or pcap, not '{other}'"
+            ));
             ListenMethod::AfPacket
         }
     };
@@ -198,10 +208,16 @@ pub fn listen(value: &toml::Value) -> Result<Listen, Vec<String>> {
         errors.push("blocks: wants at least 4, and at most 2gb of blocks".to_owned());
     }
     if method == ListenMethod::AfXdp && !text.filter.is_empty() {
-        errors.push("filter: only with af-packet".to_owned());
+        errors.push("filter: only with af-packet and pcap".to_owned());
     }
-    if method == ListenMethod::AfXdp && names.len() > 1 {
-        errors.push("name: af-xdp listens to one interface".to_owned());
+    if method != ListenMethod::AfPacket && names.len() > 1 {
+        errors.push("name: af-xdp and pcap listen to one interface".to_owned());
+    }
+    if method == ListenMethod::Pcap && text.threads.is_some_and(|t| t > 1) {
+        errors.push("threads: pcap reads a device with one".to_owned());
+    }
+    if text.hardware_timestamps == Some(true) && method != ListenMethod::AfPacket {
+        errors.push("hardware-timestamps: only with af-packet".to_owned());
     }
     let listen = Listen {
         names,
@@ -214,6 +230,7 @@ pub fn listen(value: &toml::Value) -> Result<Listen, Vec<String>> {
         promiscuous: text.promiscuous.unwrap_or(true),
         cpus: text.cpus,
         filter: text.filter,
+        hardware_timestamps: text.hardware_timestamps.unwrap_or(false),
     };
     if errors.is_empty() {
         Ok(listen)

@@ -40,6 +40,8 @@ pub struct PacketOptions {
     pub units: u32,
     /// Milliseconds after which a block that is not full is handed over (V3).
     pub timeout_ms: u32,
+    /// Times by the card's clock, for frames whose time the card has noted (V3; [`super::interface::note_times`]).
+    pub card_times: bool,
 }
 
 impl Default for PacketOptions {
@@ -51,6 +53,7 @@ impl Default for PacketOptions {
             unit_bytes: 1 << 18,
             units: 64,
             timeout_ms: 4,
+            card_times: false,
         }
     }
 }
@@ -83,6 +86,10 @@ fn open(
     set_option(&fd, level, libc::PACKET_RESERVE, &VLAN_ROOM)?;
     if options.ignore_outgoing {
         set_option(&fd, level, libc::PACKET_IGNORE_OUTGOING, &1i32)?;
+    }
+    if options.card_times {
+        let by = libc::SOF_TIMESTAMPING_RAW_HARDWARE as libc::c_int;
+        set_option(&fd, level, libc::PACKET_TIMESTAMP, &by)?;
     }
     if options.promiscuous {
         let request = libc::packet_mreq {

@@ -1,4 +1,5 @@
-//! What an interface is set to: offloads that change what a sensor sees, and whether it is up (ethtool, SIOCETHTOOL).
+//! What an interface is set to: offloads that change what a sensor sees, whether it is up (ethtool, SIOCETHTOOL), and
+//! whether its card notes when frames come (SIOCSHWTSTAMP, Documentation/networking/timestamping.rst).
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -77,6 +78,11 @@ pub fn disable_lro(name: &str) -> io::Result<()> {
     ethtool(&fd, name, &mut value)
 }
 
+/// Whether there is an interface of this name.
+pub fn exists(name: &str) -> bool {
+    super::socket::interface_index(name).is_ok()
+}
+
 /// Brings an interface up when it is down. Says whether it was down.
 pub fn bring_up(name: &str) -> io::Result<bool> {
     let fd = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
@@ -100,4 +106,37 @@ pub fn bring_up(name: &str) -> io::Result<bool> {
         ))?;
     }
     Ok(true)
+}
+
+/// `struct hwtstamp_config` of linux/net_tstamp.h.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct CardTimes {
+    flags: libc::c_int,
+    sent: libc::c_int,
+    received: libc::c_int,
+}
+
+/// HWTSTAMP_FILTER_ALL
+const ALL_FRAMES: libc::c_int = 1;
+
+/// Has the card note the time of every frame that comes. An error where it cannot: times of some frames only would mix
+/// two clocks.
+pub fn note_times(name: &str) -> io::Result<()> {
+    let fd = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+    let mut times = CardTimes {
+        flags: 0,
+        sent: 0,
+        received: ALL_FRAMES,
+    };
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_data = (&raw mut times).cast();
+    // SAFETY: the request names the interface and points to the structure that this command takes; both outlive the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCSHWTSTAMP, &raw mut request) })?;
+    // The driver writes back what it does; some do less than they were asked for.
+    if times.received == ALL_FRAMES {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

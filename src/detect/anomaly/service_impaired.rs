@@ -177,9 +177,7 @@ impl Look {
         if http && self.asked >= ATTEMPTS_MIN && self.replies == 0 {
             return Some("hangs");
         }
-        if self.reset >= ANSWERS_MIN
-            && self.replies == 0
-            && self.reset * 10 >= self.established * 8
+        if self.reset >= ANSWERS_MIN && self.replies == 0 && self.reset * 10 >= self.established * 8
         {
             return Some("resets");
         }
@@ -560,8 +558,7 @@ mod tests {
 
     #[test]
     fn a_declared_service_that_goes_silent_needs_one_client_to_be_noticed_and_is_well_again() {
-        let mut records: Vec<HostRecord> =
-            (0..30).flat_map(|i| served(1, i * 1_000, 2)).collect();
+        let mut records: Vec<HostRecord> = (0..30).flat_map(|i| served(1, i * 1_000, 2)).collect();
         // One client, its SYN and the repetitions after 1, 3 and 7 seconds, again and again.
         for round in 0..4u64 {
             let at = 30_000 + round * 10_000;
@@ -574,7 +571,10 @@ mod tests {
         let reports = run(ServiceCheck::Tcp, 443, records);
         assert_eq!(
             said(&reports),
-            [("open", "silent".to_owned()), ("close", "serves".to_owned())]
+            [
+                ("open", "silent".to_owned()),
+                ("close", "serves".to_owned())
+            ]
         );
         let text = String::from_utf8_lossy(&reports[0].evidence).into_owned();
         assert!(text.contains("\"cause\":\"trouble\""), "{text}");

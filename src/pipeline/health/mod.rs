@@ -14,6 +14,7 @@ pub use check::{Service, ServiceState};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -127,6 +128,8 @@ impl Watch {
         control: Arc<Control>,
         tally: Arc<Mutex<Tally>>,
     ) -> Self {
+        let mut interfaces = interfaces;
+        interfaces.retain(|name| !name.contains('/') && state_file(name).exists());
         let services = settings.services.iter().cloned().map(ServiceState::new);
         Self {
             services: services.collect(),
@@ -228,9 +231,10 @@ impl Watch {
             let service = &state.service;
             let attack = self.attack_on(service.address);
             // The other half of the check: a service that clients are served by is not down, but out of our reach.
-            let impaired = self.tally.lock().is_ok_and(|tally| {
-                tally.impaired.contains(&(service.address, service.port))
-            });
+            let impaired = self
+                .tally
+                .lock()
+                .is_ok_and(|tally| tally.impaired.contains(&(service.address, service.port)));
             let facts = [
                 ("service", service.name.clone()),
                 ("check", service.check.as_str().to_owned()),
@@ -327,13 +331,14 @@ impl Watch {
     }
 }
 
-/// Whether an interface has no carrier, or is gone. What cannot be told (loopback, NFQUEUE) is up.
+/// The state of an interface that is one: not NFQUEUE, not what only libpcap knows.
+fn state_file(name: &str) -> PathBuf {
+    Path::new("/sys/class/net").join(name).join("operstate")
+}
+
+/// Whether an interface has no carrier, or is gone. What cannot be told (loopback) is up.
 fn link_is_down(name: &str) -> bool {
-    let folder = std::path::Path::new("/sys/class/net");
-    if !folder.is_dir() || name == "nfqueue" || name.contains('/') {
-        return false;
-    }
-    let state = std::fs::read_to_string(folder.join(name).join("operstate"));
+    let state = std::fs::read_to_string(state_file(name));
     match state {
         Ok(state) => matches!(state.trim(), "down" | "lowerlayerdown" | "notpresent"),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,

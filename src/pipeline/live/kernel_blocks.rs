@@ -6,23 +6,24 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::capture::BlockedSources;
 use crate::grade::action::{Action, BlockList};
 use crate::packet::Timestamp;
-use crate::sys::bpf::{XdpProgram, monotonic_ns};
 
 /// The sets of the kernel, and what is in them.
 #[derive(Debug)]
 pub(super) struct KernelBlocks {
-    programs: Vec<Arc<XdpProgram>>,
+    sets: Vec<Arc<dyn BlockedSources>>,
     inside: HashSet<(IpAddr, Timestamp)>,
     failed: bool,
 }
 
 impl KernelBlocks {
-    pub fn new(programs: Vec<Arc<XdpProgram>>) -> Self {
+    pub fn new(sets: Vec<Arc<dyn BlockedSources>>) -> Self {
         Self {
-            programs,
+            sets,
             inside: HashSet::new(),
             failed: false,
         }
@@ -30,7 +31,7 @@ impl KernelBlocks {
 
     /// Makes the sets what the list is at `now` (the packets' time).
     pub fn follow(&mut self, list: &BlockList, now: Timestamp) {
-        if self.programs.is_empty() {
+        if self.sets.is_empty() {
             return;
         }
         let wanted: HashSet<(IpAddr, Timestamp)> = list
@@ -44,16 +45,15 @@ impl KernelBlocks {
         if wanted == self.inside {
             return;
         }
-        let clock = monotonic_ns();
-        for program in &self.programs {
+        for set in &self.sets {
             for (address, _) in self.inside.difference(&wanted) {
                 if !wanted.iter().any(|(a, _)| a == address) {
-                    let _ = program.unblock(*address);
+                    let _ = set.unblock(*address);
                 }
             }
             for (address, until) in wanted.difference(&self.inside) {
-                let left = until.since(now);
-                if let Err(error) = program.block(*address, clock.saturating_add(left))
+                let left = Duration::from_nanos(until.since(now));
+                if let Err(error) = set.block(*address, left)
                     && !self.failed
                 {
                     // Said once; user space goes on blocking.

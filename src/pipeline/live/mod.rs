@@ -38,7 +38,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Bridge, CaptureError, Source};
+use crate::capture::{BlockedSources, Bridge, CaptureError, Source};
 use crate::decode::DecodeSettings;
 use crate::detect::signature::Engine;
 use crate::grade::action::BlockList;
@@ -47,7 +47,6 @@ use crate::packet::Timestamp;
 use crate::ring::{Bell, ring, ring_to};
 use crate::stats::{Memory, MemoryBound};
 use crate::sys;
-use crate::sys::bpf::XdpProgram;
 
 use super::evidence::{Chunk, Desk};
 use super::feeder::{Feeder, LaneNumbers};
@@ -96,8 +95,8 @@ pub struct LiveOptions {
     pub verdict_timeout_ms: u64,
     /// Exception policies by interface number (inline).
     pub exceptions: Vec<Exceptions>,
-    /// Programs in the kernel that drop what blocked sources send before it reaches us (inline).
-    pub kernel_blocks: Vec<Arc<XdpProgram>>,
+    /// Sets in the kernel, which drops what blocked sources send before it reaches us (inline).
+    pub kernel_blocks: Vec<Arc<dyn BlockedSources>>,
 }
 
 /// What workers need to keep packets as evidence.

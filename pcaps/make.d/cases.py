@@ -25,7 +25,7 @@ def case(name, packages=(), expect=()):
 
 
 def load():
-    for module in ("web", "services", "floods", "scans", "webattacks", "bruteforce", "tunnels", "slow", "local", "protocols", "behaviour", "contracts", "encapsulation", "formats"):
+    for module in ("web", "services", "floods", "scans", "webattacks", "bruteforce", "tunnels", "slow", "local", "protocols", "behaviour", "contracts", "encapsulation", "formats", "evasion"):
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as missing:

@@ -900,6 +900,9 @@ fn take_notes(session: &mut dyn Session, notes: &mut Vec<Note>) {
 
 /// How far the transactions of a direction have come: when this changes, raw stream inspection looks too.
 fn snapshot(session: &dyn Session, direction: Direction) -> (u64, u8) {
+    if let Some(whole) = session.whole_messages(direction) {
+        return (whole, 0);
+    }
     let transactions = session.transactions();
     let newest = transactions
         .len()

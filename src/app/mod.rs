@@ -187,6 +187,13 @@ pub trait Session: Any + Send + std::fmt::Debug {
         None
     }
 
+    /// A number that changes when the raw stream of a direction is to be inspected; none: when a transaction begins or
+    /// goes on. For protocols whose transactions begin before their message is whole, since what is inspected in parts
+    /// is not inspected across them.
+    fn whole_messages(&self, _direction: Direction) -> Option<u64> {
+        None
+    }
+
     /// What the flow turned out to speak inside of its protocol (DNS over HTTP/2), once that is known.
     fn turned_into(&self) -> Option<AppProto> {
         None

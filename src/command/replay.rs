@@ -24,7 +24,7 @@ use sekisho::sink::delivery::{Delivery, Spool};
 use sekisho::sink::syslog::{Messages, Target, Transport};
 use sekisho::sink::{EveFile, Expectations, Sink, SinkError};
 use sekisho::stats::MemoryBound;
-use sekisho::stream::{ExceptionPolicy, StreamSettings};
+use sekisho::stream::{ExceptionPolicy, StreamSettings, UrgentPolicy};
 
 /// Replays capture files into graded alerts.
 #[derive(clap::Args)]
@@ -250,12 +250,15 @@ pub(super) fn stage_settings(
         ..FlowSettings::default()
     };
     let policy = |name: &str| ExceptionPolicy::from_name(name).unwrap_or_default();
+    let urgent = |name: &str| UrgentPolicy::from_name(name).unwrap_or_default();
     let stream = StreamSettings {
         inline: config.inline,
         midstream: config.midstream,
         async_oneside: config.async_oneside,
         midstream_policy: policy(&config.midstream_policy),
         memcap_policy: policy(&config.memcap_policy),
+        urgent: urgent(&config.urgent_policy),
+        urgent_limit: urgent(&config.urgent_limit_policy),
         depth: u32::try_from(config.stream_depth_bytes).unwrap_or(u32::MAX),
         memory_bytes: config.stream_memory_bytes / u64::from(workers),
         ..StreamSettings::default()

@@ -8,7 +8,7 @@ use toml::Value;
 use super::Config;
 use crate::alert::Level;
 use crate::grade::Subnet;
-use crate::stream::ExceptionPolicy;
+use crate::stream::{ExceptionPolicy, UrgentPolicy};
 
 /// A key.
 pub struct Key {
@@ -194,6 +194,18 @@ pub static KEYS: &[Key] = &[
         "what to do when there is no memory for bytes of a stream: as stream.midstream-policy",
         memcap_policy,
         exception_policy_name
+    ),
+    key!(
+        "stream.reassembly.urgent.policy",
+        "urgent data: oob (the urgent byte is not in the stream), inline, drop (inline mode), gap",
+        urgent_policy,
+        urgent_policy
+    ),
+    key!(
+        "stream.reassembly.urgent.oob-limit-policy",
+        "the same once a direction had 65,535 urgent bytes out of band: drop, inline, gap",
+        urgent_limit_policy,
+        urgent_limit_policy
     ),
     key!(
         "flow.memcap-policy",
@@ -1094,6 +1106,22 @@ pub(super) fn exception_policy(name: &str) -> Result<ExceptionPolicy, String> {
 fn exception_policy_name(value: &Value) -> Result<String, String> {
     let name = text(value)?;
     exception_policy(&name).map(|_| name)
+}
+
+/// What to do with urgent data, by Suricata's names.
+fn urgent_policy(value: &Value) -> Result<String, String> {
+    let name = text(value)?;
+    match UrgentPolicy::from_name(&name) {
+        Some(_) => Ok(name),
+        None => Err(format!("wants oob, inline, drop or gap, not '{name}'")),
+    }
+}
+
+fn urgent_limit_policy(value: &Value) -> Result<String, String> {
+    match urgent_policy(value)?.as_str() {
+        "oob" => Err("wants inline, drop or gap, not 'oob'".to_owned()),
+        name => Ok(name.to_owned()),
+    }
 }
 
 fn text(value: &Value) -> Result<String, String> {

@@ -64,6 +64,10 @@ pub struct Config {
     pub midstream_policy: String,
     /// `stream.reassembly.memcap-policy`.
     pub memcap_policy: String,
+    /// `stream.reassembly.urgent.policy`: how urgent data is taken.
+    pub urgent_policy: String,
+    /// `stream.reassembly.urgent.oob-limit-policy`: how it is taken once a direction had 65,535 bytes out of band.
+    pub urgent_limit_policy: String,
     /// `flow.memcap-policy`.
     pub flow_memcap_policy: String,
     /// `stream.async-oneside`.
@@ -122,6 +126,8 @@ impl Default for Config {
             midstream: false,
             midstream_policy: "ignore".to_owned(),
             memcap_policy: "ignore".to_owned(),
+            urgent_policy: "oob".to_owned(),
+            urgent_limit_policy: "drop".to_owned(),
             flow_memcap_policy: "ignore".to_owned(),
             async_oneside: false,
             stream_depth_bytes: 1 << 20,

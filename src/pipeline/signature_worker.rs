@@ -1032,6 +1032,7 @@ impl Stages {
                     noted: &ext.noted,
                     passed: ext.rules.action == FlowAction::Pass,
                     gap,
+                    urgent: ext.streams.urgent_bytes(),
                     transactions,
                 },
             );

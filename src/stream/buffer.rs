@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 
 use super::policy::OsPolicy;
+use super::urgent::Urgent;
 
 /// Boundaries of segments remembered for overlap decisions. Older ones are forgotten: their bytes stay as they are.
 const SEGMENTS_MAX: usize = 512;
@@ -82,8 +83,8 @@ pub struct StreamBuffer {
     pub(super) raw: u64,
     /// Bytes the parser waits for.
     pub(super) needed: usize,
-    /// Urgent bytes taken out of the stream so far.
-    pub(super) urgent: u16,
+    /// Urgent bytes taken out of the stream, once there were any.
+    pub(super) urgent: Option<Box<Urgent>>,
     /// Policy of the host that sends this direction, once needed (for its view of RSTs and timestamps).
     pub(super) policy: Option<OsPolicy>,
     /// Policy of the host that receives this direction, which settles overlaps.
@@ -122,7 +123,7 @@ impl StreamBuffer {
             && self.blocks.is_empty()
             && self.segments.is_empty()
             && (self.head, self.base, self.right_edge) == (0, 0, 0);
-        let nothing_read = (self.app, self.raw, self.needed, self.urgent) == (0, 0, 0, 0);
+        let nothing_read = (self.app, self.raw, self.needed) == (0, 0, 0) && self.urgent.is_none();
         let nothing_noted = !(self.seen_data
             || self.depth_reached
             || self.closed
@@ -164,9 +165,75 @@ impl StreamBuffer {
     /// Offset of a sequence number at or after the base; `None` before it.
     pub(super) fn offset_of(&self, seq: u32) -> Option<u64> {
         let distance = i64::from(seq.wrapping_sub(self.base_seq) as i32);
-        u64::try_from(distance)
-            .ok()
-            .map(|distance| self.base + distance)
+        let distance = u64::try_from(distance).ok()?;
+        let urgent = self.urgent.as_ref();
+        Some(self.base + distance - urgent.map_or(0, |urgent| urgent.before(self.base, distance)))
+    }
+
+    /// Takes the byte `distance` sequence numbers after the base out of the stream. False when it was read already, or is
+    /// out already.
+    pub(super) fn take_out(&mut self, distance: u64, spare: &mut Vec<Vec<u8>>) -> bool {
+        let base = self.base;
+        let known = self.urgent.as_ref();
+        if known.is_some_and(|urgent| urgent.is_at(base, distance)) {
+            return false;
+        }
+        let before = known.map_or(0, |urgent| urgent.before(base, distance));
+        let at = base + distance - before;
+        if at < self.end().max(self.app).max(self.raw) {
+            return false;
+        }
+        let urgent = self.urgent.get_or_insert_default();
+        urgent.taken = urgent.taken.saturating_add(1);
+        let index = before as usize;
+        for mark in urgent.marks.get_mut(index..).unwrap_or_default() {
+            *mark -= 1;
+        }
+        urgent.marks.insert(index.min(urgent.marks.len()), at);
+        // What came too early lies one further back than it should.
+        for block in &mut self.blocks {
+            if block.offset > at {
+                block.offset -= 1;
+            } else if let Ok(i) = usize::try_from(at - block.offset)
+                && i < block.bytes.len()
+            {
+                block.bytes.remove(i);
+                self.block_bytes -= 1;
+            }
+        }
+        self.blocks.retain(|block| !block.bytes.is_empty());
+        let mut i = 1;
+        while let Some([first, second]) = self.blocks.get_mut(i - 1..=i) {
+            if first.end() == second.offset {
+                first.bytes.append(&mut second.bytes);
+                let empty = self.blocks.remove(i);
+                give(spare, empty.bytes);
+            } else {
+                i += 1;
+            }
+        }
+        for (start, stop) in &mut self.segments {
+            *start -= u64::from(*start > at);
+            *stop -= u64::from(*stop > at);
+        }
+        self.right_edge -= u64::from(self.right_edge > at);
+        self.join_blocks(spare);
+        true
+    }
+
+    /// The sequence number of the base takes in the marks before it, and those at it that the receiver acknowledged.
+    pub(super) fn pass_marks(&mut self, last_ack: u32) {
+        let base = self.base;
+        let Some(urgent) = &mut self.urgent else {
+            return;
+        };
+        let before = urgent.marks.partition_point(|mark| *mark < base);
+        let at = urgent.marks.partition_point(|mark| *mark <= base) - before;
+        self.base_seq = self.base_seq.wrapping_add(before as u32);
+        let acked = last_ack.wrapping_sub(self.base_seq) as i32;
+        let acked = usize::try_from(acked).unwrap_or_default().min(at);
+        self.base_seq = self.base_seq.wrapping_add(acked as u32);
+        urgent.marks.drain(..before + acked);
     }
 
     /// Offset up to which the receiver acknowledged.
@@ -254,7 +321,8 @@ impl StreamBuffer {
 
     /// Memory taken.
     pub(super) fn held(&self) -> u64 {
-        (self.bytes.capacity() + self.block_bytes) as u64
+        let urgent = self.urgent.as_ref().map_or(0, |urgent| urgent.held());
+        (self.bytes.capacity() + self.block_bytes) as u64 + urgent
     }
 
     /// Adds a segment. Bytes before the base are ignored.
@@ -528,6 +596,7 @@ impl StreamBuffer {
         };
         self.base = offset;
         self.base_seq = self.base_seq.wrapping_add(cut as u32);
+        self.pass_marks(self.base_seq);
         while self
             .segments
             .front()
@@ -558,6 +627,7 @@ impl StreamBuffer {
         let end = self.end();
         self.base_seq = self.base_seq.wrapping_add((end - self.base) as u32);
         self.base = end;
+        self.pass_marks(self.base_seq);
         self.head = 0;
         give(spare, std::mem::take(&mut self.bytes));
         for block in self.blocks.drain(..) {

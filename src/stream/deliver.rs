@@ -6,6 +6,7 @@
 
 use super::buffer::{InsertLimits, Refused};
 use super::state::Work;
+use super::urgent::{self, OUT_OF_BAND_MAX, Treatment};
 use super::{
     Next, Offer, OsPolicy, Receiver, StreamEngine, StreamPair, StreamWindow, UrgentPolicy,
 };
@@ -57,6 +58,8 @@ impl<R: Receiver> Work<'_, '_, R> {
                 return;
             }
             self.verdict.added = true;
+        } else if self.len == 0 && self.has(TcpFlags::URG) && !self.streams.side(direction).closed {
+            self.note_urgent(direction, self.seq, 0);
         }
         if release != Release::Other || self.streams.side(direction).ends_at_depth() {
             self.hand_over(direction, NESTING_MAX);
@@ -69,42 +72,122 @@ impl<R: Receiver> Work<'_, '_, R> {
             self.streams.first_data = Some(direction);
         }
         let app_done = self.streams.app_done;
-        let inline = self.engine.settings.inline;
-        let policies = &self.engine.settings.policies;
-        let receiver = self.packet.dst;
-        let side = self.streams.side_mut(direction);
+        let side = self.streams.side(direction);
         if app_done && side.raw_ending {
             return true;
         }
         let syn = u32::from(self.packet.tcp.flags.has(TcpFlags::SYN));
-        let seq = self
-            .seq
-            .wrapping_sub(u32::from(side.urgent))
-            .wrapping_add(syn);
-        let mut data = self.packet.payload();
-        let urgent = usize::from(self.packet.tcp.urgent);
-        if self.packet.tcp.flags.has(TcpFlags::URG) && urgent > 0 && urgent <= data.len() {
-            // RFC 6093: the urgent byte is the last one the pointer covers; policies differ on whether it is data.
-            match self.engine.settings.urgent {
-                UrgentPolicy::Inline | UrgentPolicy::Drop => {}
-                UrgentPolicy::OutOfBand | UrgentPolicy::Gap => {
-                    if self.engine.settings.urgent == UrgentPolicy::OutOfBand {
-                        side.urgent = side.urgent.saturating_add(1);
-                        if side.urgent == u16::MAX {
-                            self.events
-                                .insert(DecodeEvent::STREAM_REASSEMBLY_URGENT_OOB_LIMIT_REACHED);
-                        }
-                    }
-                    data = data.get(..data.len() - 1).unwrap_or_default();
+        let seq = self.seq.wrapping_add(syn);
+        let data = self.packet.payload();
+        if self.has(TcpFlags::URG) || side.urgent.is_some() {
+            return self.keep_around_urgent(direction, seq, data);
+        }
+        let distance = i64::from(seq.wrapping_sub(side.base_seq()) as i32);
+        self.keep_bytes(direction, side.base() as i64 + distance, data)
+    }
+
+    /// Keeps what is not urgent of data with an urgent byte, or of a direction that had one. False when there is no room.
+    fn keep_around_urgent(&mut self, direction: Direction, seq: u32, data: &[u8]) -> bool {
+        let own = self.note_urgent(direction, seq, data.len());
+        let side = self.streams.side_mut(direction);
+        let distance = i64::from(seq.wrapping_sub(side.base_seq()) as i32);
+        // What lies before the base was read, with or without urgent bytes.
+        let cut = usize::try_from(-distance)
+            .unwrap_or_default()
+            .min(data.len());
+        let data = data.get(cut..).unwrap_or_default();
+        let own = own.and_then(|place| place.checked_sub(cut));
+        let distance = u64::try_from(distance).unwrap_or_default();
+        let base = side.base();
+        let Some(urgent) = &side.urgent else {
+            return self.keep_bytes(direction, (base + distance) as i64, data);
+        };
+        let treatment = self.engine.settings.treatment(urgent);
+        match (own, treatment) {
+            (Some(_), Treatment::Drop) => {
+                self.verdict.drop = Some(super::DropReason::StreamUrgent);
+                return true;
+            }
+            (Some(place), Treatment::OutOfBand) => {
+                let out = side.take_out(distance + place as u64, &mut self.engine.spare);
+                if out && side.urgent.as_ref().is_some_and(|u| u.taken == OUT_OF_BAND_MAX) {
+                    self.events
+                        .insert(DecodeEvent::STREAM_REASSEMBLY_URGENT_OOB_LIMIT_REACHED);
                 }
             }
+            _ => {}
         }
+        let side = self.streams.side(direction);
+        let Some(urgent) = &side.urgent else {
+            return true;
+        };
+        let before = |distance: u64| urgent.before(base, distance);
+        let (first, last) = (before(distance), before(distance + data.len() as u64));
+        let at = (base + distance - first) as i64;
+        if let (Some(place), Treatment::Gap) = (own, treatment) {
+            let (left, right) = data.split_at(place.min(data.len()));
+            return self.keep_bytes(direction, at, left)
+                && self.keep_bytes(
+                    direction,
+                    at + left.len() as i64 + 1,
+                    right.get(1..).unwrap_or_default(),
+                );
+        }
+        if first == last {
+            return self.keep_bytes(direction, at, data);
+        }
+        let mut kept = self.engine.spare.pop().unwrap_or_default();
+        kept.clear();
+        let ordinary = |(i, _): &(usize, &u8)| !urgent.is_at(base, distance + *i as u64);
+        kept.extend(data.iter().enumerate().filter(ordinary).map(|(_, byte)| byte));
+        let done = self.keep_bytes(direction, at, &kept);
+        kept.clear();
+        self.engine.spare.push(kept);
+        done
+    }
+
+    /// Where a segment's urgent byte is, of its own or covered by an earlier pointer. A byte still to come is noted.
+    fn note_urgent(&mut self, direction: Direction, seq: u32, len: usize) -> Option<usize> {
+        let settings = &self.engine.settings;
+        if settings.urgent == UrgentPolicy::Inline {
+            return None;
+        }
+        let pointed = if self.has(TcpFlags::URG) {
+            urgent::place(
+                self.packet.tcp.urgent,
+                settings.policies.of(self.packet.dst),
+            )
+        } else {
+            None
+        };
+        let side = self.streams.side_mut(direction);
+        let place = match pointed {
+            Some(place) => place,
+            None => side.urgent.as_ref()?.awaited?.wrapping_sub(seq),
+        };
+        let urgent = side.urgent.get_or_insert_default();
+        if (place as usize) < len {
+            urgent.awaited = None;
+            Some(place as usize)
+        } else {
+            if pointed.is_some() {
+                urgent.awaited = Some(seq.wrapping_add(place));
+            }
+            None
+        }
+    }
+
+    /// Keeps bytes at an offset, which may lie before the first one. False when there is no room for them.
+    fn keep_bytes(&mut self, direction: Direction, at: i64, data: &[u8]) -> bool {
+        let inline = self.engine.settings.inline;
+        let policies = &self.engine.settings.policies;
+        let receiver = self.packet.dst;
+        let side = self.streams.side_mut(direction);
         if data.is_empty() {
             return true;
         }
-        let distance = i64::from(seq.wrapping_sub(side.base_seq()) as i32);
-        let Some(end) = (side.base() as i64)
-            .checked_add(distance + data.len() as i64)
+        let Some(end) = at
+            .checked_add(data.len() as i64)
             .and_then(|end| u64::try_from(end).ok())
         else {
             return true;
@@ -122,7 +205,7 @@ impl<R: Receiver> Work<'_, '_, R> {
                 .insert(DecodeEvent::STREAM_REASSEMBLY_DEPTH_REACHED);
             return true;
         }
-        let (offset, data) = match u64::try_from(side.base() as i64 + distance) {
+        let (offset, data) = match u64::try_from(at) {
             Ok(offset) => (offset, data),
             // It begins before the first byte of the stream.
             Err(_) => (0, data.get(data.len() - end as usize..).unwrap_or_default()),
@@ -530,8 +613,10 @@ impl StreamEngine {
                 (true, false) => raw,
                 (true, true) => side.end(),
             };
-            edge = edge.min(side.acked(tcp.side(direction).last_ack));
+            let last_ack = tcp.side(direction).last_ack;
+            edge = edge.min(side.acked(last_ack));
             side.give_up(edge, &mut self.spare);
+            side.pass_marks(last_ack);
         }
         self.held = self
             .held

@@ -22,6 +22,7 @@ mod deliver;
 mod handshake;
 mod policy;
 mod state;
+mod urgent;
 
 pub use buffer::StreamBuffer;
 pub use policy::{HostPolicies, OsPolicy};
@@ -93,14 +94,27 @@ impl ExceptionPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UrgentPolicy {
     /// As ordinary data.
-    #[default]
     Inline,
     /// Drop the packet (inline mode).
     Drop,
     /// The urgent byte is not part of the stream.
+    #[default]
     OutOfBand,
     /// The urgent byte leaves a gap.
     Gap,
+}
+
+impl UrgentPolicy {
+    /// By the name the configuration uses.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "inline" => Self::Inline,
+            "drop" => Self::Drop,
+            "oob" => Self::OutOfBand,
+            "gap" => Self::Gap,
+            _ => return None,
+        })
+    }
 }
 
 /// Settings of the stream engine, by Suricata's names and with its defaults.
@@ -124,6 +138,8 @@ pub struct StreamSettings {
     pub chunk_bytes: [u32; 2],
     /// `stream.reassembly.urgent.policy`.
     pub urgent: UrgentPolicy,
+    /// `stream.reassembly.urgent.oob-limit-policy`: how it is taken once a direction took out as much as it may.
+    pub urgent_limit: UrgentPolicy,
     /// `stream.max-syn-queued`.
     pub syn_queue_max: usize,
     /// `stream.max-synack-queued`.
@@ -156,7 +172,8 @@ impl Default for StreamSettings {
             drop_invalid: true,
             depth: 1024 * 1024,
             chunk_bytes: [2560; 2],
-            urgent: UrgentPolicy::Inline,
+            urgent: UrgentPolicy::OutOfBand,
+            urgent_limit: UrgentPolicy::Drop,
             syn_queue_max: 10,
             synack_queue_max: 5,
             liberal_timestamps: true,
@@ -367,6 +384,12 @@ impl StreamPair {
             && self.first_data.is_none()
             && !self.app_done
             && self.ending == [false; 2]
+    }
+
+    /// Urgent bytes taken out of each direction.
+    pub fn urgent_bytes(&self) -> [u16; 2] {
+        let taken = |side: &StreamBuffer| side.urgent.as_ref().map_or(0, |urgent| urgent.taken);
+        self.sides.each_ref().map(taken)
     }
 
     /// Forgets the SYN of a pair of which nothing but that was seen.

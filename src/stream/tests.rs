@@ -55,6 +55,7 @@ struct Wire {
     secs: u64,
     window: u16,
     raw: [Vec<u8>; 2],
+    urgent: u16,
 }
 
 const CLIENT: u32 = 1000;
@@ -71,7 +72,22 @@ impl Wire {
             secs: 100,
             window: 60_000,
             raw: Default::default(),
+            urgent: 0,
         }
+    }
+
+    /// Data of the client with an urgent pointer.
+    fn urgent(&mut self, seq: u32, pointer: u16, data: &[u8]) -> StreamVerdict {
+        self.urgent = pointer;
+        let verdict = self.send(ToServer, DATA | TcpFlags::URG, seq, SERVER + 1, data);
+        self.urgent = 0;
+        verdict
+    }
+
+    /// What the server's application got, once it acknowledged up to a sequence number.
+    fn read_up_to(&mut self, ack: u32) -> &[u8] {
+        self.send(ToClient, TcpFlags::ACK, SERVER + 1, ack, b"");
+        &self.app.bytes[0]
     }
 
     fn established(settings: StreamSettings) -> Self {
@@ -113,6 +129,7 @@ impl Wire {
         layers.tcp.ack = ack;
         layers.tcp.flags = TcpFlags(flags);
         layers.tcp.window = self.window;
+        layers.tcp.urgent = self.urgent;
         let packet = Packet {
             frame: data,
             layers: &layers,
@@ -228,6 +245,147 @@ fn inline_overlap_with_other_bytes_is_dropped_and_the_first_bytes_stay() {
     let verdict = wire.send(ToServer, DATA, CLIENT + 1, SERVER + 1, b"ABCxyz");
     assert_eq!(verdict.drop, Some(DropReason::StreamReassembly));
     assert_eq!(wire.app.bytes[0], b"ABCDEF");
+}
+
+fn oob() -> Wire {
+    Wire::established(StreamSettings::default())
+}
+
+#[test]
+fn the_urgent_byte_is_not_part_of_the_stream() {
+    let mut wire = oob();
+    wire.urgent(CLIENT + 1, 10, b"GET /malicX");
+    // The pointer covers the space: hosts take the byte it covers last, wherever the segment ends.
+    assert_eq!(wire.read_up_to(CLIENT + 12), b"GET /maliX");
+    let mut wire = oob();
+    wire.urgent(CLIENT + 1, 11, b"GET /malicX");
+    wire.send(ToServer, DATA, CLIENT + 12, SERVER + 1, b"ious");
+    assert_eq!(wire.read_up_to(CLIENT + 16), b"GET /malicious");
+    assert!(wire.events.is_empty() && wire.app.gaps == [0; 2]);
+    let mut wire = Wire::established(StreamSettings {
+        urgent: UrgentPolicy::Inline,
+        ..StreamSettings::default()
+    });
+    wire.urgent(CLIENT + 1, 4, b"malX");
+    assert_eq!(wire.read_up_to(CLIENT + 5), b"malX");
+    let mut wire = Wire::established(StreamSettings {
+        urgent: UrgentPolicy::Gap,
+        ..StreamSettings::default()
+    });
+    wire.urgent(CLIENT + 1, 4, b"malXic");
+    wire.send(ToServer, DATA, CLIENT + 7, SERVER + 1, b"ious");
+    assert_eq!(wire.read_up_to(CLIENT + 11), b"malicious");
+    assert_eq!(wire.app.gaps, [1, 0]);
+}
+
+#[test]
+fn urgent_segments_sent_again_or_late_shift_nothing() {
+    let mut wire = oob();
+    wire.urgent(CLIENT + 1, 4, b"malX");
+    wire.urgent(CLIENT + 1, 4, b"malX");
+    wire.send(ToServer, DATA, CLIENT + 1, SERVER + 1, b"malXic");
+    wire.urgent(CLIENT + 7, 4, b"iouY");
+    assert_eq!(wire.read_up_to(CLIENT + 11), b"maliciou");
+    wire.urgent(CLIENT + 7, 4, b"iouY");
+    wire.send(ToServer, DATA, CLIENT + 11, SERVER + 1, b"s");
+    assert_eq!(wire.read_up_to(CLIENT + 12), b"malicious");
+    // What follows the urgent byte comes first, in parts, and once more with the urgent byte.
+    let mut wire = oob();
+    wire.send(ToServer, DATA, CLIENT + 9, SERVER + 1, b"us");
+    wire.send(ToServer, DATA, CLIENT + 5, SERVER + 1, b"ici");
+    wire.urgent(CLIENT + 4, 5, b"XiciY");
+    assert_eq!(wire.app.bytes[0], b"");
+    wire.urgent(CLIENT + 1, 4, b"malX");
+    assert_eq!(wire.read_up_to(CLIENT + 11), b"malicius");
+    assert_eq!(wire.app.gaps, [0; 2]);
+}
+
+#[test]
+fn an_urgent_pointer_may_cover_bytes_to_come() {
+    let mut wire = oob();
+    wire.urgent(CLIENT + 1, 6, b"");
+    wire.send(ToServer, DATA, CLIENT + 1, SERVER + 1, b"mal");
+    wire.send(ToServer, DATA, CLIENT + 4, SERVER + 1, b"icXious");
+    assert_eq!(wire.read_up_to(CLIENT + 11), b"malicious");
+    // Only the last one counts, and none that points at what was read.
+    let mut wire = oob();
+    wire.urgent(CLIENT + 1, 5, b"mal");
+    wire.urgent(CLIENT + 1, 6, b"mal");
+    wire.send(ToServer, DATA, CLIENT + 4, SERVER + 1, b"icXi");
+    wire.urgent(CLIENT + 1, 2, b"mal");
+    wire.send(ToServer, DATA, CLIENT + 8, SERVER + 1, b"ous");
+    assert_eq!(wire.read_up_to(CLIENT + 11), b"malicious");
+}
+
+#[test]
+fn acknowledged_means_the_same_behind_urgent_bytes() {
+    let mut wire = oob();
+    for i in 0..20 {
+        wire.urgent(CLIENT + 1 + i, 1, b"X");
+    }
+    wire.send(ToServer, DATA, CLIENT + 21, SERVER + 1, b"abc");
+    wire.send(ToServer, DATA, CLIENT + 25, SERVER + 1, b"efg");
+    // Seen and not seen: what is missing was not acknowledged, so nothing is lost.
+    assert_eq!(wire.read_up_to(CLIENT + 23), b"ab");
+    assert_eq!(wire.app.gaps, [0; 2]);
+    wire.send(ToServer, DATA, CLIENT + 24, SERVER + 1, b"d");
+    assert_eq!(wire.read_up_to(CLIENT + 28), b"abcdefg");
+}
+
+#[test]
+fn urgent_bytes_out_of_band_are_bounded() {
+    let mut wire = oob();
+    let mut reached = 0;
+    for i in 0..70_000u32 {
+        wire.urgent(CLIENT + 1 + i, 1, b"X");
+        reached += u32::from(
+            wire.events
+                .contains(crate::packet::DecodeEvent::STREAM_REASSEMBLY_URGENT_OOB_LIMIT_REACHED),
+        );
+        wire.read_up_to(CLIENT + 2 + i);
+    }
+    assert_eq!((reached, wire.app.bytes[0].len()), (1, 70_000 - 65_535));
+    // Nobody acknowledges: the marks are bounded, too.
+    let mut wire = oob();
+    for i in 0..5000u32 {
+        wire.urgent(CLIENT + 1 + i, 1, b"X");
+    }
+    assert_eq!(wire.read_up_to(CLIENT + 5001).len(), 5000 - urgent::MARKS_MAX);
+}
+
+proptest! {
+    /// However the segments of a stream with urgent bytes arrive, the same is read, and what one urgent byte covers not.
+    #[test]
+    fn urgent_bytes_are_out_in_any_order(
+        sizes in proptest::collection::vec((1usize..6, any::<bool>()), 1..12),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let mut segments = Vec::new();
+        let mut read: Vec<u8> = Vec::new();
+        let mut seq = CLIENT + 1;
+        for (i, (size, urgent)) in sizes.iter().enumerate() {
+            let mut data = vec![b'a' + i as u8; *size];
+            if *urgent {
+                data[size - 1] = b'!';
+            }
+            read.extend(data.iter().filter(|b| **b != b'!'));
+            segments.push((seq, *urgent, data));
+            seq += *size as u32;
+        }
+        let mut sent: Vec<usize> = order.iter().map(|i| i.index(segments.len())).collect();
+        sent.extend(0..segments.len());
+        let mut wire = oob();
+        for i in sent {
+            let (seq, urgent, data) = &segments[i];
+            if *urgent {
+                wire.urgent(*seq, data.len() as u16, data);
+            } else {
+                wire.send(ToServer, DATA, *seq, SERVER + 1, data);
+            }
+        }
+        prop_assert_eq!(wire.read_up_to(seq), read.as_slice());
+        prop_assert_eq!(wire.app.gaps, [0; 2]);
+    }
 }
 
 #[test]

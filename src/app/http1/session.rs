@@ -352,6 +352,13 @@ impl Session for Http1 {
         self.notes.take()
     }
 
+    fn whole_messages(&self, direction: Direction) -> Option<u64> {
+        Some(match direction {
+            Direction::ToServer => self.shared.request_id + u64::from(self.shared.request_finished),
+            Direction::ToClient => self.shared.responses,
+        })
+    }
+
     fn transactions(&self) -> &dyn TxList {
         &self.shared.txs
     }

@@ -163,6 +163,8 @@ pub struct FlowExtras<'a> {
     pub passed: bool,
     /// Whether bytes are missing, per direction.
     pub gap: [bool; 2],
+    /// Urgent bytes taken out of the stream, per direction.
+    pub urgent: [u16; 2],
     /// Transactions seen.
     pub transactions: u64,
 }
@@ -264,6 +266,12 @@ fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras<'_>) {
         for (name, gap) in [("tc_gap", extras.gap[1]), ("ts_gap", extras.gap[0])] {
             if gap {
                 json.bool(name, true);
+            }
+        }
+        let names = ["ts_urgent_oob_data", "tc_urgent_oob_data"];
+        for (name, urgent) in names.into_iter().zip(extras.urgent) {
+            if urgent > 0 {
+                json.num(name, urgent);
             }
         }
     }

@@ -110,7 +110,12 @@ impl<R: Receiver> Work<'_, '_, R> {
             }
             (Some(place), Treatment::OutOfBand) => {
                 let out = side.take_out(distance + place as u64, &mut self.engine.spare);
-                if out && side.urgent.as_ref().is_some_and(|u| u.taken == OUT_OF_BAND_MAX) {
+                if out
+                    && side
+                        .urgent
+                        .as_ref()
+                        .is_some_and(|u| u.taken == OUT_OF_BAND_MAX)
+                {
                     self.events
                         .insert(DecodeEvent::STREAM_REASSEMBLY_URGENT_OOB_LIMIT_REACHED);
                 }
@@ -139,7 +144,12 @@ impl<R: Receiver> Work<'_, '_, R> {
         let mut kept = self.engine.spare.pop().unwrap_or_default();
         kept.clear();
         let ordinary = |(i, _): &(usize, &u8)| !urgent.is_at(base, distance + *i as u64);
-        kept.extend(data.iter().enumerate().filter(ordinary).map(|(_, byte)| byte));
+        kept.extend(
+            data.iter()
+                .enumerate()
+                .filter(ordinary)
+                .map(|(_, byte)| byte),
+        );
         let done = self.keep_bytes(direction, at, &kept);
         kept.clear();
         self.engine.spare.push(kept);

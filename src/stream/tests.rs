@@ -350,7 +350,10 @@ fn urgent_bytes_out_of_band_are_bounded() {
     for i in 0..5000u32 {
         wire.urgent(CLIENT + 1 + i, 1, b"X");
     }
-    assert_eq!(wire.read_up_to(CLIENT + 5001).len(), 5000 - urgent::MARKS_MAX);
+    assert_eq!(
+        wire.read_up_to(CLIENT + 5001).len(),
+        5000 - urgent::MARKS_MAX
+    );
 }
 
 proptest! {

@@ -58,7 +58,9 @@ pub use file::{File, FileState, Files};
 pub use frame::{Frame, FrameNotes, Frames};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
 pub use note::{Login, Note, Notes};
+use serde::{Deserialize, Serialize};
 pub use tx::{NoTransaction, Transaction, TxList, TxState, TxStore};
+
 use tx::{session_members, transaction_members};
 
 use std::any::Any;
@@ -67,7 +69,7 @@ use crate::alert::Json;
 use crate::packet::{Direction, FlowKey, Timestamp};
 
 /// An application protocol: an index into [`registry::PROTOCOLS`], or one of the two special values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AppProto(pub u8);
 
 impl AppProto {

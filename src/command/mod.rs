@@ -20,7 +20,7 @@ use sekisho::config::{Config, ConfigError};
 use sekisho::detect::signature::{Engine, EngineSettings};
 use sekisho::pipeline::evidence::{Clerk, Desk};
 use sekisho::pipeline::{ReportStage, Thresholds};
-use sekisho::rules::{self, LoadSettings, RuleSet};
+use sekisho::rules::{self, LoadError, LoadSettings, RuleSet};
 use sekisho::sink::Sink;
 use sekisho::sink::evidence::EvidenceStore;
 
@@ -37,31 +37,39 @@ fn load_config(file: Option<&Path>, sets: &[String]) -> Result<Config, ExitCode>
     Config::load(file, sets).map_err(|errors| print_errors(&errors))
 }
 
-/// Loads the rules of a configuration.
-fn load_rules(config: &Config) -> anyhow::Result<RuleSet> {
-    let load = LoadSettings {
+/// What the rules of a configuration are loaded from.
+fn load_settings(config: &Config) -> LoadSettings {
+    LoadSettings {
         paths: config.rule_files.clone(),
         variables: config.variables.clone(),
         classification: config.classification_file.clone(),
         reference: config.reference_file.clone(),
         ..LoadSettings::default()
-    };
-    rules::load(&load).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", lines.join("; "))
-    })
+    }
+}
+
+/// All that could not be read, in one error.
+fn unreadable(errors: Vec<LoadError>) -> anyhow::Error {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{}", lines.join("; "))
+}
+
+/// Loads the rules of a configuration.
+fn load_rules(config: &Config) -> anyhow::Result<RuleSet> {
+    rules::load(&load_settings(config)).map_err(unreadable)
 }
 
 /// Loads and compiles the rules of a configuration. Refused rules are in the report; the others work.
 fn compile_engine(config: &Config) -> anyhow::Result<Engine> {
-    let rules = load_rules(config)?;
-    let segments = config.segment_views(&rules).map_err(anyhow::Error::msg)?;
+    let load = load_settings(config);
+    let files = rules::read_files(&load).map_err(unreadable)?;
     let settings = EngineSettings {
         cache_dir: cache_dir(config),
-        segments,
         ..EngineSettings::default()
     };
-    Ok(Engine::compile(Arc::new(rules), &settings)?)
+    let views = |rules: &RuleSet| config.segment_views(rules);
+    let segments = config.segment_views_text();
+    Ok(Engine::load(files, &load, settings, &segments, views)?)
 }
 
 /// Loads and compiles for a process that uses no other rules until it ends.

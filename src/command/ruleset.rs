@@ -196,11 +196,7 @@ fn check(config: &Config) -> Result<ExitCode> {
         println!("warning  {warning}");
     }
     for (at, file) in rules.files.iter().enumerate() {
-        let loaded = rules
-            .signatures
-            .iter()
-            .filter(|s| usize::from(s.origin.0) == at)
-            .count();
+        let loaded = rules.signatures.of_file(at);
         let of_file = rules
             .errors
             .iter()

@@ -24,6 +24,20 @@ impl Config {
             .collect()
     }
 
+    /// What the views are made of, to tell one configuration from another.
+    pub fn segment_views_text(&self) -> String {
+        let segments = &self.grade.segments.list;
+        if segments.len() <= 1 {
+            return String::new();
+        }
+        let parts = segments.iter().map(|s| {
+            let mut disabled = s.changes.disabled.clone();
+            disabled.sort_unstable();
+            format!("{:?} {disabled:?} {:?}\n", s.name, s.variables)
+        });
+        parts.collect()
+    }
+
     fn view(&self, rules: &RuleSet, segment: &Segment) -> Result<SegmentView, String> {
         let mut view = SegmentView::default();
         if !segment.changes.disabled.is_empty() {

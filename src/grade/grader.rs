@@ -75,7 +75,7 @@ struct InForce {
 
 impl InForce {
     fn new(first: u32, rules: Arc<RuleSet>, settings: GradeSettings) -> Self {
-        let known = rules.signatures.iter().map(|_| None).collect();
+        let known = (0..rules.signatures.len()).map(|_| None).collect();
         Self {
             first,
             rules,

@@ -20,10 +20,12 @@ pub use time::Timestamp;
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Which way a packet, or the data it carries, goes in its flow.
 ///
 /// The client is who sent the first packet seen (corrected by the handshake where it shows otherwise).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Direction {
     /// From the client.

@@ -37,6 +37,16 @@ impl Default for Classes {
 }
 
 impl Classes {
+    /// The classes and systems of a rule set that was loaded.
+    pub fn of(list: Vec<Class>, references: Vec<(String, String)>) -> Self {
+        let names = list.iter().map(|class| class.name.to_ascii_lowercase());
+        Self {
+            by_name: names.zip(0u16..).collect(),
+            list,
+            references,
+        }
+    }
+
     /// Number of a class by its name, in any case.
     pub fn number(&self, name: &str) -> Option<u16> {
         match self.by_name.get(name) {

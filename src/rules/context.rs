@@ -68,6 +68,18 @@ impl Context {
         }
     }
 
+    /// Goes on with what a load left: names, buffers, classes keep their numbers. Expressions are known to be valid.
+    pub(super) fn resume(&mut self, set: &RuleSet) {
+        self.bits = Names::of(&set.bit_names);
+        self.ints = Names::of(&set.int_names);
+        self.xbits = Names::of(&set.xbit_names);
+        self.trust_expressions = true;
+        for buffer in &set.buffers {
+            // The same list in the same order: each gets the number it had.
+            let _ = self.buffer(&buffer.source, &buffer.transforms);
+        }
+    }
+
     /// The set of addresses of a text; the same text gives the same set.
     pub fn addresses(&mut self, text: &str) -> Result<Arc<AddressSet>, String> {
         if let Some(known) = self.addresses.get(text) {

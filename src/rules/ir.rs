@@ -12,12 +12,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::signatures::Signatures;
 use crate::alert::XbitCondition;
 use crate::app::{AppProto, Field, FieldTest};
 use crate::packet::{DecodeEvent, Direction, Transport};
 
 /// A signature's id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Sid(pub u32);
 
 /// What a rule does when it matches. Order of precedence: pass, drop, reject, alert (Suricata's action-order).
@@ -50,7 +55,7 @@ pub enum ActionScope {
 
 /// A set of addresses: sorted, non-overlapping, inclusive ranges; negations already taken out. `any` is empty `ranges`
 /// with `any` set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AddressSet {
     /// As the rule writes it; another segment resolves it with its own variables.
     pub text: Box<str>,
@@ -81,7 +86,7 @@ impl AddressSet {
 }
 
 /// A set of ports: sorted, non-overlapping, inclusive ranges.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PortSet {
     /// As the rule writes it; another segment resolves it with its own variables.
     pub text: Box<str>,
@@ -177,7 +182,7 @@ pub struct FlowTest {
 }
 
 /// Comparison of a number with one or two others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compare {
     /// `n`
     Equal(u64),
@@ -530,8 +535,11 @@ pub enum FlowCounter {
     Bytes,
 }
 
+/// The name of a keyword. (Under a name of its own, because what is read back never lies in what it is read from.)
+type KeywordName = &'static str;
+
 /// What a buffer is taken from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum BufferSource {
     /// Packet payload and, for stream-capable rules, the reassembled stream (contents without a sticky buffer).
     Payload,
@@ -540,8 +548,10 @@ pub enum BufferSource {
     /// A byte field of application protocols: the keyword's declaration by each protocol that has it.
     App {
         /// Keyword.
-        name: &'static str,
+        #[serde(with = "super::stored::keyword_name")]
+        name: KeywordName,
         /// Declarations.
+        #[serde(with = "super::stored::fields")]
         fields: Vec<(AppProto, &'static Field)>,
     },
     /// What `base64_decode` of the same signature gave.
@@ -556,7 +566,7 @@ pub enum BufferSource {
 }
 
 /// Headers of a packet as buffers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HeaderBuffer {
     /// `ether.hdr`
     Ether,
@@ -587,7 +597,7 @@ pub enum HeaderBuffer {
 }
 
 /// A change of a buffer before it is inspected. Applied in order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Transform {
     /// Several white-space bytes become one space.
     CompressWhitespace,
@@ -655,7 +665,7 @@ pub enum Transform {
 }
 
 /// Key of the `xor` transform.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum XorKey {
     /// Written in the rule.
     Bytes(Vec<u8>),
@@ -669,7 +679,7 @@ pub enum XorKey {
 }
 
 /// How base64 is read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Base64Mode {
     /// RFC 4648: stops at the first invalid character.
     #[default]
@@ -681,7 +691,7 @@ pub enum Base64Mode {
 }
 
 /// A buffer: a source and what is done to it. Shared by all signatures that name the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Buffer {
     /// Source.
     pub source: BufferSource,
@@ -690,11 +700,11 @@ pub struct Buffer {
 }
 
 /// Index of a [`Buffer`] in [`RuleSet::buffers`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BufferId(pub u16);
 
 /// A number in a rule: written out, or read earlier from the traffic (`byte_extract`, `byte_math`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Number {
     /// Written out.
     Fixed(i64),
@@ -703,7 +713,7 @@ pub enum Number {
 }
 
 /// `content` with its modifiers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Content {
     /// Bytes to find, 1..=65535.
     pub bytes: Vec<u8>,
@@ -741,7 +751,7 @@ impl Content {
 }
 
 /// `pcre`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pcre {
     /// The expression between the slashes.
     pub expression: String,
@@ -756,7 +766,7 @@ pub struct Pcre {
 }
 
 /// Where a capture goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CaptureScope {
     /// Flow variable.
     Flow,
@@ -767,7 +777,7 @@ pub enum CaptureScope {
 }
 
 /// How bytes are read as a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteFormat {
     /// Text of digits instead of binary, in this base (8, 10, 16).
     pub string_base: Option<u8>,
@@ -778,7 +788,7 @@ pub struct ByteFormat {
 }
 
 /// Operators of `byte_test`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ByteOperator {
     /// =
     Equal,
@@ -797,7 +807,7 @@ pub enum ByteOperator {
 }
 
 /// Operators of `byte_math`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MathOperator {
     /// +
     Add,
@@ -815,7 +825,7 @@ pub enum MathOperator {
 
 /// One step of inspecting a buffer. Steps run in order over a cursor (the end of the last match); relative steps that
 /// fail make earlier contents look for their next occurrence (backtracking, bounded).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Test {
     /// `content`
     Content(Content),
@@ -941,7 +951,9 @@ pub enum Test {
     Asn1(Asn1Test),
     /// `dsize`-like checks of `urilen` (`norm`/`raw` chose the buffer already).
     Length(Compare),
-    /// `dataset:isset` / `isnotset` on the whole buffer.
+    /// `dataset:isset` / `isnotset` on the whole buffer. Its values are of another file, so it is not stored;
+    /// last, because what is stored is numbered without it.
+    #[serde(skip)]
     Dataset {
         /// The set.
         set: Arc<Dataset>,
@@ -978,7 +990,7 @@ pub enum DatasetKind {
 }
 
 /// `asn1` options.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Asn1Test {
     /// `oversize_length`.
     pub oversize_length: Option<u32>,
@@ -1241,7 +1253,7 @@ impl References {
 
 /// Where payload contents of a TCP signature are looked for (Suricata's REQUIRE_PACKET and REQUIRE_STREAM). Other
 /// transports have packets only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PayloadScope {
     /// The reassembled stream alone.
     #[default]
@@ -1253,7 +1265,7 @@ pub enum PayloadScope {
 }
 
 /// What has to be looked at to decide a signature, from the cheapest to the dearest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SignatureKind {
     /// Decoder events alone; also on packets whose headers could not be read.
     DecodeEvent,
@@ -1361,7 +1373,7 @@ pub struct Signature {
 }
 
 /// A rule that did not load.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleError {
     /// File.
     pub file: String,
@@ -1386,7 +1398,7 @@ impl std::fmt::Display for RuleError {
 impl std::error::Error for RuleError {}
 
 /// A class of `classification.config`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// Short name.
     pub name: String,
@@ -1397,10 +1409,10 @@ pub struct Class {
 }
 
 /// All that was loaded.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct RuleSet {
     /// Signatures, in the order of loading.
-    pub signatures: Vec<Signature>,
+    pub signatures: Signatures,
     /// Buffers.
     pub buffers: Vec<Buffer>,
     /// Classes.

@@ -38,6 +38,11 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// How many of the bytes it began with it is through with.
+    pub fn offset(&self, bytes: &[u8]) -> u32 {
+        u32::try_from(bytes.len().saturating_sub(self.rest.len())).unwrap_or(u32::MAX)
+    }
+
     fn physical(&mut self) -> Option<&'a [u8]> {
         if self.rest.is_empty() {
             return None;

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::ir::{RuleError, RuleSet, Sid};
 use super::lexer::Lines;
 use super::parser::{Parsed, parse};
+use super::signatures::Place;
 use super::variables::Variables;
 
 /// What to load.
@@ -45,39 +46,92 @@ impl std::fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// The files of a load: what its rules are made of, besides variables and the values of data sets.
+#[derive(Debug, Default)]
+pub struct RuleFiles {
+    /// Rule files in order: path and bytes.
+    rules: Vec<(PathBuf, Vec<u8>)>,
+    classification: Option<Vec<u8>>,
+    reference: Option<Vec<u8>>,
+}
+
+impl RuleFiles {
+    /// Everything in them, each piece with its name, to tell one state of the files from another.
+    pub fn pieces(&self) -> impl Iterator<Item = (String, &[u8])> {
+        let others = [
+            ("classification", &self.classification),
+            ("reference", &self.reference),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(name, bytes)| Some((name.to_owned(), bytes.as_deref()?)));
+        let rules = self.rules.iter();
+        others.chain(rules.map(|(path, bytes)| (path.display().to_string(), bytes.as_slice())))
+    }
+
+    /// The texts of the rule files.
+    pub(super) fn into_texts(self) -> Vec<Vec<u8>> {
+        self.rules.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+}
+
 /// Loads rules. Errors of single rules are in [`RuleSet::errors`]; files that cannot be read are an error here, all of
 /// them at once.
 pub fn load(settings: &LoadSettings) -> Result<RuleSet, Vec<LoadError>> {
+    Ok(load_files(settings, &read_files(settings)?))
+}
+
+/// Reads the files of a load.
+pub fn read_files(settings: &LoadSettings) -> Result<RuleFiles, Vec<LoadError>> {
     let mut errors = Vec::new();
-    let mut classes = Classes::default();
-    let mut lines = Vec::new();
-    if let Some(path) = &settings.classification {
-        match std::fs::read(path) {
-            Ok(bytes) => lines.extend(
-                classes
-                    .read_classes(&bytes)
-                    .into_iter()
-                    .map(|(line, why)| (path, line, why)),
-            ),
-            Err(why) => errors.push(LoadError {
-                path: path.clone(),
+    let mut files = RuleFiles::default();
+    let mut read = |path: &Path| match std::fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(why) => {
+            errors.push(LoadError {
+                path: path.to_path_buf(),
                 why: why.to_string(),
+            });
+            None
+        }
+    };
+    files.classification = settings.classification.as_deref().and_then(&mut read);
+    files.reference = settings.reference.as_deref().and_then(&mut read);
+    let mut unknown = Vec::new();
+    for pattern in &settings.paths {
+        match expand(pattern) {
+            Ok(paths) => {
+                for path in paths {
+                    if let Some(bytes) = read(&path) {
+                        files.rules.push((path, bytes));
+                    }
+                }
+            }
+            Err(why) => unknown.push(LoadError {
+                path: pattern.clone(),
+                why,
             }),
         }
     }
-    if let Some(path) = &settings.reference {
-        match std::fs::read(path) {
-            Ok(bytes) => lines.extend(
-                classes
-                    .read_references(&bytes)
-                    .into_iter()
-                    .map(|(line, why)| (path, line, why)),
-            ),
-            Err(why) => errors.push(LoadError {
-                path: path.clone(),
-                why: why.to_string(),
-            }),
-        }
+    errors.append(&mut unknown);
+    if errors.is_empty() {
+        Ok(files)
+    } else {
+        Err(errors)
+    }
+}
+
+/// Loads the rules of files that were read.
+pub fn load_files(settings: &LoadSettings, files: &RuleFiles) -> RuleSet {
+    let mut classes = Classes::default();
+    let mut lines = Vec::new();
+    if let (Some(path), Some(bytes)) = (&settings.classification, &files.classification) {
+        let wrong = classes.read_classes(bytes).into_iter();
+        lines.extend(wrong.map(|(line, why)| (path, line, why)));
+    }
+    if let (Some(path), Some(bytes)) = (&settings.reference, &files.reference) {
+        let wrong = classes.read_references(bytes).into_iter();
+        lines.extend(wrong.map(|(line, why)| (path, line, why)));
     }
     let mut context = Context::new(settings.variables.clone(), classes);
     context.trust_expressions = settings.trust_expressions;
@@ -91,30 +145,10 @@ pub fn load(settings: &LoadSettings) -> Result<RuleSet, Vec<LoadError>> {
         });
     }
     let mut places = HashMap::default();
-    for pattern in &settings.paths {
-        match expand(pattern) {
-            Ok(files) => {
-                for file in files {
-                    match std::fs::read(&file) {
-                        Ok(bytes) => read(&mut context, &mut places, &file, &bytes),
-                        Err(why) => errors.push(LoadError {
-                            path: file,
-                            why: why.to_string(),
-                        }),
-                    }
-                }
-            }
-            Err(why) => errors.push(LoadError {
-                path: pattern.clone(),
-                why,
-            }),
-        }
+    for (path, bytes) in &files.rules {
+        read(&mut context, &mut places, path, bytes);
     }
-    if errors.is_empty() {
-        Ok(close(context))
-    } else {
-        Err(errors)
-    }
+    close(context)
 }
 
 /// Loads rules from memory, under a name for messages.
@@ -140,7 +174,11 @@ fn read(context: &mut Context, places: &mut Places, path: &Path, bytes: &[u8]) {
     context.folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     // ET's rules have about 860 bytes each; a good guess saves moving the list again and again.
     context.set.signatures.reserve(bytes.len() / 900);
-    for line in Lines::new(bytes) {
+    let mut lines = Lines::new(bytes);
+    loop {
+        let start = lines.offset(bytes);
+        let Some(line) = lines.next() else { break };
+        let end = lines.offset(bytes);
         let error = |sid, message| RuleError {
             file: name.clone(),
             line: line.number,
@@ -155,15 +193,22 @@ fn read(context: &mut Context, places: &mut Places, path: &Path, bytes: &[u8]) {
                     context.set.warnings.push(error(sid, note));
                 }
                 let key = (signature.gid, signature.sid);
+                let place = Place {
+                    file,
+                    line: line.number,
+                    start,
+                    end,
+                    name: (signature.gid, signature.sid.0, signature.rev),
+                };
                 let Some(&at) = places.get(&key) else {
                     places.insert(key, context.set.signatures.len());
-                    context.set.signatures.push(*signature);
+                    context.set.signatures.push(*signature, place);
                     continue;
                 };
-                let Some(known) = context.set.signatures.get_mut(at) else {
+                let Some(known) = context.set.signatures.get(at) else {
                     continue;
                 };
-                let place = format!(
+                let where_known = format!(
                     "{}:{}",
                     context
                         .set
@@ -173,12 +218,12 @@ fn read(context: &mut Context, places: &mut Places, path: &Path, bytes: &[u8]) {
                     known.origin.1
                 );
                 if signature.rev > known.rev {
-                    let message = format!("sid: replaces revision {} at {place}", known.rev);
-                    *known = *signature;
+                    let message = format!("sid: replaces revision {} at {where_known}", known.rev);
+                    context.set.signatures.replace(at, *signature, place);
                     context.set.warnings.push(error(sid, message));
                 } else {
                     let message = format!(
-                        "sid: already loaded with revision {} from {place}",
+                        "sid: already loaded with revision {} from {where_known}",
                         known.rev
                     );
                     context.set.errors.push(error(sid, message));
@@ -205,10 +250,7 @@ fn close(context: Context) -> RuleSet {
         bits_tested,
         ..
     } = context;
-    for (index, signature) in set.signatures.iter_mut().enumerate() {
-        signature.index = u32::try_from(index).unwrap_or(u32::MAX);
-    }
-    set.signatures.shrink_to_fit();
+    set.signatures.close();
     set.classes = classes.list;
     set.reference_systems = classes.references;
     let mut untold: Vec<_> = bits_tested
@@ -323,9 +365,9 @@ mod tests {
 
     /// The one signature of an option list in a TCP rule.
     fn one(options: &str) -> Signature {
-        let mut set = load_all(&format!("alert tcp any any -> any any ({options} sid:1;)"));
+        let set = load_all(&format!("alert tcp any any -> any any ({options} sid:1;)"));
         assert!(set.errors.is_empty(), "{options}: {:?}", set.errors);
-        set.signatures.remove(0)
+        set.signatures.into_list().remove(0)
     }
 
     fn error(options: &str) -> String {

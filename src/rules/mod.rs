@@ -30,6 +30,8 @@ mod names;
 mod parser;
 mod port;
 mod ranges;
+mod signatures;
+pub mod stored;
 mod variables;
 
 pub use address::addresses;
@@ -38,7 +40,8 @@ pub use document::document;
 pub use explain::explain;
 pub use fields::{FieldKeyword, Fields};
 pub use ir::*;
-pub use load::{LoadError, LoadSettings, load, load_text};
+pub use load::{LoadError, LoadSettings, RuleFiles, load, load_files, load_text, read_files};
 pub use names::nearest;
 pub use port::ports;
+pub use signatures::Signatures;
 pub use variables::Variables;

@@ -11,6 +11,15 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// The names of a list, numbered in its order.
+    pub(super) fn of(list: &[String]) -> Self {
+        let mut names = Self::default();
+        for name in list {
+            names.id(name);
+        }
+        names
+    }
+
     /// The number of a name.
     pub(super) fn id(&mut self, name: &str) -> u32 {
         if let Some(id) = self.by_name.get(name) {

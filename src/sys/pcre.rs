@@ -7,6 +7,8 @@
 use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 
+use serde::{Deserialize, Serialize};
+
 use pcre2_sys as raw;
 
 /// A compiled expression. Read only; shared by threads.
@@ -23,7 +25,7 @@ unsafe impl Send for Regex {}
 unsafe impl Sync for Regex {}
 
 /// Options of an expression, by their letters in rules.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegexOptions {
     /// `i`
     pub caseless: bool,

@@ -5,10 +5,12 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::AddressSet;
 
 /// Signatures by interval of one family.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Intervals<T> {
     /// First addresses of the elementary intervals, ascending.
     starts: Vec<T>,
@@ -76,7 +78,7 @@ impl<T: Copy + Ord> Intervals<T> {
 }
 
 /// Signatures by source or destination address.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct AddressIndex {
     v4: [Intervals<u32>; 2],
     v6: [Intervals<u128>; 2],

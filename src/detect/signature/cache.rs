@@ -1,11 +1,13 @@
-//! The cache of compiled databases: one file per rule set, library and CPU.
+//! The cache of compiled databases and rule sets: files that hold a body, sealed.
 //!
 //! ```text
-//! "SEKISHO1" │ key (32) │ refused: count, indices │ databases: count, (length, bytes)… │ SHA-256 of all before (32)
+//! "SEKISHO3" │ key (32) │ body │ SHA-256 of all before (32)
+//! body of databases (.hs):   refused: count, indices │ databases: count, (length, bytes)…
+//! body of a rule set (.set): key of its databases (32) │ what super::stored says
 //! ```
 //! Numbers are little endian, 32 bits. The key is the SHA-256 of everything that goes into compiling. A file whose
 //! checksum or key does not fit is ignored and written anew; it is written beside and renamed, so that a reader never
-//! sees half of one. The folder holds at most [`FILES_MAX`] files; the oldest go.
+//! sees half of one. The folder holds at most [`FILES_MAX`] files of a kind; the oldest go.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::sys::hs::{self, Literal};
 
-const MAGIC: &[u8; 8] = b"SEKISHO2";
+const MAGIC: &[u8; 8] = b"SEKISHO3";
 
 /// Files kept: rule sets in use on a machine, and their last versions.
 const FILES_MAX: usize = 8;
@@ -31,10 +33,11 @@ pub(super) struct Key(pub [u8; 32]);
 pub(super) struct KeyBuilder(Sha256);
 
 impl KeyBuilder {
-    /// A key that begins with the library's version and this CPU's features.
+    /// A key that begins with the format, the library's version and this CPU's features.
     pub fn new() -> Self {
         let mut hash = Sha256::new();
         let (tune, features) = hs::platform();
+        hash.update(MAGIC);
         hash.update(hs::version().as_bytes());
         hash.update(tune.to_le_bytes());
         hash.update(features.to_le_bytes());
@@ -62,28 +65,33 @@ impl KeyBuilder {
     }
 }
 
-/// What the cache holds for a key.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// Expressions that pcre2 refuses, by index.
-    pub refused: Vec<u32>,
-    /// Serialized databases, in order.
-    pub databases: Vec<Vec<u8>>,
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Databases.
+    Databases,
+    /// A compiled rule set.
+    RuleSet,
 }
 
-fn path(folder: &Path, key: Key) -> PathBuf {
-    let name: String = key
-        .0
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    folder.join(format!("{name}.hs"))
+impl Kind {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Databases => "hs",
+            Self::RuleSet => "set",
+        }
+    }
 }
 
-/// Reads an entry. `Ok(None)`: there is none. An error says why a file that is there cannot be used.
-pub(super) fn read(folder: &Path, key: Key) -> Result<Option<Entry>, String> {
-    let path = path(folder, key);
+fn path(folder: &Path, kind: Kind, key: Key) -> PathBuf {
+    let bytes = key.0.iter().take(16);
+    let name: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+    folder.join(format!("{name}.{}", kind.extension()))
+}
+
+/// Reads a sealed file. `Ok(None)`: there is none. An error says why a file that is there cannot be used.
+pub(super) fn read(folder: &Path, kind: Kind, key: Key) -> Result<Option<Sealed>, String> {
+    let path = path(folder, kind, key);
     let size = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -93,80 +101,122 @@ pub(super) fn read(folder: &Path, key: Key) -> Result<Option<Entry>, String> {
         return Err(format!("{}: too large", path.display()));
     }
     let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    parse(&bytes, key)
+    Sealed::open(bytes, key)
         .map(Some)
         .ok_or_else(|| format!("{}: corrupt", path.display()))
 }
 
-fn parse(bytes: &[u8], key: Key) -> Option<Entry> {
-    let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if Sha256::digest(body).as_slice() != checksum {
-        return None;
+/// The bytes of a file whose seal is whole.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Sealed(Vec<u8>);
+
+const HEAD: usize = MAGIC.len() + 32;
+const SEAL: usize = 32;
+
+impl Sealed {
+    fn open(bytes: Vec<u8>, key: Key) -> Option<Self> {
+        let (before, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
+        before.strip_prefix(MAGIC)?.strip_prefix(&key.0)?;
+        (Sha256::digest(before).as_slice() == seal).then_some(Self(bytes))
     }
-    let rest = body.strip_prefix(MAGIC)?;
-    let mut rest = rest.strip_prefix(&key.0)?;
-    let mut number = || -> Option<usize> {
-        let (number, after) = rest.split_first_chunk::<4>()?;
-        rest = after;
-        usize::try_from(u32::from_le_bytes(*number)).ok()
-    };
-    let mut entry = Entry::default();
-    for _ in 0..number()? {
-        entry.refused.push(u32::try_from(number()?).ok()?);
+
+    /// What it holds.
+    pub fn body(&self) -> &[u8] {
+        let end = self.0.len().saturating_sub(SEAL);
+        self.0.get(HEAD..end).unwrap_or_default()
     }
-    let count = number()?;
-    for _ in 0..count {
-        let (len, after) = rest.split_first_chunk::<4>()?;
-        let (database, after) =
-            after.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
-        entry.databases.push(database.to_vec());
-        rest = after;
-    }
-    rest.is_empty().then_some(entry)
 }
 
-/// Writes an entry.
-pub(super) fn write(folder: &Path, key: Key, entry: &Entry) -> Result<(), String> {
+/// Writes a body under a seal.
+pub(super) fn write(folder: &Path, kind: Kind, key: Key, body: &[u8]) -> Result<(), String> {
     let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(fail)?;
-    let mut bytes = Vec::with_capacity(entry.databases.iter().map(Vec::len).sum::<usize>() + 4096);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&key.0);
-    let number = |n: usize| {
-        u32::try_from(n)
-            .map(u32::to_le_bytes)
-            .map_err(|_| "too large for the cache".to_owned())
-    };
-    bytes.extend_from_slice(&number(entry.refused.len())?);
-    for index in &entry.refused {
-        bytes.extend_from_slice(&index.to_le_bytes());
+    let mut seal = Sha256::new();
+    for part in [&MAGIC[..], &key.0, body] {
+        seal.update(part);
     }
-    bytes.extend_from_slice(&number(entry.databases.len())?);
-    for database in &entry.databases {
-        bytes.extend_from_slice(&number(database.len())?);
-        bytes.extend_from_slice(database);
-    }
-    let checksum = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&checksum);
+    let seal: [u8; SEAL] = seal.finalize().into();
     let beside = folder.join(format!(".{}.tmp", std::process::id()));
-    let written = fs::File::create(&beside).and_then(|mut file| file.write_all(&bytes));
-    let renamed = written.and_then(|()| fs::rename(&beside, path(folder, key)));
+    let written = fs::File::create(&beside).and_then(|mut file| {
+        for part in [&MAGIC[..], &key.0, body, &seal] {
+            file.write_all(part)?;
+        }
+        Ok(())
+    });
+    let renamed = written.and_then(|()| fs::rename(&beside, path(folder, kind, key)));
     if let Err(error) = renamed {
         let _ = fs::remove_file(&beside);
         return Err(fail(error));
     }
-    prune(folder);
+    prune(folder, kind);
     Ok(())
 }
 
+/// Databases as a body.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Databases<'b> {
+    /// Expressions that pcre2 refuses, by index.
+    pub refused: Vec<u32>,
+    /// Serialized databases, in order.
+    pub list: Vec<&'b [u8]>,
+}
+
+impl<'b> Databases<'b> {
+    pub fn parse(body: &'b [u8]) -> Option<Self> {
+        let mut rest = body;
+        let mut number = || -> Option<usize> {
+            let (number, after) = rest.split_first_chunk::<4>()?;
+            rest = after;
+            usize::try_from(u32::from_le_bytes(*number)).ok()
+        };
+        let mut this = Self::default();
+        for _ in 0..number()? {
+            this.refused.push(u32::try_from(number()?).ok()?);
+        }
+        let count = number()?;
+        for _ in 0..count {
+            let (len, after) = rest.split_first_chunk::<4>()?;
+            let (database, after) =
+                after.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+            this.list.push(database);
+            rest = after;
+        }
+        rest.is_empty().then_some(this)
+    }
+
+    pub fn body(&self) -> Result<Vec<u8>, String> {
+        let number = |n: usize| {
+            u32::try_from(n)
+                .map(u32::to_le_bytes)
+                .map_err(|_| "too large for the cache".to_owned())
+        };
+        let size: usize = self.list.iter().map(|database| database.len() + 4).sum();
+        let mut body = Vec::with_capacity(size + 4096);
+        body.extend_from_slice(&number(self.refused.len())?);
+        for index in &self.refused {
+            body.extend_from_slice(&index.to_le_bytes());
+        }
+        body.extend_from_slice(&number(self.list.len())?);
+        for database in &self.list {
+            body.extend_from_slice(&number(database.len())?);
+            body.extend_from_slice(database);
+        }
+        Ok(body)
+    }
+}
+
 /// Removes the oldest files beyond the bound.
-fn prune(folder: &Path) {
+fn prune(folder: &Path, kind: Kind) {
     let Ok(list) = fs::read_dir(folder) else {
         return;
     };
     let mut files: Vec<_> = list
         .flatten()
-        .filter(|file| file.path().extension().is_some_and(|e| e == "hs"))
+        .filter(|file| {
+            file.path()
+                .extension()
+                .is_some_and(|e| e == kind.extension())
+        })
         .filter_map(|file| Some((file.metadata().ok()?.modified().ok()?, file.path())))
         .collect();
     files.sort();
@@ -180,44 +230,53 @@ fn prune(folder: &Path) {
 mod tests {
     use super::*;
 
-    fn entry() -> Entry {
-        Entry {
+    fn databases() -> Databases<'static> {
+        Databases {
             refused: vec![3, 9],
-            databases: vec![b"one".to_vec(), Vec::new(), b"three".to_vec()],
+            list: vec![b"one", b"", b"three"],
         }
     }
 
     #[test]
     fn what_was_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let key = Key([7; 32]);
-        assert_eq!(read(folder.path(), key), Ok(None));
-        write(folder.path(), key, &entry()).unwrap();
-        assert_eq!(read(folder.path(), key), Ok(Some(entry())));
-        assert_eq!(read(folder.path(), Key([8; 32])), Ok(None));
+        let (key, kind) = (Key([7; 32]), Kind::Databases);
+        assert_eq!(read(folder.path(), kind, key), Ok(None));
+        let body = databases().body().unwrap();
+        write(folder.path(), kind, key, &body).unwrap();
+        let sealed = read(folder.path(), kind, key).unwrap().unwrap();
+        assert_eq!(Databases::parse(sealed.body()), Some(databases()));
+        assert_eq!(read(folder.path(), kind, Key([8; 32])), Ok(None));
+        assert_eq!(read(folder.path(), Kind::RuleSet, key), Ok(None));
     }
 
     #[test]
     fn any_flipped_or_missing_byte_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        let key = Key([7; 32]);
-        write(folder.path(), key, &entry()).unwrap();
-        let good = fs::read(path(folder.path(), key)).unwrap();
+        let (key, kind) = (Key([7; 32]), Kind::Databases);
+        let body = databases().body().unwrap();
+        write(folder.path(), kind, key, &body).unwrap();
+        let good = fs::read(path(folder.path(), kind, key)).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0x40;
-            assert_eq!(parse(&bad, key), None, "byte {at}");
-            assert_eq!(parse(&good[..at], key), None, "cut at {at}");
+            assert_eq!(Sealed::open(bad, key), None, "byte {at}");
+            assert_eq!(Sealed::open(good[..at].to_vec(), key), None, "cut at {at}");
         }
-        assert_eq!(parse(&good, Key([8; 32])), None);
+        assert_eq!(Sealed::open(good, Key([8; 32])), None);
+        for at in 0..body.len() {
+            assert_eq!(Databases::parse(&body[..at]), None, "body cut at {at}");
+        }
     }
 
     #[test]
     fn old_files_make_room() {
         let folder = tempfile::tempdir().unwrap();
         for i in 0..FILES_MAX + 4 {
-            write(folder.path(), Key([i as u8; 32]), &entry()).unwrap();
+            for kind in [Kind::Databases, Kind::RuleSet] {
+                write(folder.path(), kind, Key([i as u8; 32]), b"").unwrap();
+            }
         }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), FILES_MAX);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), FILES_MAX * 2);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::SegmentView;
 use super::address_index::{AddressIndex, AddressIndexBuilder};
 use super::order;
@@ -15,6 +17,7 @@ use crate::packet::{Direction, Transport};
 use crate::rules::{
     BufferId, BufferSource, FastPattern, FlagMode, FlowStateOption, Group, HeaderBuffer,
     HeaderProto, Hook, PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, Test, TxWant,
+    stored,
 };
 
 /// Both directions.
@@ -74,7 +77,7 @@ pub(super) mod need {
 }
 
 /// Protocol condition of a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ProtoTest {
     AnyPacket,
     Ip,
@@ -95,7 +98,7 @@ pub(super) enum ProtoTest {
 }
 
 /// A set of application protocols.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct AppSet(pub u128);
 
 impl AppSet {
@@ -118,17 +121,19 @@ impl AppSet {
 }
 
 /// What one step of inspecting a transaction looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum TxLook {
     /// A buffer, by its field.
     Buffer {
         buffer: BufferId,
+        #[serde(with = "stored::field")]
         field: &'static Field,
         program: Program,
     },
     /// The rule's transaction test of this index, by its field.
     Test {
         index: u16,
+        #[serde(with = "stored::field_or_none")]
         field: Option<&'static Field>,
     },
     /// The stream's payload (a datagram's, over UDP).
@@ -138,7 +143,7 @@ pub(super) enum TxLook {
 }
 
 /// One step of inspecting a transaction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct TxStep {
     /// Of which protocol; `UNKNOWN`: any.
     pub proto: AppProto,
@@ -154,7 +159,7 @@ pub(super) struct TxStep {
 }
 
 /// A signature, ready for inspection. Its rank is its place in [`Compiled::signatures`].
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ranked {
     /// Index in the rule set.
     pub index: u32,
@@ -199,7 +204,7 @@ impl Ranked {
 }
 
 /// Signatures without a fast pattern of one class and direction, by what they need.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Always {
     /// Those that name few destination ports: by port.
     pub by_port: std::collections::HashMap<u16, Vec<u32>, foldhash::fast::RandomState>,
@@ -209,12 +214,22 @@ pub(super) struct Always {
     pub waits_for_bits: bool,
 }
 
+/// What is scanned of a transaction.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct TxScan {
+    pub buffer: BufferId,
+    #[serde(with = "stored::field")]
+    pub field: &'static Field,
+    /// Index in [`Compiled::matchers`].
+    pub matcher: usize,
+}
+
 /// What has to be looked at when a transaction comes to a progress.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TxStage {
     pub progress: u8,
     /// Buffer to scan, with its field and matcher.
-    pub scan: Option<(BufferId, &'static Field, usize)>,
+    pub scan: Option<TxScan>,
     /// Signatures without a fast pattern that begin here.
     pub always: Vec<u32>,
     /// Whether it is the last stage of its progress.
@@ -222,7 +237,7 @@ pub(super) struct TxStage {
 }
 
 /// Stages of a protocol and direction, by progress.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct TxPlan {
     pub stages: Vec<TxStage>,
     /// Signatures that wait for an event, by number.
@@ -250,7 +265,7 @@ enum MatcherKey {
 }
 
 /// What a signature looks for in frames.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct FrameLook {
     pub rank: u32,
     pub proto: AppProto,
@@ -289,7 +304,7 @@ struct Floating<'r> {
 }
 
 /// Matchers of one site in one situation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Scans {
     /// Of patterns bound to the front.
     pub front: Option<usize>,
@@ -298,7 +313,7 @@ pub(super) struct Scans {
 }
 
 /// A site's patterns: those of the very front, and matchers by situation.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct SiteScans {
     pub starts: Starts,
     pub by_situation: Vec<Scans>,
@@ -320,13 +335,15 @@ impl SiteScans {
 }
 
 /// Everything that inspection reads.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Compiled {
     pub signatures: Vec<Ranked>,
     pub programs: Programs,
     pub header_programs: Vec<(HeaderBuffer, BufferId, Program)>,
     pub tx_steps: Vec<TxStep>,
     pub sets: Sets,
+    /// Their databases are kept apart.
+    #[serde(skip)]
     pub matchers: Vec<Matcher>,
     pub situations: Situations,
     /// Patterns of payloads by class and direction.
@@ -1132,7 +1149,11 @@ fn stages(
     let mut stages: Vec<TxStage> = Vec::new();
     for ((progress, buffer), field) in scans {
         if let Some(matcher) = matcher(buffer) {
-            let scan = Some((BufferId(buffer), field, matcher));
+            let scan = Some(TxScan {
+                buffer: BufferId(buffer),
+                field,
+                matcher,
+            });
             stages.push(TxStage {
                 progress,
                 scan,

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::cache::{self, KeyBuilder};
+use serde::{Deserialize, Serialize};
+
+use super::cache::{self, Key, KeyBuilder, Kind};
 use super::compiled::{Compiled, Draft};
 use super::inspect::Inspector;
 use super::prefilter::MatcherBuilder;
@@ -61,7 +63,7 @@ pub struct SegmentView {
 }
 
 /// What compiling did.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CompileReport {
     /// Signatures compiled.
     pub signatures: usize,
@@ -86,12 +88,15 @@ pub enum EngineError {
     Matcher(String),
     /// More than 64 segments.
     TooManySegments(usize),
+    /// What a segment makes of the rules: why not.
+    Segment(String),
 }
 
 impl std::fmt::Display for EngineError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Matcher(why) => write!(f, "pattern matcher: {why}"),
+            Self::Segment(why) => f.write_str(why),
             Self::TooManySegments(n) => write!(f, "{n} segments; at most 64 are possible"),
         }
     }
@@ -119,6 +124,14 @@ impl Engine {
     /// Compiles a rule set. Databases come from the cache when it holds them, and are written there when it does not; a
     /// cache that is missing, corrupt or of another library is rebuilt, never trusted.
     pub fn compile(rules: Arc<RuleSet>, settings: &EngineSettings) -> Result<Self, EngineError> {
+        Ok(Self::compile_keyed(rules, settings)?.0)
+    }
+
+    /// Compiles; and says under which key the cache has the databases, if it does.
+    pub(super) fn compile_keyed(
+        rules: Arc<RuleSet>,
+        settings: &EngineSettings,
+    ) -> Result<(Self, Option<Key>), EngineError> {
         if settings.segments.len() > 64 {
             return Err(EngineError::TooManySegments(settings.segments.len()));
         }
@@ -134,7 +147,6 @@ impl Engine {
         }
         expressions.add_to(&mut key);
         let key = key.finish();
-        let mut note = None;
         // A few patterns are compiled sooner than a file is read, and would only push out what is worth keeping.
         let worth =
             matchers.iter().map(MatcherBuilder::len).sum::<usize>() + expressions.list.len();
@@ -142,45 +154,29 @@ impl Engine {
             .cache_dir
             .as_deref()
             .filter(|_| worth >= CACHE_WORTH_MIN);
-        let cached = cache_dir.and_then(|folder| match cache::read(folder, key) {
-            Ok(entry) => entry,
-            Err(why) => {
-                note = Some(why);
-                None
+        let restored = cache_dir.and_then(|folder| {
+            let restored = databases(folder, key);
+            if let Err(why) = &restored {
+                report.cache_note = Some(why.clone());
             }
-        });
-        let restored = cached.and_then(|entry| {
-            let databases: Result<Vec<Database>, _> = entry
-                .databases
-                .iter()
-                .map(|bytes| Database::deserialize(bytes))
-                .collect();
-            match databases {
-                Ok(databases) if databases.len() == matchers.len() => {
-                    Some((databases, entry.refused))
-                }
-                Ok(_) => None,
-                Err(error) => {
-                    note = Some(error.to_string());
-                    None
-                }
-            }
+            let (databases, refused) = restored.ok().flatten()?;
+            (databases.len() == matchers.len()).then_some((databases, refused))
         });
         report.cached = restored.is_some();
+        let mut kept = restored.is_some();
         let (databases, refused) = match restored {
             Some(restored) => restored,
             None => {
                 let refused = expressions.refused(settings.threads);
                 let databases = compile_all(&matchers, settings.threads)?;
-                if let Some(folder) = cache_dir
-                    && let Err(why) = store(folder, key, &databases, &refused)
-                {
-                    note = Some(why);
+                if let Some(folder) = cache_dir {
+                    let stored = store(folder, key, &databases, &refused);
+                    kept = stored.is_ok();
+                    report.cache_note = stored.err().or(report.cache_note);
                 }
                 (databases, refused)
             }
         };
-        report.cache_note = note;
         let off = expressions.signatures(&refused);
         for (index, expression) in &off {
             if let Some(signature) = rules.signatures.get(*index as usize) {
@@ -197,19 +193,32 @@ impl Engine {
             .map(|(m, d)| m.finish(d))
             .collect();
         compiled.switch_off(&off);
-        let transforms = Transforms::of_rules(&rules);
+        Ok((
+            Self::of(rules, compiled, report, settings.clone()),
+            kept.then_some(key),
+        ))
+    }
+
+    /// An engine of its parts.
+    pub(super) fn of(
+        rules: Arc<RuleSet>,
+        compiled: Compiled,
+        report: CompileReport,
+        settings: EngineSettings,
+    ) -> Self {
         static GENERATIONS: AtomicU32 = AtomicU32::new(1);
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self {
+        let transforms = Transforms::of_rules(&rules);
+        Self {
             rules,
             report,
             compiled,
             transforms,
-            settings: settings.clone(),
+            settings,
             generation,
             succession: Succession::default(),
             first: 0,
-        })
+        }
     }
 
     /// This engine as the one that replaces `before` while traffic goes on: flows and transactions keep what they know, and
@@ -240,6 +249,11 @@ impl Engine {
     /// The rules it was compiled from.
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
+    }
+
+    /// Adds to the report why the cache did not serve.
+    pub(super) fn note(&mut self, note: Option<String>) {
+        self.report.cache_note = note.or(self.report.cache_note.take());
     }
 
     /// What compiling did.
@@ -285,18 +299,32 @@ fn refusal(rules: &RuleSet, signature: &crate::rules::Signature, expression: &st
     }
 }
 
-fn store(
-    folder: &Path,
-    key: cache::Key,
-    databases: &[Database],
-    refused: &[u32],
-) -> Result<(), String> {
+fn store(folder: &Path, key: Key, databases: &[Database], refused: &[u32]) -> Result<(), String> {
     let databases: Result<Vec<Vec<u8>>, _> = databases.iter().map(Database::serialize).collect();
-    let entry = cache::Entry {
+    let databases = databases.map_err(|error| error.to_string())?;
+    let stored = cache::Databases {
         refused: refused.to_vec(),
-        databases: databases.map_err(|e| e.to_string())?,
+        list: databases.iter().map(Vec::as_slice).collect(),
     };
-    cache::write(folder, key, &entry)
+    cache::write(folder, Kind::Databases, key, &stored.body()?)
+}
+
+/// Databases, and the expressions that pcre2 refuses, by index.
+type Cached = (Vec<Database>, Vec<u32>);
+
+/// What the cache has of them. `Ok(None)`: it has none under the key.
+pub(super) fn databases(folder: &Path, key: Key) -> Result<Option<Cached>, String> {
+    let Some(sealed) = cache::read(folder, Kind::Databases, key)? else {
+        return Ok(None);
+    };
+    let stored = cache::Databases::parse(sealed.body()).ok_or("cached databases: corrupt")?;
+    let databases: Result<Vec<Database>, _> = stored
+        .list
+        .iter()
+        .map(|b| Database::deserialize(b))
+        .collect();
+    let databases = databases.map_err(|error| error.to_string())?;
+    Ok(Some((databases, stored.refused)))
 }
 
 /// Compiles every database, the largest first, on `threads` threads.

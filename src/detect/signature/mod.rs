@@ -36,6 +36,7 @@ mod replace;
 mod sets;
 mod situation;
 mod starts;
+mod stored;
 mod succession;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,9 @@ use std::cmp::Ordering;
 
 use crate::alert::XbitOperation;
 use crate::alert::XbitTrack;
-use crate::rules::{Action, CaptureScope, FlowIntOperation, FlowStateOption, Signature, Test};
+use crate::rules::{
+    Action, CaptureScope, FlowIntOperation, FlowStateOption, Signature, Signatures, Test,
+};
 
 /// What a signature does with one kind of state; readers come after writers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +35,7 @@ struct Key {
 }
 
 /// Indices of the signatures in the order of inspection.
-pub(super) fn order(signatures: &[Signature]) -> Vec<u32> {
+pub(super) fn order(signatures: &Signatures) -> Vec<u32> {
     let mut keyed: Vec<(Key, u32)> = signatures
         .iter()
         .zip(0..)

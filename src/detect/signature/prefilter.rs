@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use memchr::memmem::Finder;
 
 use crate::rules::FastPattern;
@@ -17,7 +19,7 @@ pub(super) const PATTERN_MAX: usize = 48;
 const AFTER_NULS_MIN: usize = 3;
 
 /// A candidate of a pattern.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Entry {
     rank: u32,
     /// The pattern must end here or before, in the whole buffer; `u32::MAX`: no bound.
@@ -109,10 +111,12 @@ impl MatcherBuilder {
         entries.shrink_to_fit();
         Matcher {
             database,
-            needles,
-            shortest,
-            starts,
-            entries,
+            table: PatternTable {
+                needles,
+                shortest,
+                starts,
+                entries,
+            },
         }
     }
 }
@@ -137,14 +141,49 @@ fn is_needle(pattern: &[u8], nocase: bool) -> bool {
 #[derive(Debug)]
 pub(super) struct Matcher {
     database: Database,
+    table: PatternTable,
+}
+
+/// What the patterns of a database stand for, and those that are not in it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PatternTable {
     /// Patterns that are searched one by one, with their numbers.
+    #[serde(with = "needles")]
     needles: Vec<(Finder<'static>, u32)>,
     shortest: usize,
     starts: Vec<u32>,
     entries: Vec<Entry>,
 }
 
+/// Needles are stored as their bytes.
+mod needles {
+    use memchr::memmem::Finder;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    type Needles = Vec<(Finder<'static>, u32)>;
+
+    pub fn serialize<S: Serializer>(needles: &Needles, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(needles.iter().map(|(finder, id)| (finder.needle(), id)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Needles, D::Error> {
+        let stored: Vec<(Vec<u8>, u32)> = Deserialize::deserialize(deserializer)?;
+        let finder = |(bytes, id): (Vec<u8>, u32)| (Finder::new(&bytes).into_owned(), id);
+        Ok(stored.into_iter().map(finder).collect())
+    }
+}
+
 impl Matcher {
+    /// From what was stored.
+    pub fn restored(database: Database, table: PatternTable) -> Self {
+        Self { database, table }
+    }
+
+    /// What is to be stored, besides the database.
+    pub fn table(&self) -> &PatternTable {
+        &self.table
+    }
+
     /// Adds the ranks of the candidates to `candidates`, with repeats. `offset`: where the block begins in its buffer.
     /// Bytes scanned. Without scratch memory, or when libhs fails, everything is a candidate: never a silent pass.
     pub fn scan(
@@ -154,16 +193,19 @@ impl Matcher {
         offset: u64,
         candidates: &mut Vec<u32>,
     ) -> u64 {
-        if block.len() < self.shortest {
+        if block.len() < self.table.shortest {
             return 0;
         }
         let mut found = |id: u32, end: usize| {
             let id = id as usize;
-            let (Some(start), Some(stop)) = (self.starts.get(id), self.starts.get(id + 1)) else {
+            let (Some(start), Some(stop)) =
+                (self.table.starts.get(id), self.table.starts.get(id + 1))
+            else {
                 return true;
             };
             let end = offset.saturating_add(end as u64);
             for entry in self
+                .table
                 .entries
                 .get(*start as usize..*stop as usize)
                 .unwrap_or_default()
@@ -174,14 +216,14 @@ impl Matcher {
             }
             true
         };
-        for (needle, id) in &self.needles {
+        for (needle, id) in &self.table.needles {
             if let Some(at) = needle.find(block) {
                 found(*id, at + needle.needle().len());
             }
         }
         let scanned = scratch.map(|scratch| self.database.scan(scratch, block, found));
         if !matches!(scanned, Some(Ok(()))) {
-            candidates.extend(self.entries.iter().map(|e| e.rank));
+            candidates.extend(self.table.entries.iter().map(|e| e.rank));
         }
         block.len() as u64
     }

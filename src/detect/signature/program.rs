@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::{CaptureScope, Compare, Content, Dataset, Number, Pcre, Test};
 use crate::sys::pcre::{Regex, RegexOptions};
 
 /// Steps of a program: a range of [`Programs::steps`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Program {
     pub start: u32,
     pub len: u16,
@@ -21,7 +23,7 @@ pub(super) struct Program {
 }
 
 /// One step.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Step {
     /// `content`.
     Content(ContentStep),
@@ -47,14 +49,15 @@ pub(super) enum Step {
         relative: bool,
         then: Option<Program>,
     },
-    /// `dataset`.
-    Dataset { set: Arc<Dataset>, negate: bool },
     /// The others, as the rule has them.
     Other(Box<Test>),
+    /// `dataset`; not stored, as its values are of another file. Last, because what is stored is numbered without it.
+    #[serde(skip)]
+    Dataset { set: Arc<Dataset>, negate: bool },
 }
 
 /// `content`, compact.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct ContentStep {
     /// Bytes, in the pool; lower case when `NOCASE`.
     pub start: u32,
@@ -103,7 +106,7 @@ impl ContentStep {
 }
 
 /// `pcre`, compact.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct PcreStep {
     /// Index in [`Programs::regexes`].
     pub regex: u32,
@@ -117,12 +120,13 @@ pub(super) struct PcreStep {
 type RegexKey<'r> = (&'r str, &'r str, &'r [(CaptureScope, String)]);
 
 /// An expression, compiled when it is first needed.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct LazyRegex {
     pub expression: Box<str>,
     pub options: RegexOptions,
     /// Where its groups go, from the first on.
     pub names: Box<[(CaptureScope, Arc<str>)]>,
+    #[serde(skip)]
     compiled: OnceLock<Option<Regex>>,
 }
 
@@ -154,7 +158,7 @@ impl LazyRegex {
 }
 
 /// All programs of an engine.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Programs {
     pub steps: Vec<Step>,
     pub pool: Vec<u8>,

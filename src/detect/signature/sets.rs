@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::SegmentView;
 use crate::rules::{AddressSet, PortSet};
 
 /// Number of an address or port set; [`SetId::ANY`] holds everything in every segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct SetId(pub u16);
 
 impl SetId {
@@ -16,7 +18,7 @@ impl SetId {
 }
 
 /// All sets by segment.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sets {
     addresses: Vec<Vec<Arc<AddressSet>>>,
     ports: Vec<Vec<Arc<PortSet>>>,

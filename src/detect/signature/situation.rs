@@ -5,6 +5,8 @@
 //! usual situation has databases of its own; what is not usual is scanned with all patterns. A situation only leaves out
 //! what the test of the header would refuse, so it changes no alert.
 
+use serde::{Deserialize, Serialize};
+
 use super::compiled::{Class, Ranked, need};
 use super::sets::SetId;
 use crate::app::{AppProto, registry};
@@ -89,13 +91,28 @@ const USUAL: &[Situation] = &[
 ];
 
 /// The situations of a rule set. Number 0 is any packet; the others count from 1.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "u128", into = "u128")]
 pub(super) struct Situations {
     list: Vec<Usual>,
+    /// Protocols that signatures on payloads name, as bits: what it was made of.
+    named: u128,
+}
+
+impl From<u128> for Situations {
+    fn from(named: u128) -> Self {
+        Self::new(named)
+    }
+}
+
+impl From<Situations> for u128 {
+    fn from(situations: Situations) -> Self {
+        situations.named
+    }
 }
 
 /// A situation as packets are compared with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Usual {
     situation: Situation,
     /// Protocols that fit, by number.
@@ -135,7 +152,7 @@ impl Situations {
                     .collect(),
             })
             .collect();
-        Self { list }
+        Self { list, named }
     }
 
     /// Number of situations, the one of any packet included.

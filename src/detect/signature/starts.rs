@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rules::FastPattern;
 
 /// Bytes of a pattern that are compared.
@@ -91,7 +93,7 @@ impl StartsBuilder {
 
 /// The first bytes of a pattern beside those of the others with its first byte: what most patterns fail at is compared
 /// without following a pointer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Head {
     /// The first four bytes, or as many as there are, little-endian, under `mask`.
     value: u32,
@@ -134,7 +136,7 @@ fn front(bytes: &[u8]) -> u32 {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Pattern {
     bytes: Box<[u8]>,
     nocase: bool,
@@ -143,7 +145,7 @@ struct Pattern {
 }
 
 /// Patterns of one place, by their first byte.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Place {
     /// By first byte: a range of `heads`.
     by_first: Vec<(u32, u32)>,
@@ -231,19 +233,19 @@ impl Place {
 }
 
 /// What patterns begin with at up to [`PLACES_OF_TABLE`] places: small, so that what does not begin one costs little.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Table {
     /// Where the places are in a block, in order.
     at: Vec<usize>,
     /// By byte: the places where a pattern begins with it, as bits.
-    begins: Box<[u64; 256]>,
+    begins: Box<[u64]>,
 }
 
 impl Default for Table {
     fn default() -> Self {
         Self {
             at: Vec::new(),
-            begins: Box::new([0; 256]),
+            begins: vec![0; 256].into(),
         }
     }
 }
@@ -274,7 +276,7 @@ impl Table {
 }
 
 /// Patterns by place.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Starts {
     tables: Vec<Table>,
     places: Vec<Place>,

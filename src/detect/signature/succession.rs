@@ -94,9 +94,8 @@ fn between(old: &Engine, new: &Engine) -> Translation {
             .signatures
             .iter()
             .map(|ranked| {
-                signatures
-                    .get(ranked.index as usize)
-                    .map_or((0, 0, 0), |s| (s.gid, s.sid.0, s.rev))
+                let name = signatures.name(ranked.index as usize);
+                name.unwrap_or_default()
             })
             .collect()
     };

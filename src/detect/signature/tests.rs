@@ -414,3 +414,78 @@ fn a_bad_expression_is_refused_and_the_others_work() {
     assert_eq!(refused, 1);
     assert_eq!(Bench::new(&engine).server_bound(b"ab"), [2]);
 }
+
+#[test]
+fn a_rule_set_from_the_cache_alerts_as_the_one_that_was_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let many: String = (100..2000)
+        .map(|sid| {
+            format!(
+                "alert udp any any -> any any (msg:\"{:0150}\"; content:\"many{sid}\"; sid:{sid};)\n",
+                sid
+            )
+        })
+        .collect();
+    let rules = format!(
+        "{many}\
+         alert udp any any -> any 53 (content:\"abc\"; byte_test:1,>,4,0,relative; flowbits:set,seen; sid:1;)\n\
+         alert udp any any -> any any (flowbits:isset,seen; content:\"abc\"; pcre:\"/a(b+)c\\x09/\"; sid:2;)\n\
+         alert http any any -> any any (http.uri; to_uppercase; content:\"/EVIL\"; startswith; sid:3;)\n\
+         alert http any any -> any any (file.data; content:\"|00 00 01|body\"; sid:4;)\n\
+         alert udp 10.0.0.1 any -> [10.0.0.0/24,!10.0.0.3] any (sid:5;)\n"
+    );
+    let path = folder.path().join("many.rules");
+    std::fs::write(&path, rules).unwrap();
+    let load = crate::rules::LoadSettings {
+        paths: vec![path.clone()],
+        ..crate::rules::LoadSettings::default()
+    };
+    let start = || {
+        let settings = EngineSettings {
+            cache_dir: Some(folder.path().join("cache")),
+            ..EngineSettings::default()
+        };
+        let files = crate::rules::read_files(&load).unwrap();
+        let views = |_: &crate::rules::RuleSet| Ok(Vec::new());
+        Arc::new(Engine::load(files, &load, settings, "", views).unwrap())
+    };
+    let alerts = |engine: &Arc<Engine>| {
+        let mut all = Bench::new(engine).server_bound(b"..abc\x09 many1234");
+        let mut web = Bench::http(engine);
+        let request = b"GET /evil/x HTTP/1.1\r\nHost: a\r\n\r\n";
+        all.extend(web.segment(Direction::ToServer, request));
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n\0\0\x01body";
+        all.extend(web.segment(Direction::ToClient, response));
+        all
+    };
+    let first = start();
+    assert!(!first.report().cached && first.rules().errors.is_empty());
+    let second = start();
+    assert!(second.report().cached);
+    assert_eq!(second.report().cache_note, None);
+    assert_eq!(second.report().signatures, first.report().signatures);
+    let found = alerts(&first);
+    assert!(
+        [1, 2, 3, 4, 5, 1234].iter().all(|sid| found.contains(sid)),
+        "{found:?}"
+    );
+    assert_eq!(alerts(&second), found);
+    // One byte more, and it is another rule set.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}\n")).unwrap();
+    let set_of = |engine: &Arc<Engine>| engine.rules().signatures.len();
+    assert_eq!(set_of(&start()), set_of(&first));
+    // A file that was changed is not believed.
+    for file in std::fs::read_dir(folder.path().join("cache")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|e| e == "set") {
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = bytes.len() / 2;
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let third = start();
+    assert!(third.report().cache_note.is_some());
+    assert_eq!(alerts(&third), found);
+}

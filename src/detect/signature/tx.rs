@@ -7,7 +7,7 @@
 use std::any::Any;
 
 use super::Engine;
-use super::compiled::{Ranked, TxLook, TxStep, tx_range};
+use super::compiled::{Ranked, TxLook, TxScan, TxStep, tx_range};
 use super::inspect::{Facts, HitPlace, Inspection, Match, Work, matched};
 use super::prefilter::PATTERN_MAX;
 use super::program::Program;
@@ -476,7 +476,12 @@ fn scan(
             continue;
         }
         found.extend_from_slice(&stage.always);
-        if let Some((buffer, field, matcher)) = stage.scan {
+        if let Some(TxScan {
+            buffer,
+            field,
+            matcher,
+        }) = stage.scan
+        {
             scan_buffer(work, engine, hand, memory, (buffer, field), matcher, found);
         }
         if here > stage.progress && stage.last {

@@ -12,7 +12,9 @@ pub mod ber;
 pub mod bittorrent_dht;
 pub mod dcerpc;
 pub mod dhcp;
+pub mod dnp3;
 pub mod dns;
+pub mod enip;
 mod expect;
 #[cfg(test)]
 pub mod feed;

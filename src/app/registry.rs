@@ -38,6 +38,8 @@ pub static PROTOCOLS: &[&dyn Protocol] = &[
     &super::nfs::NFS,
     &super::ike::IKE,
     &super::modbus::MODBUS,
+    &super::dnp3::DNP3,
+    &super::enip::ENIP,
 ];
 
 /// The protocol of a number.

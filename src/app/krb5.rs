@@ -41,6 +41,11 @@ static TYPES: &[(&str, u64)] = &[
     ("krb_cred", 22),
     ("krb_error", 30),
     ("error", 30),
+    ("reserved16", 16),
+    ("reserved17", 17),
+    ("safe", 20),
+    ("priv", 21),
+    ("cred", 22),
 ];
 
 fn type_name(kind: u8) -> String {

@@ -31,7 +31,13 @@ const CONFUSED_STATE: u8 = 3;
 
 const TEXT_MAX: usize = 4096;
 
-static RESULTS: &[(&str, u64)] = &[("ok", 0), ("fail", 1), ("toomany", 2), ("unknown", 3)];
+static RESULTS: &[(&str, u64)] = &[
+    ("ok", 0),
+    ("fail", 1),
+    ("too_many", 2),
+    ("toomany", 2),
+    ("unknown", 3),
+];
 
 static PATTERNS: &[Pattern] = &[pattern(Direction::ToServer), pattern(Direction::ToClient)];
 

@@ -158,6 +158,7 @@ pub(super) static ERRORS: &[(&str, u64)] = &[
     ("ENHANCE_YOUR_CALM", 11),
     ("INADEQUATE_SECURITY", 12),
     ("HTTP_1_1_REQUIRED", 13),
+    ("HTTP11_REQUIRED", 13),
 ];
 
 /// Settings (RFC 9113 §6.5.2, RFC 8441, RFC 9218).

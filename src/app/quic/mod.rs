@@ -10,7 +10,7 @@ mod log;
 mod packet;
 
 use super::reader::Reader;
-use super::tls::hello::{Hello, Side, extensions, md5_hex};
+use super::tls::hello::{Hello, Side, extensions, is_grease, md5_hex};
 use super::{
     Field, FlowInfo, Input, Limits, LogHead, Parsed, Probe, Protocol, Rides, Session, Transaction,
     TxList, TxState, TxStore, session_members, transaction_members,
@@ -223,11 +223,14 @@ impl QuicSession {
             return None;
         }
         let hello = body.map(|body| {
-            let list = extensions(body, side)
-                .into_iter()
-                .map(|(kind, data)| (kind, values(kind, data, side)))
-                .collect();
-            (Hello::read(body, side), list)
+            let list = extensions(body, side);
+            let mut hello = Hello::read(body, side);
+            if let Some(version) = highest_version(&list) {
+                hello.version = version;
+            }
+            let shown = list.into_iter();
+            let shown = shown.map(|(kind, data)| (kind, values(kind, data, side)));
+            (hello, shown.collect())
         });
         crypto.hello_seen |= hello.is_some();
         if hello.is_some() {
@@ -278,27 +281,50 @@ fn google(version: u32, tags: &[(&[u8], &[u8])], tx: &mut QuicTx) {
     }
 }
 
+/// Pairs of bytes as numbers.
+fn words(list: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    let pairs = list.chunks_exact(2);
+    pairs.filter_map(|p| p.first_chunk().map(|p| u16::from_be_bytes(*p)))
+}
+
+/// The highest version a client offers, drafts included: what JA4 takes in QUIC.
+fn highest_version(extensions: &[(u16, &[u8])]) -> Option<u16> {
+    let (_, data) = extensions.iter().find(|(kind, _)| *kind == 43)?;
+    let offered = Reader::new(data).counted8()?;
+    words(offered).filter(|v| !is_grease(*v)).max()
+}
+
+/// A version as EVE shows it in QUIC.
+fn version_name(version: u16) -> String {
+    match version {
+        0x0300 => "Ssl30".into(),
+        0x0301..=0x0304 => format!("Tls1{}", version - 0x0301),
+        0x7f12..=0x7f17 => format!("Tls13Draft{}", version & 0xff),
+        0xfeff => "DTls10".into(),
+        0xfefe => "DTls11".into(),
+        0xfefd => "DTls12".into(),
+        other => format!("TlsVersion({other} / {other:#x})"),
+    }
+}
+
 /// The values of the extensions that EVE shows.
 fn values(kind: u16, data: &[u8], side: Side) -> Vec<Vec<u8>> {
     let mut r = Reader::new(data);
-    let words = |list: &[u8], text: fn(u16) -> String| {
-        let pairs = list
-            .chunks_exact(2)
-            .filter_map(|p| p.first_chunk().map(|p| u16::from_be_bytes(*p)));
-        pairs.map(|word| text(word).into_bytes()).collect()
+    let shown = |list: &[u8], text: fn(u16) -> String| {
+        words(list).map(|word| text(word).into_bytes()).collect()
     };
     match (kind, side) {
         (0, Side::Client) => {
             let _ = r.skip(3);
             r.counted16().map(<[u8]>::to_vec).into_iter().collect()
         }
-        (13, _) => words(r.counted16().unwrap_or_default(), |w| w.to_string()),
+        (13, _) => shown(r.counted16().unwrap_or_default(), |w| w.to_string()),
         (16, _) => {
             let mut names = Reader::new(r.counted16().unwrap_or_default());
             std::iter::from_fn(|| names.counted8().map(<[u8]>::to_vec)).collect()
         }
-        (43, Side::Client) => words(r.counted8().unwrap_or_default(), super::tls::version::name),
-        (43, Side::Server) => words(data, super::tls::version::name),
+        (43, Side::Client) => shown(r.counted8().unwrap_or_default(), version_name),
+        (43, Side::Server) => shown(data, version_name),
         _ => Vec::new(),
     }
 }
@@ -399,6 +425,24 @@ mod tests {
             number,
             &payload,
         )
+    }
+
+    #[test]
+    fn versions_are_named_and_the_highest_counts() {
+        let offered: &[u8] = b"\x08\x0a\x0a\x03\x04\x7f\x1c\x7f\x17";
+        assert_eq!(highest_version(&[(0, b""), (43, offered)]), Some(0x7f1c));
+        assert_eq!(highest_version(&[(43, b"\x09\x03")]), None);
+        let shown = values(43, offered, Side::Client);
+        let names: Vec<_> = shown.iter().map(|v| String::from_utf8_lossy(v)).collect();
+        assert_eq!(
+            names,
+            [
+                "TlsVersion(2570 / 0xa0a)",
+                "Tls13",
+                "TlsVersion(32540 / 0x7f1c)",
+                "Tls13Draft23"
+            ]
+        );
     }
 
     #[test]

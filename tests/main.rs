@@ -5,6 +5,7 @@
 mod cases;
 mod detection;
 mod flood;
+mod fuzz_regressions;
 mod house;
 mod lab;
 mod live;

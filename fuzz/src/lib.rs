@@ -1,0 +1,3 @@
+//! What the fuzzer drives; see README.md.
+
+pub mod entries;

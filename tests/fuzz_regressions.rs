@@ -8,9 +8,12 @@ use crate::root;
 #[path = "../fuzz/src/entries.rs"]
 mod entries;
 
+/// A target's name and its function.
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn what_the_fuzzer_found_stays_mended() {
-    let targets: [(&str, fn(&[u8])); 4] = [
+    let targets: [Target; 4] = [
         ("capture", entries::capture),
         ("conversation", entries::conversation),
         ("rule", entries::rule),
@@ -32,7 +35,9 @@ fn what_the_fuzzer_found_stays_mended() {
 fn every_protocol_takes_anything_in_either_direction() {
     for protocol in 0..u8::try_from(PROTOCOLS.len()).unwrap() {
         for how in [0, 1, 2] {
-            entries::conversation(&[protocol, how, 0, 4, 0, 1, 0, 0, 255, 1, 3, 0, b'a', b'\r', b'\n']);
+            entries::conversation(&[
+                protocol, how, 0, 4, 0, 1, 0, 0, 255, 1, 3, 0, b'a', b'\r', b'\n',
+            ]);
         }
     }
 }

@@ -58,7 +58,8 @@ pub fn conversation(data: &[u8]) {
     let [protocol, how, records @ ..] = data else {
         return;
     };
-    let Some(protocol) = registry::PROTOCOLS.get(usize::from(*protocol) % registry::PROTOCOLS.len())
+    let Some(protocol) =
+        registry::PROTOCOLS.get(usize::from(*protocol) % registry::PROTOCOLS.len())
     else {
         return;
     };
@@ -73,7 +74,9 @@ pub fn conversation(data: &[u8]) {
         && count < 64
     {
         count += 1;
-        let len = usize::from(u16::from_le_bytes([*low, *high])).min(more.len()).min(8192);
+        let len = usize::from(u16::from_le_bytes([*low, *high]))
+            .min(more.len())
+            .min(8192);
         let (bytes, after) = more.split_at(len);
         rest = after;
         let server = what & 1 != 0;
@@ -126,7 +129,11 @@ pub fn rule(data: &[u8]) {
         let mut wire = Wire::new(&sekisho::app::http1::HTTP, 0);
         wire.handshake();
         wire.send(false, b"GET /a?b=c HTTP/1.1\r\nHost: d\r\n\r\n", 0x18);
-        wire.send(true, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 0x18);
+        wire.send(
+            true,
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+            0x18,
+        );
         sensor.frames(&wire.frames);
         sensor.end();
     }
@@ -277,7 +284,9 @@ fn every_field() -> Arc<Engine> {
             let tests: &[String] = match field.access {
                 Access::Bytes(_) | Access::Multi(_) | Access::Streaming(_) => &[
                     format!("{name}; content:\"a\";"),
-                    format!("{name}; content:\"ab\"; nocase; content:!\"c\"; distance:0; within:9;"),
+                    format!(
+                        "{name}; content:\"ab\"; nocase; content:!\"c\"; distance:0; within:9;"
+                    ),
                     format!("{name}; pcre:\"/[^a-y]{{3}}/i\"; byte_test:2,>,9,1,relative;"),
                 ],
                 Access::Integer { .. } => &[format!("{name}:>3;")],
@@ -292,16 +301,21 @@ fn every_field() -> Arc<Engine> {
         for event in protocol.events() {
             sid += 1;
             let (head, prefix) = (protocol.name(), protocol.event_prefix());
-            text += &format!("alert {head} any any -> any any (app-layer-event:{prefix}.{event}; sid:{sid};)\n");
+            text += &format!(
+                "alert {head} any any -> any any (app-layer-event:{prefix}.{event}; sid:{sid};)\n"
+            );
         }
         for frame in protocol.frames() {
             sid += 1;
             let head = protocol.name();
-            text += &format!("alert {head} any any -> any any (frame:{frame}; content:\"a\"; sid:{sid};)\n");
+            text += &format!(
+                "alert {head} any any -> any any (frame:{frame}; content:\"a\"; sid:{sid};)\n"
+            );
         }
     }
     text += "alert tcp any any -> any any (content:\"GET\"; startswith; filestore; sid:900000;)\n";
-    text += "alert ip any any -> any any (content:\"|00 00|\"; tag:session,5,packets; sid:900001;)\n";
+    text +=
+        "alert ip any any -> any any (content:\"|00 00|\"; tag:session,5,packets; sid:900001;)\n";
     let rules = load_text("every-field.rules", &text, &Variables::default());
     let engine = Engine::compile(Arc::new(rules), &EngineSettings::default());
     Arc::new(engine.unwrap_or_else(|error| panic!("{error}")))

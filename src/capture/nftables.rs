@@ -22,6 +22,9 @@ use super::netfilter::{ACK, REQUEST, acknowledged, attribute, message};
 use crate::sys::bpf::BLOCKED_MAX;
 use crate::sys::netlink::NetfilterSocket;
 
+/// Attributes of a message: kind and value.
+type Attributes<'a> = &'a [(u16, &'a [u8])];
+
 /// The tables of one sensor.
 #[derive(Debug)]
 pub struct NftBlocked {
@@ -193,7 +196,7 @@ impl NftBlocked {
     fn batch(
         &self,
         family: &Family,
-        messages: &[(u16, u16, &[(u16, &[u8])])],
+        messages: &[(u16, u16, Attributes<'_>)],
     ) -> std::io::Result<()> {
         let mut out = Vec::new();
         message(&mut out, (BATCH_BEGIN, REQUEST), (0, SUBSYSTEM), &[]);

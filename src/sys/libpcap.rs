@@ -51,28 +51,50 @@ const ERROR_BYTES: usize = 256;
 /// PCAP_TSTAMP_PRECISION_NANO
 const NANO: c_int = 1;
 
-/// The functions that are used, found once.
-struct Library {
-    open_dead: unsafe extern "C" fn(c_int, c_int) -> Handle,
-    compile: unsafe extern "C" fn(Handle, *mut Program, *const c_char, c_int, c_uint) -> c_int,
-    set_filter: unsafe extern "C" fn(Handle, *mut Program) -> c_int,
-    free_code: unsafe extern "C" fn(*mut Program),
-    error: unsafe extern "C" fn(Handle) -> *const c_char,
-    close: unsafe extern "C" fn(Handle),
-    create: unsafe extern "C" fn(*const c_char, *mut c_char) -> Handle,
-    set_snaplen: unsafe extern "C" fn(Handle, c_int) -> c_int,
-    set_promiscuous: unsafe extern "C" fn(Handle, c_int) -> c_int,
-    set_timeout: unsafe extern "C" fn(Handle, c_int) -> c_int,
-    set_buffer: unsafe extern "C" fn(Handle, c_int) -> c_int,
-    set_precision: unsafe extern "C" fn(Handle, c_int) -> c_int,
-    precision: unsafe extern "C" fn(Handle) -> c_int,
-    activate: unsafe extern "C" fn(Handle) -> c_int,
-    set_nonblocking: unsafe extern "C" fn(Handle, c_int, *mut c_char) -> c_int,
-    link: unsafe extern "C" fn(Handle) -> c_int,
-    next: unsafe extern "C" fn(Handle, *mut *const PacketHeader, *mut *const c_uchar) -> c_int,
-    statistics: unsafe extern "C" fn(Handle, *mut Statistics) -> c_int,
-    selectable: unsafe extern "C" fn(Handle) -> c_int,
-    status_text: unsafe extern "C" fn(c_int) -> *const c_char,
+/// Makes [`Library`] out of fields, their types and the names of the functions.
+macro_rules! library {
+    ($($field:ident: $signature:ty = $name:literal,)*) => {
+        /// The functions that are used, found once.
+        struct Library {
+            $($field: $signature,)*
+        }
+
+        impl Library {
+            /// Takes the functions from where `find` says they are.
+            ///
+            /// # Safety
+            /// `find` must give pointers that are valid for good, to functions of the types written here.
+            unsafe fn found(find: impl Fn(&CStr) -> Result<*mut c_void, String>) -> Result<Self, String> {
+                Ok(Self {
+                    // SAFETY: the caller's promise.
+                    $($field: unsafe { std::mem::transmute::<*mut c_void, $signature>(find($name)?) },)*
+                })
+            }
+        }
+    };
+}
+
+library! {
+    open_dead: unsafe extern "C" fn(c_int, c_int) -> Handle = c"pcap_open_dead",
+    compile: unsafe extern "C" fn(Handle, *mut Program, *const c_char, c_int, c_uint) -> c_int = c"pcap_compile",
+    set_filter: unsafe extern "C" fn(Handle, *mut Program) -> c_int = c"pcap_setfilter",
+    free_code: unsafe extern "C" fn(*mut Program) = c"pcap_freecode",
+    error: unsafe extern "C" fn(Handle) -> *const c_char = c"pcap_geterr",
+    close: unsafe extern "C" fn(Handle) = c"pcap_close",
+    create: unsafe extern "C" fn(*const c_char, *mut c_char) -> Handle = c"pcap_create",
+    set_snaplen: unsafe extern "C" fn(Handle, c_int) -> c_int = c"pcap_set_snaplen",
+    set_promiscuous: unsafe extern "C" fn(Handle, c_int) -> c_int = c"pcap_set_promisc",
+    set_timeout: unsafe extern "C" fn(Handle, c_int) -> c_int = c"pcap_set_timeout",
+    set_buffer: unsafe extern "C" fn(Handle, c_int) -> c_int = c"pcap_set_buffer_size",
+    set_precision: unsafe extern "C" fn(Handle, c_int) -> c_int = c"pcap_set_tstamp_precision",
+    precision: unsafe extern "C" fn(Handle) -> c_int = c"pcap_get_tstamp_precision",
+    activate: unsafe extern "C" fn(Handle) -> c_int = c"pcap_activate",
+    set_nonblocking: unsafe extern "C" fn(Handle, c_int, *mut c_char) -> c_int = c"pcap_setnonblock",
+    link: unsafe extern "C" fn(Handle) -> c_int = c"pcap_datalink",
+    next: unsafe extern "C" fn(Handle, *mut *const PacketHeader, *mut *const c_uchar) -> c_int = c"pcap_next_ex",
+    statistics: unsafe extern "C" fn(Handle, *mut Statistics) -> c_int = c"pcap_stats",
+    selectable: unsafe extern "C" fn(Handle) -> c_int = c"pcap_get_selectable_fd",
+    status_text: unsafe extern "C" fn(c_int) -> *const c_char = c"pcap_statustostr",
 }
 
 /// The library, or why there is none.
@@ -98,33 +120,7 @@ fn load() -> Result<Library, String> {
                 Ok(symbol)
             }
         };
-        macro_rules! functions {
-            ($($field:ident $name:literal,)*) => {
-                Library { $($field: std::mem::transmute::<*mut c_void, _>(find($name)?),)* }
-            };
-        }
-        Ok(functions! {
-            open_dead c"pcap_open_dead",
-            compile c"pcap_compile",
-            set_filter c"pcap_setfilter",
-            free_code c"pcap_freecode",
-            error c"pcap_geterr",
-            close c"pcap_close",
-            create c"pcap_create",
-            set_snaplen c"pcap_set_snaplen",
-            set_promiscuous c"pcap_set_promisc",
-            set_timeout c"pcap_set_timeout",
-            set_buffer c"pcap_set_buffer_size",
-            set_precision c"pcap_set_tstamp_precision",
-            precision c"pcap_get_tstamp_precision",
-            activate c"pcap_activate",
-            set_nonblocking c"pcap_setnonblock",
-            link c"pcap_datalink",
-            next c"pcap_next_ex",
-            statistics c"pcap_stats",
-            selectable c"pcap_get_selectable_fd",
-            status_text c"pcap_statustostr",
-        })
+        Library::found(find)
     }
 }
 

@@ -119,6 +119,38 @@ def database_nearmiss(lab):
     database(lab, 0.5)
 
 
+# The same with MySQL's protocol.
+ROWS = "create table shop.item (id int primary key, name text) engine=innodb; insert into shop.item select seq, concat('item ', seq) from seq_1_to_100;"
+
+
+def mysql(lab, seconds):
+    lab.edge(inside=True)
+    server = "setpriv --reuid=2001 --regid=2001 --clear-groups"
+    (lab.tmp / "db").mkdir(mode=0o777)
+    (lab.tmp / "db").chmod(0o777)
+    lab.quiet("sk-s", f"{server} mariadb-install-db --no-defaults --datadir={lab.tmp}/db/data --auth-root-authentication-method=normal --skip-test-db")
+    lab.spawn("sk-s", f"{server} /usr/sbin/mariadbd --no-defaults --datadir={lab.tmp}/db/data --socket={lab.tmp}/db/sock --bind-address=10.20.0.80 --skip-name-resolve --skip-grant-tables --innodb-flush-log-at-trx-commit=0 --innodb-buffer-pool-size=16M", wait_port=3306)
+    client = "mariadb --no-defaults --skip-ssl -h 10.20.0.80 -u alice -N -e"
+    lab.quiet("sk-s", f'{client} "create database shop; {ROWS}"')
+    lab.capture()
+    lab.run("sk-i", f"for i in $(seq 20); do {client} \"select name from shop.item where id = $i\" > /dev/null; done", timeout=40)
+    holder = lab.spawn("sk-c", f'{client} "lock tables shop.item write; do sleep({seconds}); unlock tables"')
+    lab.run("sk-i", f"sleep 0.4; for i in $(seq 20); do {client} \"select name from shop.item where id = $i\" > /dev/null & sleep 0.15; done; wait", timeout=40)
+    holder.wait(timeout=20)
+
+
+@case("mysql_lock", ["mariadb-server", "mariadb-client"], ["`queue_stall` once: the session of 198.51.100.10 locks a table for 7 s, and twenty queries of the shop wait behind it."])
+def mysql_lock(lab):
+    """MySQL's protocol (MariaDB): one session locks the table that every page of a shop reads; twenty queries of the web server pile up behind it."""
+    mysql(lab, 7)
+
+
+@case("mysql_nearmiss", ["mariadb-server", "mariadb-client"], ["Nothing: the table is locked for half a second."])
+def mysql_nearmiss(lab):
+    """The near miss of a stalled MySQL data base: the table is locked for half a second."""
+    mysql(lab, 0.5)
+
+
 @case("storm_loop", ["arping"], ["`storm` once, a loop: one ARP question goes round and round two switches that are joined twice."])
 def storm_loop(lab):
     """Two switches are joined by two cables without spanning tree; one question to all comes back for ever. The capture ends after 400 frames, and the loop is cut."""

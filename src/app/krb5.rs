@@ -6,9 +6,9 @@
 use super::ber::{self, Unread, element, signed};
 use super::reader::Reader;
 use super::{
-    Access, Field, FieldDirection, FieldTest, FlowInfo, Input, Limits, LogHead, Outcome, Parsed,
-    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
-    transaction_members,
+    Access, Field, FieldDirection, FieldTest, FlowInfo, Input, Limits, LogHead, Login, Note, Notes,
+    Outcome, Parsed, Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -101,6 +101,10 @@ fn encryption_name(number: i64) -> String {
 const fn is_weak(number: i64) -> bool {
     !matches!(number, 17..=20 | 25 | 26)
 }
+
+/// Errors that refuse a login: an account that does not exist, that is locked, whose password is wrong (RFC 4120 §7.5.9).
+/// That pre-authentication is wanted (25) is a step of every login.
+const REFUSED: &[i64] = &[6, 18, 24];
 
 /// Error codes (RFC 4120 §7.5.9).
 static ERRORS: &[(&str, u64)] = &[
@@ -415,6 +419,8 @@ struct Krb5Session {
     /// Type of the last request, until it is answered.
     request: Option<u8>,
     max: usize,
+    /// Logins and their outcome.
+    notes: Notes,
 }
 
 impl Krb5Session {
@@ -429,6 +435,12 @@ impl Krb5Session {
         let Some((kind, message)) = read else {
             return true;
         };
+        match (kind, message.as_ref().and_then(|m| m.error)) {
+            // A ticket: the password was right.
+            (11, _) => self.notes.login(Login::Succeeded),
+            (30, Some(error)) if REFUSED.contains(&error) => self.notes.login(Login::Failed),
+            _ => {}
+        }
         if let Some(message) = message {
             if self.txs.len() >= self.max {
                 self.txs.remove(0);
@@ -461,6 +473,10 @@ impl Krb5Session {
 
 impl Session for Krb5Session {
     session_members!();
+
+    fn take_note(&mut self) -> Option<Note> {
+        self.notes.take()
+    }
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         if flow.key.proto != TCP {
@@ -700,6 +716,20 @@ mod tests {
 
     fn framed(message: &[u8]) -> Vec<u8> {
         [&(message.len() as u32).to_be_bytes()[..], message].concat()
+    }
+
+    #[test]
+    fn a_wrong_password_is_a_failed_login_and_wanted_preauthentication_is_none() {
+        let mut feed = Feed::new(&KRB5, 17, 88);
+        feed.give(Direction::ToServer, &request());
+        feed.give(Direction::ToClient, &error());
+        assert_eq!(feed.session.take_note(), Some(Note::Login(Login::Failed)));
+        let wanted: Vec<u8> = error();
+        let at = wanted.windows(3).position(|w| w == [2, 1, 24]).unwrap();
+        let mut wanted = wanted;
+        wanted[at + 2] = 25;
+        feed.give(Direction::ToClient, &wanted);
+        assert_eq!(feed.session.take_note(), None);
     }
 
     #[test]

@@ -4,9 +4,9 @@
 
 use super::reader::Reader;
 use super::{
-    Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed,
-    Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
-    session_members, transaction_members,
+    Access, Field, FieldDirection, FlowInfo, FrameNotes, Input, Limits, LogHead, Login, Note,
+    Notes, Outcome, Parsed, Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState,
+    TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -265,6 +265,8 @@ struct RfbSession {
     stage: Stage,
     /// Messages, for rules on frames.
     frames: FrameNotes,
+    /// Logins and their outcome.
+    notes: Notes,
 }
 
 /// What a message led to.
@@ -401,6 +403,12 @@ impl Session for RfbSession {
             };
             match step {
                 Step::Next(stage) => {
+                    if self.stage == Stage::Result {
+                        self.notes.login(match stage {
+                            Stage::ClientInit => Login::Succeeded,
+                            _ => Login::Failed,
+                        });
+                    }
                     self.stage = stage;
                     let len = r.position().saturating_sub(consumed);
                     self.frames.note(0, consumed, len, None);
@@ -421,6 +429,10 @@ impl Session for RfbSession {
             tx.state.touch(Direction::ToClient);
         }
         Parsed::All
+    }
+
+    fn take_note(&mut self) -> Option<Note> {
+        self.notes.take()
     }
 }
 
@@ -503,6 +515,25 @@ mod tests {
             (ToClient, SCREEN),
             (ToClient, b"pixels"),
         ]
+    }
+
+    #[test]
+    fn a_refused_password_is_a_failed_login() {
+        for (result, outcome) in [
+            (b"\0\0\0\x01", Login::Failed),
+            (b"\0\0\0\0", Login::Succeeded),
+        ] {
+            let mut feed = Feed::new(&RFB, 6, 5900);
+            for (direction, bytes) in exchange() {
+                let is_result = bytes == b"\0\0\0\0" && direction == ToClient;
+                feed.give(direction, if is_result { result } else { bytes });
+                if is_result {
+                    break;
+                }
+            }
+            assert_eq!(feed.session.take_note(), Some(Note::Login(outcome)));
+            assert_eq!(feed.session.take_note(), None);
+        }
     }
 
     #[test]

@@ -25,6 +25,40 @@ macro_rules! detector_keys {
 
 /// All of them.
 pub static DETECTOR_KEYS: &[Key] = detector_keys! {
+    slow_http "slow-http" {
+        stalled_min "stalled-min" by_role "stalled requests of one source at one service, by role";
+        serious_min "serious-min" number "stalled requests at one service that are serious";
+        serious_share "serious-share" number "percent of a service's connections that are serious";
+        header_secs "header-secs" number "seconds after which a header that is not finished stalls";
+        body_secs "body-secs" number "seconds over which a body is measured";
+        body_rate_min "body-rate-min" number "bytes per second below which a body stalls";
+        read_secs "read-secs" number "seconds with a window below a segment after which reading stalls";
+        read_rate_min "read-rate-min" number "bytes per second below which reading stalls";
+        slow_user_rate "slow-user-rate" number "bytes per second below which a user whom the path limits has a slow line";
+        slow_users_share "slow-users-share" number "percent of a service's connections held by users of slow lines that are told as YELLOW";
+        services "services" count "services with unfinished requests that are watched";
+        clients "clients" count "clients with incidents";
+        off_secs "off-secs" number "quiet seconds that close an incident";
+    }
+    stray_flood "tcp-flood" {
+        stray_per_sec "stray-per-sec" by_role "segments of no connection per second towards a destination over which there is an alarm, by role";
+        stray_sources_min "stray-sources-min" number "such segments in a second that are a flood when nearly each has a source of its own";
+        targets "targets" count "destinations watched for such segments";
+    }
+    p2p_behaviour "p2p" {
+        networks_min "networks-min" number "networks called within five minutes, by behaviour";
+        ports_min "ports-min" number "high ports among them";
+        failed_percent "failed-percent" number "percent of the calls that fail, at least";
+        exchange_min "exchange-min" number "peers with which 100 kB went each way";
+        members "members" count "hosts watched by behaviour";
+    }
+    obfuscated "vpn-tor" {
+        random_min "random-min" number "connections of a client to one place that begin at random";
+        others_max "others-max" number "clients of ours from which a place is no longer rare";
+        much_mib "much-mib" number "MiB of a connection that are much";
+        long_secs "long-secs" number "seconds of a connection that are long";
+        places "places" count "clients with places watched for obfuscated tunnels";
+    }
     worm_scan "worm-scan" {
         alpha "alpha" share "false alarms per tested host";
         hosts_min "hosts-min" by_role "failed hosts on a port that worms use, by role";
@@ -104,6 +138,8 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
         serious_mib "serious-mib" by_role "MiB from which it is serious, by role";
         ratio_min "ratio-min" number "bytes sent per byte received, at least";
         usual_times "usual-times" number "times the largest usual hour of the host";
+        hours_days "hours-days" number "days with uploads of a host after which its hours are known";
+        odd_hour_percent "odd-hour-percent" number "percent of the limit that is enough at an hour at which it never uploads";
         flows "flows" count "flows watched at a time";
         pairs "pairs" count "pairs watched";
         off_secs "off-secs" number "quiet seconds that close an incident";
@@ -158,9 +194,10 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
 
 /// Whether a key is the size of a detector's table, which is fixed at the start.
 pub fn is_table_size(key: &str) -> bool {
-    const SIZES: [&str; 17] = [
+    const SIZES: [&str; 21] = [
         "addresses",
         "breaches",
+        "campaigns",
         "clients",
         "destinations",
         "domains",
@@ -169,13 +206,16 @@ pub fn is_table_size(key: &str) -> bool {
         "hosts",
         "identities",
         "links",
+        "members",
         "pages",
         "pairs",
+        "places",
         "peers-bytes",
         "senders",
         "services",
         "sources",
         "strangers",
+        "targets",
     ];
     let name = key.rsplit('.').next().unwrap_or_default();
     key.starts_with("detectors.") && SIZES.contains(&name) && key != "detectors.policy.services"
@@ -218,7 +258,7 @@ fn amount(value: &Value) -> Result<f64, String> {
 }
 
 /// One number for all roles, or three: edge, DMZ, intranet.
-fn by_role(value: &Value) -> Result<ByRole<u32>, String> {
+pub(super) fn by_role(value: &Value) -> Result<ByRole<u32>, String> {
     let wrong = || format!("wants a number, or three: [edge, dmz, intranet]; not {value}");
     let list: Vec<Value> = match value {
         Value::Array(list) => list.clone(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use toml::Value;
 
 use super::Config;
+use super::detector_keys::by_role;
 use crate::alert::Level;
 use crate::grade::Subnet;
 use crate::stream::{ExceptionPolicy, UrgentPolicy};
@@ -499,9 +500,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.syn-flood.floor-per-sec",
-        "incomplete SYNs per second towards a destination below which there is no alarm",
+        "incomplete SYNs per second towards a destination below which there is no alarm, by role",
         anomaly.syn_flood.floor_per_sec,
-        number
+        by_role
     ),
     key!(
         "detectors.syn-flood.services",
@@ -523,9 +524,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.port-scan.targets-min",
-        "distinct failed targets, at least",
+        "distinct failed targets, at least, by role",
         anomaly.port_scan.targets_min,
-        number
+        by_role
     ),
     key!(
         "detectors.port-scan.stealth-ports-min",
@@ -552,6 +553,36 @@ pub static KEYS: &[Key] = &[
         count
     ),
     key!(
+        "detectors.port-scan.shared-sources-min",
+        "sources that share a scan, at least",
+        anomaly.port_scan.thin.sources_min,
+        number
+    ),
+    key!(
+        "detectors.port-scan.shared-targets-min",
+        "targets of a shared scan, at least",
+        anomaly.port_scan.thin.targets_min,
+        number
+    ),
+    key!(
+        "detectors.port-scan.shared-secs",
+        "seconds of a shared scan",
+        anomaly.port_scan.thin.spread_secs,
+        number
+    ),
+    key!(
+        "detectors.port-scan.slow-targets-min",
+        "distinct failed targets of a source or network within a day",
+        anomaly.port_scan.thin.slow_targets_min,
+        number
+    ),
+    key!(
+        "detectors.port-scan.campaigns",
+        "hosts, networks and origins watched for shared and slow scans",
+        anomaly.port_scan.thin.entries,
+        count
+    ),
+    key!(
         "detectors.port-scan.off-secs",
         "quiet seconds that close an incident",
         anomaly.port_scan.off_secs,
@@ -559,14 +590,20 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.udp-flood.floor-per-sec",
-        "packets per second towards a destination over which there is an alarm",
+        "packets per second towards a destination over which there is an alarm, by role",
         anomaly.udp_flood.floor_per_sec,
-        number
+        by_role
     ),
     key!(
         "detectors.udp-flood.sources-min",
         "distinct sources that make an alarm of unanswered packets",
         anomaly.udp_flood.sources_min,
+        number
+    ),
+    key!(
+        "detectors.udp-flood.plain-min",
+        "unanswered flows in a second that are a flood whatever their sources",
+        anomaly.udp_flood.plain_min,
         number
     ),
     key!(
@@ -583,9 +620,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.icmp-flood.floor-per-sec",
-        "packets per second towards a destination over which there is an alarm",
+        "packets per second towards a destination over which there is an alarm, by role",
         anomaly.icmp_flood.floor_per_sec,
-        number
+        by_role
     ),
     key!(
         "detectors.icmp-flood.sources-min",
@@ -607,9 +644,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.smurf.floor-per-sec",
-        "packets per second towards a destination over which there is an alarm",
+        "packets per second towards a destination over which there is an alarm, by role",
         anomaly.smurf.floor_per_sec,
-        number
+        by_role
     ),
     key!(
         "detectors.smurf.sources-min",
@@ -637,9 +674,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.amplification.floor-per-sec",
-        "packets per second towards a destination over which there is an alarm",
+        "packets per second towards a destination over which there is an alarm, by role",
         anomaly.amplification.floor_per_sec,
-        number
+        by_role
     ),
     key!(
         "detectors.amplification.sources-min",
@@ -661,9 +698,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.tcp-flood.floor-per-sec",
-        "packets per second towards a destination over which there is an alarm",
+        "packets per second towards a destination over which there is an alarm, by role",
         anomaly.tcp_flood.floor_per_sec,
-        number
+        by_role
     ),
     key!(
         "detectors.tcp-flood.sources-min",
@@ -745,9 +782,9 @@ pub static KEYS: &[Key] = &[
     ),
     key!(
         "detectors.brute-force.failures-min",
-        "failed logins that are guessing",
+        "failed logins that are guessing, by role",
         anomaly.brute_force.failures_min,
-        number
+        by_role
     ),
     key!(
         "detectors.brute-force.burst-min",
@@ -969,30 +1006,6 @@ pub static KEYS: &[Key] = &[
         "detectors.request-flood.off-secs",
         "quiet seconds that close an incident",
         anomaly.request_flood.off_secs,
-        number
-    ),
-    key!(
-        "detectors.slow-http.stalled-min",
-        "requests of a client held open at a time",
-        anomaly.slow_http.stalled_min,
-        number
-    ),
-    key!(
-        "detectors.slow-http.stalled-secs",
-        "seconds without an answer after which a request is stalled",
-        anomaly.slow_http.stalled_secs,
-        number
-    ),
-    key!(
-        "detectors.slow-http.clients",
-        "clients watched",
-        anomaly.slow_http.clients,
-        count
-    ),
-    key!(
-        "detectors.slow-http.off-secs",
-        "quiet seconds that close an incident",
-        anomaly.slow_http.off_secs,
         number
     ),
 ];

@@ -145,7 +145,11 @@ other-hosts-min = 77
         assert_eq!(errors, []);
         let worm = config.detectors_of(1).map(|s| s.worm_scan.other_hosts_min);
         assert_eq!(worm, Some(77), "the keys of all detectors are known here");
-        let of = |at| config.detectors_of(at).map(|s| s.port_scan.targets_min);
+        let of = |at| {
+            config
+                .detectors_of(at)
+                .map(|s| s.port_scan.targets_min.intranet)
+        };
         assert_eq!((of(0), of(1), of(2)), (Some(8), Some(40), None));
         // A partial table leaves the rest alone.
         let (mine, all) = (config.detectors_of(1), AnomalySettings::default());

@@ -4,6 +4,7 @@ use super::link_records;
 use crate::asset::software;
 use crate::detect::anomaly::account::Account;
 use crate::detect::anomaly::first_bytes::{self, FirstBytes};
+use crate::detect::anomaly::pace::{self, Pace, Segment};
 use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
 use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
 use crate::flow::{EndReason, Flow, FlowEvents, FlowState, Silent};
@@ -176,6 +177,8 @@ pub struct Told {
     software: bool,
     /// Who logs in.
     account: Account,
+    /// How its client goes on with a request.
+    pace: Pace,
     /// What [`link_records`] has said.
     link: link_records::Told,
 }
@@ -301,6 +304,10 @@ pub fn of_packet(
     }
     let payload = packet.payload();
     let tcp = packet.transport == Transport::Tcp;
+    if tcp && let Some(said) = paced(flow, packet, to_server, told) {
+        let (detail, value) = said.pack();
+        push(RecordKind::Pace, detail, value);
+    }
     let Some(seen) = told.payloads.get_mut(at) else {
         return;
     };
@@ -329,13 +336,18 @@ pub fn of_packet(
         let verdict = first_bytes::classify(payload, (tcp, to_server), ports, (other, told.mark));
         told.mark = first_bytes::mark(payload);
         if let Some(slot) = told.first.get_mut(at) {
-            *slot = Some(verdict);
+            // What looks random may still be the middle of something.
+            let random = verdict == FirstBytes::Random;
+            *slot = Some(if random { FirstBytes::Nothing } else { verdict });
         }
         if verdict.is_told() {
             push(RecordKind::FirstBytes, verdict as u32, 0);
         }
     }
     if !tcp {
+        if to_server && key.dport == 88 {
+            told.account.client(payload, key.dport);
+        }
         if (key.dport == 53 || key.sport == 53)
             && seen <= NAMES
             && let Some(name) = dns_names::read(payload)
@@ -411,6 +423,44 @@ pub fn of_packet(
         let account = u64::from(told.account.hash);
         push(RecordKind::Login, outcome as u32, step << 32 | account);
     }
+}
+
+/// How the client goes on, in what is or may be HTTP or TLS.
+fn paced(flow: &Flow, packet: &Packet<'_>, to_server: bool, told: &mut Told) -> Option<pace::Said> {
+    let payload = packet.payload();
+    let first = told.first.first().copied().flatten();
+    let tls = match first {
+        Some(FirstBytes::Tls | FirstBytes::VpnService | FirstBytes::P2pService) => true,
+        // Whose first word is not finished when it is first looked at.
+        None | Some(FirstBytes::Nothing) => {
+            told.http |=
+                to_server && (pace::may_begin(payload) || first_bytes::is_http_request(payload));
+            false
+        }
+        Some(_) => false,
+    };
+    if !tls && !told.http {
+        return None;
+    }
+    // What its peer offers the server is the client's window.
+    let window = flow
+        .tcp
+        .as_ref()
+        .map(|tcp| tcp.side(Direction::ToClient).window);
+    told.pace.segment(&Segment {
+        ts: packet.ts,
+        to_server,
+        seq: packet.tcp.seq,
+        ack: packet.tcp.ack,
+        flags: packet.tcp.flags.0,
+        payload,
+        window,
+        tls,
+        begins: to_server
+            && !tls
+            && (first_bytes::is_http_request(payload)
+                || first.is_none() && pace::may_begin(payload)),
+    })
 }
 
 /// The status of an HTTP answer, 0 when it is none.

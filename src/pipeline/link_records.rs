@@ -79,6 +79,10 @@ pub fn of_stray(packet: &Packet<'_>, out: &mut Vec<HostRecord>) {
     match (packet.net, packet.transport) {
         (Net::Arp, _) => arp(packet, out),
         (_, Transport::Icmp | Transport::Icmpv6) => icmp(packet, out),
+        // An IP protocol without flows: what asks for one after the other is a scan of protocols.
+        (Net::V4 | Net::V6, Transport::Other(_)) => {
+            out.push(record(packet, packet.key(), RecordKind::Opened));
+        }
         _ => {}
     }
 }

@@ -71,7 +71,7 @@ mod tests {
 
     fn with(targets_min: u32) -> AnomalySettings {
         let mut settings = AnomalySettings::default();
-        settings.port_scan.targets_min = targets_min;
+        settings.port_scan.targets_min.dmz = targets_min;
         settings
     }
 
@@ -89,7 +89,7 @@ mod tests {
     fn segments_that_share_detectors_change_together_or_wait() {
         let started = thresholds(&[("a", 20), ("b", 20), ("c", 30)]);
         assert_eq!(started.groups(), [vec!["a", "b"], vec!["c"]]);
-        let of = |t: &Thresholds, g: &[&str]| t.common(g).map(|s| s.port_scan.targets_min);
+        let of = |t: &Thresholds, g: &[&str]| t.common(g).map(|s| s.port_scan.targets_min.dmz);
         let together = thresholds(&[("a", 25), ("b", 25), ("c", 30)]);
         assert_eq!(of(&together, &["a", "b"]), Some(25));
         assert!(together.needs_restart(&started).is_empty());

@@ -10,12 +10,16 @@ pub mod message;
 use super::ber::{self, Unread};
 use super::reader::Reader;
 use super::{
-    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed, Probe, Protocol, Rides,
-    Session, Transaction, TxList, TxState, TxStore, registry, session_members, transaction_members,
+    Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Login, Note, Notes, Outcome, Parsed,
+    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, registry,
+    session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
 use message::{Message, Operation, is_operation, is_request};
+
+/// Result of a bind with a wrong name or password (RFC 4511 appendix A.1).
+const INVALID_CREDENTIALS: u32 = 49;
 
 /// LDAP.
 #[derive(Debug)]
@@ -158,6 +162,8 @@ struct LdapSession {
     tls: bool,
     /// Messages, for rules on frames.
     frames: FrameNotes,
+    /// Logins and their outcome.
+    notes: Notes,
 }
 
 impl LdapSession {
@@ -190,12 +196,33 @@ impl LdapSession {
         Some(())
     }
 
+    /// The answer to a bind: RFC 4511 §4.2.2. An empty name is nobody's login; 14 (a further step of SASL) no end of one.
+    fn bound(&mut self, answer: &Message) {
+        let named = self.txs.iter_mut().any(|tx| {
+            tx.request.as_ref().is_some_and(|request| {
+                let named = match &request.operation {
+                    Operation::Bind(_, name, sasl) => !name.is_empty() || sasl.is_some(),
+                    _ => false,
+                };
+                request.id == answer.id && named
+            })
+        });
+        match answer.result().map(|r| r.code) {
+            Some(0) if named => self.notes.login(Login::Succeeded),
+            Some(INVALID_CREDENTIALS) if named => self.notes.login(Login::Failed),
+            _ => {}
+        }
+    }
+
     fn response(&mut self, message: Message) -> Option<()> {
         if message.tag == 24 && self.tls_asked {
             self.tls |= message.result().is_some_and(|r| r.code == 0);
             self.tls_asked = false;
         }
         let id = message.id;
+        if message.tag == 1 {
+            self.bound(&message);
+        }
         let known = self
             .txs
             .iter_mut()
@@ -231,6 +258,10 @@ impl LdapSession {
 
 impl Session for LdapSession {
     session_members!(frames);
+
+    fn take_note(&mut self) -> Option<Note> {
+        self.notes.take()
+    }
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         let mut r = Reader::new(input.bytes);
@@ -291,6 +322,29 @@ mod tests {
     const ENTRY: &[u8] =
         b"\x30\x13\x02\x01\x02\x64\x0e\x04\x01e\x30\x09\x30\x07\x04\x01b\x31\x02\x04\x00";
     const DONE: &[u8] = b"\x30\x0c\x02\x01\x02\x65\x07\x0a\x01\x00\x04\x00\x04\x00";
+
+    #[test]
+    fn a_refused_bind_is_a_failed_login_and_a_nameless_one_is_none() {
+        let mut feed = Feed::new(&LDAP, 6, 389);
+        feed.give(Direction::ToServer, BIND);
+        feed.give(Direction::ToClient, BOUND);
+        assert_eq!(feed.session.take_note(), Some(Note::Login(Login::Failed)));
+        let mut accepted = BOUND.to_vec();
+        accepted[9] = 0;
+        feed.give(Direction::ToServer, BIND);
+        feed.give(Direction::ToClient, &accepted);
+        assert_eq!(
+            feed.session.take_note(),
+            Some(Note::Login(Login::Succeeded))
+        );
+        let mut nameless = Feed::new(&LDAP, 6, 389);
+        nameless.give(
+            Direction::ToServer,
+            b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00",
+        );
+        nameless.give(Direction::ToClient, &accepted);
+        assert_eq!(nameless.session.take_note(), None);
+    }
 
     #[test]
     fn responses_are_added_to_their_request() {

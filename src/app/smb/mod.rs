@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 use super::dcerpc::pdu::{self, Call, Interfaces};
 use super::reader::Reader;
 use super::{
-    Field, File, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Outcome, Parsed,
-    Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
-    session_members, transaction_members,
+    Field, File, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Login, Note,
+    Notes, Outcome, Parsed, Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState,
+    TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -421,6 +421,8 @@ pub struct SmbSession {
     inline: bool,
     /// Frames noted.
     frames: FrameNotes,
+    /// Logins and their outcome.
+    notes: Notes,
 }
 
 impl Default for SmbSession {
@@ -441,6 +443,7 @@ impl Default for SmbSession {
             compound: None,
             inline: false,
             frames: FrameNotes::default(),
+            notes: Notes::default(),
         }
     }
 }
@@ -775,8 +778,35 @@ fn pdu_like(bytes: &[u8]) -> bool {
     pdu::Header::read(bytes).is_some_and(|h| h.frag_len > 0 && h.kind <= 20)
 }
 
+/// Statuses that refuse a login (MS-ERREF §2.3.1): no such user, wrong password, logon failure, restrictions of the account,
+/// password expired, account disabled, locked out.
+const LOGON_REFUSED: &[u32] = &[
+    0xc000_0064,
+    0xc000_006a,
+    0xc000_006d,
+    0xc000_006e,
+    0xc000_0071,
+    0xc000_0072,
+    0xc000_0234,
+];
+
+impl SmbSession {
+    /// The answer to a session setup. A guest or nobody who is let in proved no password.
+    fn logged_on(&mut self, status: u32, nobody: bool) {
+        if LOGON_REFUSED.contains(&status) {
+            self.notes.login(Login::Failed);
+        } else if status == 0 && !nobody {
+            self.notes.login(Login::Succeeded);
+        }
+    }
+}
+
 impl Session for SmbSession {
     session_members!();
+
+    fn take_note(&mut self) -> Option<Note> {
+        self.notes.take()
+    }
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         self.inline = flow.inline;

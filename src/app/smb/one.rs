@@ -347,6 +347,8 @@ impl SmbSession {
                     self.trans_response1(record, part)
                 }
                 (SESSION_SETUP_ANDX, _) => {
+                    // Nobody's sessions look as everybody's do here: only refusals are told.
+                    self.logged_on(record.status, true);
                     if let Some(tx) = self.asked(record) {
                         tx.session = record.session;
                     }

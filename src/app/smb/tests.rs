@@ -34,6 +34,27 @@ fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
+#[test]
+fn a_refused_session_setup_is_a_failed_login_and_a_guest_proves_nothing() {
+    let mut feed = Feed::new(&SMB, 6, 445);
+    let setup = [&[25, 0][..], &[0; 22]].concat();
+    let answer = |flags: u8| vec![9, 0, flags, 0, 0, 0, 0, 0];
+    for (id, status, flags) in [
+        (1, 0xc000_0016, 0),
+        (2, 0xc000_006d, 0),
+        (3, 0, 1),
+        (4, 0, 0),
+    ] {
+        feed.give(ToServer, &two(1, false, id, 0, &setup));
+        feed.give(ToClient, &two(1, true, id, status, &answer(flags)));
+    }
+    let notes: Vec<Note> = std::iter::from_fn(|| feed.session.take_note()).collect();
+    assert_eq!(
+        notes,
+        [Note::Login(Login::Failed), Note::Login(Login::Succeeded)]
+    );
+}
+
 fn tree_request(path: &str) -> Vec<u8> {
     let name = wide(path);
     let mut body = vec![9, 0, 0, 0, 72, 0];

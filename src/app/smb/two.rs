@@ -237,6 +237,10 @@ impl SmbSession {
             NEGOTIATE => self.negotiated2(record),
             IOCTL if ok || record.status == BUFFER_OVERFLOW => self.ioctl_response2(record),
             SESSION_SETUP => {
+                // MS-SMB2 §2.2.6: guest, or nobody.
+                let mut body = record.body();
+                let flags = body.skip(2).and_then(|()| body.u16_le()).unwrap_or(0);
+                self.logged_on(record.status, flags & 3 != 0);
                 if let Some(tx) = self.asked(record) {
                     tx.session = record.session;
                 }

@@ -12,17 +12,17 @@ use super::detector::plain_detector;
 use super::engine::{Report, evidence};
 use super::first_bytes::Login;
 use super::live::{Entry, Fading, Live, Says, Watch};
+use super::place::{ByRole, Role};
 use super::record::{HostRecord, RecordKind};
 use crate::alert::Efficacy;
 use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct BruteForceSettings {
-    /// Failed logins that are guessing. Default 10 (detectors.md D7: 20 at the edge, 10 in a DMZ, 5 inside).
-    pub failures_min: u32,
+    /// Failed logins that are guessing. Default edge 20, DMZ 10, intranet 5 (detectors.md D7).
+    pub failures_min: ByRole<u32>,
     /// Failed logins within [`BURST_SECS`] that are guessing: no person types as fast. Default 5 (CrowdSec's `ssh-bf`: more
     /// than 5 in 10 s).
     pub burst_min: u32,
@@ -41,7 +41,7 @@ pub struct BruteForceSettings {
 impl Default for BruteForceSettings {
     fn default() -> Self {
         Self {
-            failures_min: 10,
+            failures_min: ByRole::new(20, 10, 5),
             burst_min: 5,
             tries_min: 15,
             sessions_min: 8,
@@ -114,6 +114,7 @@ pub struct BruteForce {
 
 plain_detector!(
     BruteForce,
+    by role,
     |_, all| all.brute_force.clone(),
     Closed | Request | Login
 );
@@ -133,7 +134,12 @@ impl BruteForce {
     }
 
     /// Takes one record.
-    pub fn record(&mut self, record: &HostRecord, reports: &mut Vec<Report>) {
+    pub fn record(
+        &mut self,
+        record: &HostRecord,
+        role: &dyn Fn() -> Role,
+        reports: &mut Vec<Report>,
+    ) {
         let key = (record.key.src, record.key.dst, record.key.dport);
         let encrypted = key.2 == 3389;
         let session = record.kind == RecordKind::Closed
@@ -146,6 +152,7 @@ impl BruteForce {
             return;
         }
         let settings = &self.settings;
+        let failures_min = settings.failures_min.of(role());
         let Some(service) = self.services.entry(key, Service::default) else {
             return;
         };
@@ -179,11 +186,11 @@ impl BruteForce {
             service.tried = service.tried.saturating_add(1);
             service.tries.add(1.0, record.ts, half_life);
         } else if record.detail == Login::Succeeded as u32 {
-            worked = service.failures.value() >= f64::from(settings.failures_min.min(5));
+            worked = service.failures.value() >= f64::from(failures_min.min(5));
             service.succeeded = service.succeeded.saturating_add(1);
         }
         let uniform = service.uniform();
-        let enough = service.failures.value() + 0.5 >= f64::from(settings.failures_min)
+        let enough = service.failures.value() + 0.5 >= f64::from(failures_min)
             || service.burst >= settings.burst_min
             || service.tries.value() + 0.5 >= f64::from(settings.tries_min)
             || (uniform >= settings.sessions_min
@@ -245,7 +252,7 @@ mod tests {
         let mut brute = BruteForce::new(BruteForceSettings::default());
         let mut reports = Vec::new();
         for record in records {
-            brute.record(&record, &mut reports);
+            brute.record(&record, &|| Role::Dmz, &mut reports);
         }
         reports
     }

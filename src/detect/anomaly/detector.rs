@@ -91,6 +91,16 @@ pub trait Detector: std::fmt::Debug + Send {
 /// middle says which of all settings are its own.
 macro_rules! plain_detector {
     ($name:ty, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+) => {
+        plain_detector!(@ $name, |$this, $all| $settings, [$($kind),+],
+            |detector, record, _seen, reports| detector.record(record, reports));
+    };
+    // The same for one whose thresholds differ by the role of the segment, which it asks for when it needs it.
+    ($name:ty, by role, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+) => {
+        plain_detector!(@ $name, |$this, $all| $settings, [$($kind),+],
+            |detector, record, seen, reports| detector.record(record, &|| seen.place(record).role, reports));
+    };
+    (@ $name:ty, |$this:tt, $all:ident| $settings:expr, [$($kind:ident),+],
+        |$detector:ident, $record:ident, $seen:ident, $reports:ident| $take:expr) => {
         impl super::detector::Detector for $name {
             fn kinds(&self) -> &'static [super::record::RecordKind] {
                 &[$(super::record::RecordKind::$kind),+]
@@ -105,11 +115,12 @@ macro_rules! plain_detector {
             }
             fn take(
                 &mut self,
-                record: &super::record::HostRecord,
-                _: &super::detector::Seen<'_>,
-                reports: &mut Vec<super::engine::Report>,
+                $record: &super::record::HostRecord,
+                $seen: &super::detector::Seen<'_>,
+                $reports: &mut Vec<super::engine::Report>,
             ) {
-                self.record(record, reports);
+                let $detector = self;
+                $take;
             }
             fn pass(
                 &mut self,

@@ -11,9 +11,10 @@ use super::dns_tunnel::{DnsTunnel, DnsTunnelSettings};
 use super::exfiltration::{Exfiltration, ExfiltrationSettings};
 use super::flood::{Flood, FloodSettings};
 use super::host_scan::{HostScan, HostScanSettings};
-use super::http_load::{RequestFlood, RequestFloodSettings, SlowHttp, SlowHttpSettings};
 use super::icmp_tunnel::{IcmpTunnel, IcmpTunnelSettings};
 use super::irc_bot::{IrcBot, IrcBotSettings};
+use super::obfuscated::{Obfuscated, ObfuscatedSettings};
+use super::p2p_behaviour::{P2pBehaviour, P2pBehaviourSettings};
 use super::password_spray::{PasswordSpray, PasswordSpraySettings};
 use super::place::Places;
 use super::policy::{Policy, PolicySettings};
@@ -21,13 +22,16 @@ use super::port_scan::{PortScan, PortScanSettings};
 use super::queue_stall::{QueueStall, QueueStallSettings};
 use super::record::{HostRecord, RecordKind};
 use super::reflector::{Reflector, ReflectorSettings};
+use super::request_flood::{RequestFlood, RequestFloodSettings};
 use super::rogue_server::{RogueServer, RogueServerSettings};
 use super::service_impaired::{ServiceImpaired, ServiceImpairedSettings};
 use super::service_trouble::{ServiceTrouble, ServiceTroubleSettings};
 use super::session_exhaustion::{SessionExhaustion, SessionExhaustionSettings};
 use super::sightings::{SightingSettings, Sightings};
+use super::slow_http::{SlowHttp, SlowHttpSettings};
 use super::spoofed::{Spoofed, SpoofedSettings};
 use super::storm::{Storm, StormSettings};
+use super::stray_flood::{StrayFlood, StrayFloodSettings};
 use super::successive_clicks::{SuccessiveClicks, SuccessiveClicksSettings};
 use super::syn_flood::{SynFlood, SynFloodSettings};
 use super::worm_scan::{WormScan, WormScanSettings};
@@ -63,6 +67,8 @@ pub struct AnomalySettings {
     pub amplification: FloodSettings,
     /// Reflected TCP.
     pub tcp_flood: FloodSettings,
+    /// Segments of no connection.
+    pub stray_flood: StrayFloodSettings,
     /// Ping sweeps.
     pub host_scan: HostScanSettings,
     /// ARP scans.
@@ -75,8 +81,12 @@ pub struct AnomalySettings {
     pub icmp_tunnel: IcmpTunnelSettings,
     /// Peer-to-peer networks.
     pub p2p: SightingSettings,
+    /// The same by behaviour.
+    pub p2p_behaviour: P2pBehaviourSettings,
     /// VPN and Tor.
     pub vpn_tor: SightingSettings,
+    /// Tunnels that look like nothing.
+    pub obfuscated: ObfuscatedSettings,
     /// Proxies.
     pub proxy_tunnel: SightingSettings,
     /// Misplaced protocols.
@@ -133,13 +143,16 @@ impl Default for AnomalySettings {
             smurf: FloodSettings::of(SMURF),
             amplification: FloodSettings::of(AMPLIFICATION),
             tcp_flood: FloodSettings::of(TCP_FLOOD),
+            stray_flood: StrayFloodSettings::default(),
             host_scan: HostScanSettings::of(HOST_SCAN),
             arp_scan: HostScanSettings::of(ARP_SCAN),
             brute_force: BruteForceSettings::default(),
             dns_tunnel: DnsTunnelSettings::default(),
             icmp_tunnel: IcmpTunnelSettings::default(),
             p2p: SightingSettings::default(),
+            p2p_behaviour: P2pBehaviourSettings::default(),
             vpn_tor: SightingSettings::default(),
+            obfuscated: ObfuscatedSettings::default(),
             proxy_tunnel: SightingSettings::default(),
             wrong_port: SightingSettings::default(),
             dga: DgaSettings::default(),
@@ -288,13 +301,16 @@ impl Wire {
                 Box::new(Flood::new(AMPLIFICATION, s.amplification)),
             ),
             (TCP_FLOOD, Box::new(Flood::new(TCP_FLOOD, s.tcp_flood))),
+            (TCP_FLOOD, Box::new(StrayFlood::new(s.stray_flood))),
             (HOST_SCAN, Box::new(HostScan::new(HOST_SCAN, s.host_scan))),
             (ARP_SCAN, Box::new(HostScan::new(ARP_SCAN, s.arp_scan))),
             (BRUTE_FORCE, Box::new(BruteForce::new(s.brute_force))),
             (DNS_TUNNEL, Box::new(DnsTunnel::new(s.dns_tunnel))),
             (ICMP_TUNNEL, Box::new(IcmpTunnel::new(s.icmp_tunnel))),
             (P2P, Box::new(Sightings::new(P2P, s.p2p))),
+            (P2P, Box::new(P2pBehaviour::new(s.p2p_behaviour))),
             (VPN_TOR, Box::new(Sightings::new(VPN_TOR, s.vpn_tor))),
+            (VPN_TOR, Box::new(Obfuscated::new(s.obfuscated))),
             (
                 PROXY_TUNNEL,
                 Box::new(Sightings::new(PROXY_TUNNEL, s.proxy_tunnel)),
@@ -369,7 +385,8 @@ impl Wire {
 
     fn take(&mut self, record: &HostRecord, places: &dyn Places, reports: &mut Vec<Report>) {
         let before = reports.len();
-        self.syn_flood.record(record, reports);
+        let role = || places.place(&record.key, record.interface).role;
+        self.syn_flood.record(record, &role, reports);
         let Some(wanting) = self.by_kind.get(record.kind as usize) else {
             return;
         };

@@ -2,7 +2,9 @@
 //!
 //! Per (host, destination): bytes sent and received within an hour, from records of volume (a flow under way reports every
 //! 8 MiB). Alarm when more than the limit of the role was sent, three times as much as came back, and ten times what the
-//! host sent to anybody in its largest hour of the days before.
+//! host sent to anybody in its largest hour of the thirty days before.
+//! The hours of the day in which a host uploads are learned: after `hours_days` days, at an hour at which it never did, a
+//! quarter of the limit is enough (UTC: what is learned is compared with itself, so the zone does not matter).
 //! What is *not* exfiltration: declared backup hosts and proxies; downloads with their acknowledgements; calls and meetings
 //! (as much comes back); what the host uploads every day; traffic among our own.
 //! Memory: fixed, one record per pair and one per host.
@@ -31,6 +33,10 @@ pub struct ExfiltrationSettings {
     pub ratio_min: u32,
     /// Times the largest usual hour of the host. Default 10 (detectors.md D20).
     pub usual_times: u32,
+    /// Days with uploads of a host after which its hours are known. Default 5: a working week.
+    pub hours_days: u32,
+    /// Percent of the limit that is enough at an hour at which it never uploads. Default 25.
+    pub odd_hour_percent: u32,
     /// Flows watched at a time. Default 16,384.
     pub flows: usize,
     /// Pairs watched. Default 16,384.
@@ -46,6 +52,8 @@ impl Default for ExfiltrationSettings {
             serious_mib: ByRole::new(0, 50, 1_024),
             ratio_min: 3,
             usual_times: 10,
+            hours_days: 5,
+            odd_hour_percent: 25,
             flows: 16_384,
             pairs: 16_384,
             off_secs: 3_600,
@@ -104,6 +112,12 @@ struct Usual {
     /// The largest of the hours before, and which it was.
     most: u64,
     most_hour: u64,
+    /// Hours of the day in which it sent something on days before, a bit each.
+    hours: u32,
+    /// Hours of the day in hand, which count from tomorrow on.
+    hours_today: u32,
+    day: u64,
+    days: u32,
 }
 
 impl Worth for Usual {
@@ -165,7 +179,7 @@ impl Exfiltration {
             at: record.ts,
         };
         let hour = record.ts.secs() / HOUR;
-        let usual = self.usual(ours, hour, more);
+        let (usual, odd_hour) = self.usual(ours, hour, more);
         let settings = &self.settings;
         let Some(pair) = self.pairs.entry((ours, theirs), Pair::default) else {
             return;
@@ -187,6 +201,11 @@ impl Exfiltration {
         let mib = pair.sent >> 20;
         let limit =
             u64::from(mib_min).max((usual >> 20).saturating_mul(u64::from(settings.usual_times)));
+        let limit = if odd_hour {
+            (limit * u64::from(settings.odd_hour_percent) / 100).max(1)
+        } else {
+            limit
+        };
         let one_sided = pair.sent >= pair.received.saturating_mul(u64::from(settings.ratio_min));
         if mib < limit || !one_sided {
             if mib * 2 >= limit {
@@ -221,6 +240,7 @@ impl Exfiltration {
                         .num("mib_min", limit)
                         .num("mib_received_in_hour", pair.received >> 20)
                         .num("largest_usual_hour_mib", usual >> 20)
+                        .bool("at_an_hour_it_never_uploads", odd_hour)
                         .num("flows", pair.flows)
                         .num("secs", secs)
                         .num("port", key.dport);
@@ -229,11 +249,21 @@ impl Exfiltration {
         );
     }
 
-    /// The largest hour of a host before this one.
-    fn usual(&mut self, host: IpAddr, hour: u64, more: u64) -> u64 {
+    /// The largest hour of a host before this one, and whether it is an hour of the day at which it never sends.
+    fn usual(&mut self, host: IpAddr, hour: u64, more: u64) -> (u64, bool) {
         let Some(usual) = self.hosts.entry(host, Usual::default) else {
-            return 0;
+            return (0, false);
         };
+        let (day, of_day) = (hour / 24, (hour % 24) as u32);
+        if day > usual.day {
+            usual.hours |= usual.hours_today;
+            usual.days += u32::from(usual.hours_today != 0);
+            (usual.hours_today, usual.day) = (0, day);
+        }
+        usual.hours_today |= 1 << of_day;
+        // The hour before and the one after it count as well: nobody works by the clock.
+        let near = 1 << of_day | 1 << ((of_day + 1) % 24) | 1 << ((of_day + 23) % 24);
+        let odd_hour = usual.days >= self.settings.hours_days && usual.hours & near == 0;
         if hour > usual.hour {
             let old = hour.saturating_sub(usual.most_hour) > USUAL_HOURS;
             // An hour a hundred times as large as any before is what we look for; it teaches nothing.
@@ -246,7 +276,7 @@ impl Exfiltration {
             usual.sent = 0;
         }
         usual.sent = usual.sent.saturating_add(more);
-        usual.most
+        (usual.most, odd_hour)
     }
 }
 
@@ -309,6 +339,28 @@ mod tests {
         }
         assert!(run(Role::Intranet, upload(96, 8)).is_empty());
         assert!(run(Role::Edge, upload(2_000, 8)).is_empty());
+    }
+
+    #[test]
+    fn at_an_hour_at_which_the_host_never_uploads_a_quarter_is_enough() {
+        const DAY_MS: u64 = 86_400_000;
+        // Six days with 20 MiB in the morning and in the afternoon; then 30 MiB, which is less than any limit.
+        let last = |hour: u64| {
+            let mut records = Vec::new();
+            for day in 0..6 {
+                for at in [8, 9, 13] {
+                    let ms = day * DAY_MS + at * 3_600_000;
+                    records.push(volume(day * 24 + at, 2, 2, 0, ms));
+                }
+            }
+            records.extend((1..=4u32).map(|i| {
+                let ms = 6 * DAY_MS + hour * 3_600_000 + u64::from(i) * 1_000;
+                volume(900, 1, i * 8, 0, ms)
+            }));
+            run(Role::Intranet, records).len()
+        };
+        assert_eq!(last(9), 0);
+        assert_eq!(last(20), 1);
     }
 
     #[test]

@@ -117,6 +117,8 @@ first_bytes! {
     HttpAnswer => "HTTP answer",
     /// MySQL greeting of a server.
     MySql => "MySQL",
+    /// A client's first payload without any structure; by itself no verdict.
+    Random => "random",
 }
 
 impl FirstBytes {
@@ -149,6 +151,27 @@ pub fn classify(
     } else {
         classify_udp(bytes, (sport, dport), other, mark)
     }
+}
+
+/// Whether a first payload of TCP is as random as encrypted bytes (Wu et al., USENIX Security 2023, §4: what no censor's
+/// exemption covers): neither few nor many of its bits are set, and it holds hardly any text.
+pub fn is_random(bytes: &[u8]) -> bool {
+    // Shorter ones are random by chance.
+    let bytes = bytes.get(..bytes.len().min(512)).unwrap_or(bytes);
+    if bytes.len() < 32 {
+        return false;
+    }
+    let printable = |b: &u8| (0x20..=0x7e).contains(b);
+    let ones: u32 = bytes.iter().map(|b| b.count_ones()).sum();
+    // 3.4 to 4.6 set bits a byte.
+    let (ones, len) = (u64::from(ones) * 10, bytes.len() as u64);
+    let balanced = ones > len * 34 && ones < len * 46;
+    let begins_as_text = bytes.iter().take(6).all(printable);
+    let text = bytes.iter().filter(|b| printable(b)).count();
+    let run = bytes.split(|b| !printable(b)).map(<[u8]>::len).max();
+    // Lengths, types and ids at the beginning of a message hold zeros.
+    let zeros = bytes.iter().take(16).filter(|b| **b == 0).count();
+    balanced && !begins_as_text && text * 2 <= bytes.len() && run < Some(20) && zeros < 2
 }
 
 fn is_ssh(bytes: &[u8]) -> bool {
@@ -255,7 +278,10 @@ fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) ->
             }
             [0x16, 3, ..] if server_name(bytes).is_some_and(is_tor_name) => FirstBytes::TorName,
             [0x16, 3, ..] => service_names::of_hello(bytes).unwrap_or(FirstBytes::Tls),
-            _ => classify_http(bytes, dport),
+            _ => match classify_http(bytes, dport) {
+                FirstBytes::Nothing if is_random(bytes) => FirstBytes::Random,
+                verdict => verdict,
+            },
         };
     }
     match (other, bytes) {
@@ -577,6 +603,26 @@ mod tests {
 
     fn tcp(payload: &[u8], to_server: bool, other: FirstBytes) -> FirstBytes {
         classify(payload, (true, to_server), (40_000, 1_080), (other, 0))
+    }
+
+    #[test]
+    fn encrypted_bytes_are_random_and_messages_with_a_header_are_not() {
+        let mut state = 7u64;
+        let noise: Vec<u8> = (0..200)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        assert!(is_random(&noise));
+        assert!(!is_random(&noise[..20]));
+        let framed = [&[0, 0, 0, 180, 1, 0, 0, 9][..], &noise[..180]].concat();
+        assert!(!is_random(&framed));
+        assert!(!is_random(
+            b"HELO mail.example.com and a good day to you, server"
+        ));
     }
 
     #[test]

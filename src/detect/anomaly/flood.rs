@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use super::detector::plain_detector;
 use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Live, Says, Watch};
+use super::place::{ByRole, Role};
 use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use super::{AMPLIFICATION, ICMP_FLOOD, SMURF, TCP_FLOOD, UDP_FLOOD};
@@ -24,11 +25,10 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings of each of the five.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct FloodSettings {
     /// Packets per second towards one destination over which there is an alarm, whatever the sources.
-    pub floor_per_sec: u32,
+    pub floor_per_sec: ByRole<u32>,
     /// Distinct sources in the window that make an alarm of unanswered packets below that rate.
     pub sources_min: u32,
     /// Packets in the window that are evidence by themselves.
@@ -40,16 +40,18 @@ pub struct FloodSettings {
 }
 
 impl FloodSettings {
-    /// Defaults: D2's floors in a DMZ (UDP 5,000/s, ICMP 200/s), D3's 50 sources; 30 in a minute for reflected TCP.
-    /// By themselves: 20 echo requests to a directed broadcast in ten seconds (a person who pings one sends 10), 20 SYN-ACKs
+    /// Defaults: D2's floors at the edge, in a DMZ and inside (UDP 20,000, 5,000 and 2,000/s, ICMP 1,000, 200 and 100/s), D3's
+    /// 50 sources; 30 in a minute for reflected TCP.
+    /// By themselves: 1,000 UDP flows in a second that are not answered (measured: hping3 from one address); 20 echo requests to a directed broadcast in ten seconds (a person who pings one sends 10), 20 SYN-ACKs
     /// in a minute that are repeated to somebody who did not ask (a server repeats one five times).
     pub fn of(detector: u16) -> Self {
+        let none = ByRole::new(u32::MAX, u32::MAX, u32::MAX);
         let (floor_per_sec, sources_min, plain_min) = match detector {
-            UDP_FLOOD => (5_000, 100, u32::MAX),
-            ICMP_FLOOD => (200, u32::MAX, u32::MAX),
-            SMURF => (u32::MAX, 10, 20),
-            AMPLIFICATION => (u32::MAX, 50, u32::MAX),
-            _ => (u32::MAX, 30, 20),
+            UDP_FLOOD => (ByRole::new(20_000, 5_000, 2_000), 100, 1_000),
+            ICMP_FLOOD => (ByRole::new(1_000, 200, 100), u32::MAX, u32::MAX),
+            SMURF => (none, 10, 20),
+            AMPLIFICATION => (none, 50, u32::MAX),
+            _ => (none, 30, 20),
         };
         Self {
             floor_per_sec,
@@ -140,6 +142,7 @@ pub struct Flood {
 
 plain_detector!(
     Flood,
+    by role,
     |flood, all| match flood.detector {
         UDP_FLOOD => all.udp_flood.clone(),
         ICMP_FLOOD => all.icmp_flood.clone(),
@@ -175,7 +178,12 @@ impl Flood {
     }
 
     /// Takes one record.
-    pub fn record(&mut self, record: &HostRecord, reports: &mut Vec<Report>) {
+    pub fn record(
+        &mut self,
+        record: &HostRecord,
+        role: &dyn Fn() -> Role,
+        reports: &mut Vec<Report>,
+    ) {
         let Some((target, packets, answered)) = self.weigh(record) else {
             return;
         };
@@ -200,13 +208,20 @@ impl Flood {
                 record.detail & SYN_ACK == SYN_ACK && !meter.asked.insert(connection >> 13)
             }
             (SMURF, RecordKind::Echo) => true,
+            // A source port of its own for each datagram, as tools have that are told to hide no address.
+            (UDP_FLOOD, RecordKind::Opened) => true,
             _ => false,
         };
         meter.plain[BINS - 1] = meter.plain[BINS - 1].saturating_add(u32::from(evident));
-        let plain = meter.plain.iter().sum::<u32>() >= self.settings.plain_min;
         let (seen, answers) = meter.in_window();
+        let plain = meter.plain.iter().sum::<u32>() >= self.settings.plain_min
+            && (self.detector != UDP_FLOOD || answers * 20 <= seen);
         let unanswered = answers * 20 <= seen || self.detector == ICMP_FLOOD;
-        let fast = seen >= u64::from(self.settings.floor_per_sec).saturating_mul(secs);
+        let floor = self.settings.floor_per_sec;
+        // Where it lies is asked for only when it matters.
+        let least = floor.edge.min(floor.dmz).min(floor.intranet);
+        let over = |floor: u32| seen >= u64::from(floor).saturating_mul(secs);
+        let fast = over(least) && over(floor.of(role()));
         let enough = u64::from(self.settings.sources_min);
         let many = seen >= enough && u64::from(meter.sources.estimate()) >= enough;
         if !(plain || unanswered && (fast || many)) {
@@ -314,7 +329,7 @@ mod tests {
         let mut flood = Flood::new(detector, FloodSettings::of(detector));
         let mut reports = Vec::new();
         for record in records {
-            flood.record(&record, &mut reports);
+            flood.record(&record, &|| Role::Dmz, &mut reports);
         }
         reports
     }

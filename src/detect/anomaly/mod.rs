@@ -20,7 +20,6 @@ mod exfiltration;
 pub mod first_bytes;
 mod flood;
 mod host_scan;
-mod http_load;
 mod icmp_tunnel;
 pub mod irc;
 mod irc_bot;
@@ -28,6 +27,9 @@ pub mod lan;
 mod live;
 #[cfg(test)]
 mod models;
+mod obfuscated;
+mod p2p_behaviour;
+pub mod pace;
 mod password_spray;
 pub mod place;
 pub mod policy;
@@ -35,18 +37,22 @@ mod port_scan;
 mod queue_stall;
 pub mod record;
 mod reflector;
+mod request_flood;
 mod rogue_server;
 pub mod service_impaired;
 pub mod service_names;
 mod service_trouble;
 mod session_exhaustion;
 mod sightings;
+mod slow_http;
 mod spoofed;
 pub mod ssh_login;
 mod storm;
+mod stray_flood;
 mod successive_clicks;
 mod syn_flood;
 pub mod table;
+mod thin_scan;
 mod worm_scan;
 
 pub use brute_force::BruteForceSettings;
@@ -57,11 +63,12 @@ pub use engine::{AnomalyEngine, AnomalySettings, Report, endpoint_hash};
 pub use first_bytes::FirstBytes;
 pub use flood::FloodSettings;
 pub use host_scan::HostScanSettings;
-pub use http_load::{RequestFloodSettings, SlowHttpSettings};
 pub use icmp_tunnel::IcmpTunnelSettings;
 pub use port_scan::PortScanSettings;
 pub use record::{HostRecord, RecordKind};
+pub use request_flood::RequestFloodSettings;
 pub use sightings::SightingSettings;
+pub use slow_http::SlowHttpSettings;
 pub use syn_flood::SynFloodSettings;
 
 use self::place::HostRole;
@@ -291,7 +298,7 @@ pub static DETECTORS: &[DetectorInfo] = &[
     DetectorInfo {
         name: "tcp_flood",
         sid: 6,
-        message: "SEKISHO TCP reflection: answers of many hosts that nobody asked for",
+        message: "SEKISHO TCP flood: segments or answers of many hosts that belong to no connection",
         category: "Denial of service by behaviour",
         phenomenon: Phenomenon::SuspiciousAccess,
         threats: &[Threat::BusinessStoppage],

@@ -6,8 +6,11 @@
 //! success counts once per (host, port).
 //! FIN, NULL, Xmas and ACK probes, which no client sends, count by distinct ports. Evidence by themselves are requests
 //! that only version detection makes, and kinds of ICMP queries that only fingerprinting asks one host for (timestamp
-//! and address mask; Arkin 2001).
+//! and address mask; Arkin 2001), IP protocols that nobody speaks, and a dozen well-known UDP ports, which no host has a use
+//! for at a time.
 //! A host that asks for a whole segment by ARP needs to fail less often: the hosts that are not there fail before TCP.
+//!
+//! What many sources share, and what takes a day, is [`super::thin_scan`]'s; it is told as this detector's, too.
 //!
 //! What is *not* scan evidence: failures towards a service that is being flooded; answers to nobody (backscatter); one
 //! dead service that is retried; failures towards one port of one host.
@@ -19,21 +22,22 @@ use super::PORT_SCAN;
 use super::detector::{Detector, Seen};
 use super::engine::{Report, endpoint_hash, evidence, incident};
 use super::first_bytes::FirstBytes;
+use super::place::{ByRole, Role};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
 use super::table::{Bitmap256, SetTable, Worth};
+use super::thin_scan::{self, Thin, ThinScans};
 use crate::alert::{Efficacy, Severity};
 use crate::packet::{TcpFlags, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct PortScanSettings {
     /// Expected rate of false alarms per tested source; sets the score at which a source is a scanner.
     pub alpha: f64,
-    /// Distinct (host, port) targets that failed, at least.
-    pub targets_min: u32,
+    /// Distinct (host, port) targets that failed, at least. Default edge 25, DMZ 15, intranet 15 (detectors.md D8).
+    pub targets_min: ByRole<u32>,
     /// Distinct ports of stealth probes (FIN, NULL, Xmas …).
     pub stealth_ports_min: u32,
     /// Addresses asked for by ARP from which a third of the failures is enough.
@@ -42,6 +46,8 @@ pub struct PortScanSettings {
     pub half_life_secs: u32,
     /// Sources watched.
     pub sources: usize,
+    /// Scans that are spread over sources or over a day.
+    pub thin: thin_scan::Settings,
     /// Quiet seconds after which an incident closes.
     pub off_secs: u32,
 }
@@ -50,11 +56,12 @@ impl Default for PortScanSettings {
     fn default() -> Self {
         Self {
             alpha: 1e-5,
-            targets_min: 15,
+            targets_min: ByRole::new(25, 15, 15),
             stealth_ports_min: 5,
             arp_hosts_min: 30,
             half_life_secs: 900,
             sources: 16_384,
+            thin: thin_scan::Settings::default(),
             off_secs: 3600,
         }
     }
@@ -63,8 +70,22 @@ impl Default for PortScanSettings {
 /// ln((1 − θ1)/(1 − θ0)) with θ0 = 0.8, θ1 = 0.2: what a failure adds and a success takes.
 const STEP: f32 = 1.386;
 
+/// Incidents that are open at a time.
+const OPEN_MAX: usize = 4096;
+
 /// Probes with flags that no TCP sends, from one source, that are a fingerprint scan whatever their ports.
 const ILLEGAL_MIN: u32 = 3;
+
+/// IP protocols besides those in use from which it is a scan of protocols.
+const PROTOCOLS_MIN: u32 = 5;
+/// Those in use: ICMP, IGMP, TCP, UDP, IPv6 and its options, routing, GRE, IPsec, EIGRP, OSPF, IPIP, PIM, VRRP, L2TP, SCTP, UDP-Lite.
+const IN_USE: &[u8] = &[
+    0, 1, 2, 4, 6, 17, 41, 43, 44, 46, 47, 50, 51, 58, 59, 60, 88, 89, 94, 103, 108, 112, 115, 132,
+    136, 137,
+];
+/// Well-known UDP ports of one source within a half-life from which it is a scan: a busy server asks for names, time, leases,
+/// logs, management and Kerberos, which are less than ten.
+const UDP_PORTS_MIN: u32 = 12;
 
 /// ICMP queries that hosts do not ask each other: timestamp, information, address mask (RFC 792, RFC 950).
 const ODD_QUERIES: &[u16] = &[13, 15, 17];
@@ -87,6 +108,10 @@ struct Source {
     queried: u64,
     /// Requests of version detection.
     marks: u32,
+    /// IP protocols that are not in use.
+    protocols: Bitmap256,
+    /// Well-known UDP ports.
+    udp: Bitmap256,
     successes: u32,
     fails: u32,
     open_ports: [u16; 8],
@@ -94,6 +119,8 @@ struct Source {
     since: Timestamp,
     last: Timestamp,
     alarmed: bool,
+    /// A day's failures showed it.
+    slow: bool,
     next_update: u32,
     interface: u16,
 }
@@ -112,6 +139,7 @@ pub struct PortScan {
     threshold: f32,
     sources: SetTable<IpAddr, Source>,
     open: Vec<IpAddr>,
+    thin: ThinScans,
 }
 
 /// The sum of log odds at which a source is a scanner: Wald's bound for a share of false alarms.
@@ -138,10 +166,11 @@ impl Detector for PortScan {
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.threshold = bound(settings.port_scan.alpha);
         self.settings = settings.port_scan.clone();
+        self.thin.tune(&self.settings.thin);
     }
 
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
-        self.record(record, seen.floods, reports);
+        self.record(record, (seen.floods, &|| seen.place(record).role), reports);
     }
     fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>) {
         self.tick(now, reports);
@@ -153,6 +182,7 @@ impl PortScan {
     pub fn new(settings: PortScanSettings) -> Self {
         Self {
             sources: SetTable::new(settings.sources),
+            thin: ThinScans::new(settings.thin.clone()),
             threshold: bound(settings.alpha),
             settings,
             open: Vec::new(),
@@ -161,11 +191,16 @@ impl PortScan {
 
     /// Bytes it takes.
     pub fn memory(&self) -> Memory {
-        self.sources.memory()
+        self.sources.memory() + self.thin.memory()
     }
 
     /// Takes one record.
-    pub fn record(&mut self, record: &HostRecord, floods: &SynFlood, reports: &mut Vec<Report>) {
+    pub fn record(
+        &mut self,
+        record: &HostRecord,
+        (floods, role): (&SynFlood, &dyn Fn() -> Role),
+        reports: &mut Vec<Report>,
+    ) {
         enum Outcome {
             Success,
             Failure,
@@ -185,6 +220,12 @@ impl PortScan {
             RecordKind::Stray if is_stealth_probe(record.detail) => Outcome::Stealth,
             RecordKind::ArpRequest => Outcome::Odd,
             RecordKind::Opened if record.key.proto == 1 && odd_query.is_some() => Outcome::Odd,
+            // SCTP has no refusal that is told here: a first contact has failed until it is answered.
+            RecordKind::Opened if record.key.proto == 132 => Outcome::Failure,
+            RecordKind::Opened if record.key.proto == 17 && record.key.dport < 1_024 => {
+                Outcome::Odd
+            }
+            RecordKind::Opened if !IN_USE.contains(&record.key.proto) => Outcome::Odd,
             RecordKind::FirstBytes if record.detail == FirstBytes::ScanTool as u32 => Outcome::Odd,
             _ => return,
         };
@@ -193,6 +234,7 @@ impl PortScan {
         if key.proto != 6
             && matches!(outcome, Outcome::Failure)
             && record.kind != RecordKind::Refused
+            && key.proto != 132
         {
             return;
         }
@@ -208,7 +250,17 @@ impl PortScan {
                     source.arp.insert(endpoint_hash(key.dst, 0));
                     return;
                 }
-                if let Some(kind) = odd_query.filter(|_| key.proto == 1) {
+                if key.proto == 17 && record.kind == RecordKind::Opened {
+                    // Ports alone: a resolver asks many hosts on one.
+                    if !source
+                        .udp
+                        .insert(u64::from(key.dport).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40)
+                    {
+                        return;
+                    }
+                } else if !IN_USE.contains(&key.proto) {
+                    source.protocols.insert(u64::from(key.proto));
+                } else if let Some(kind) = odd_query.filter(|_| key.proto == 1) {
                     let host = endpoint_hash(key.dst, 0);
                     if host != source.queried {
                         source.queried = host;
@@ -235,6 +287,11 @@ impl PortScan {
                 source.ports.insert(endpoint_hash(key.dst, key.dport));
             }
             Outcome::Success => {
+                self.thin.succeeded(record);
+                if key.proto == 132 && source.contacts.contains(target) {
+                    // It counted as failed when it was opened.
+                    source.score = (source.score - 2.0 * STEP).max(-STEP);
+                }
                 if source.contacts.insert(target) {
                     source.successes += 1;
                     source.score = (source.score - STEP).max(-STEP);
@@ -260,11 +317,20 @@ impl PortScan {
         }
         source.weigh(
             self.threshold,
-            &self.settings,
+            (&self.settings, role),
             record,
             &mut self.open,
             reports,
         );
+        if matches!(outcome, Outcome::Failure)
+            && !source.alarmed
+            && let Some(thin) = self.thin.failed(record)
+        {
+            match thin {
+                Thin::Slow { sources: 1, .. } => source.alarm_slow(record, &mut self.open, reports),
+                _ => reports.push(report_many(thin, record)),
+            }
+        }
     }
 
     /// The time at the end of a batch: closes incidents that went quiet.
@@ -276,12 +342,60 @@ impl PortScan {
                 return false;
             };
             if source.alarmed && now.secs_since(source.last) >= quiet {
-                source.alarmed = false;
+                (source.alarmed, source.slow) = (false, false);
                 source.score = 0.0;
                 reports.push(source.report("close", *address, None, now));
             }
             source.alarmed
         });
+    }
+}
+
+/// A scan of many sources. It is told once: each of them goes on being watched by itself.
+fn report_many(thin: Thin, record: &HostRecord) -> Report {
+    let (geometry, targets, sources) = match thin {
+        Thin::Spread {
+            targets,
+            sources,
+            horizontal,
+        } => {
+            let geometry = if horizontal {
+                "distributed, horizontal"
+            } else {
+                "distributed, vertical"
+            };
+            (geometry, targets, sources)
+        }
+        Thin::Slow { targets, sources } => ("slow, by a network", targets, sources),
+    };
+    let nobody = match record.key.src {
+        IpAddr::V4(_) => IpAddr::from([0; 4]),
+        IpAddr::V6(_) => IpAddr::from([0; 16]),
+    };
+    let key = crate::packet::FlowKey {
+        src: nobody,
+        sport: 0,
+        ..record.key
+    };
+    Report {
+        detector: PORT_SCAN,
+        state: "open",
+        number: record.number,
+        ts: record.ts,
+        key,
+        interface: record.interface,
+        confidence: 0.85,
+        efficacy: Efficacy::Unknown,
+        reason: "",
+        severity: Severity::Major,
+        source_verified: false,
+        incident: incident(PORT_SCAN, key.dst, key.dport, record.ts),
+        evidence: evidence(|json| {
+            json.str("geometry", geometry)
+                .num("failed_targets", targets)
+                .num("sources", sources)
+                .str("last_source", record.key.src.to_string());
+        }),
     }
 }
 
@@ -308,6 +422,8 @@ impl Source {
             queries: 0,
             queried: 0,
             marks: 0,
+            protocols: Bitmap256::default(),
+            udp: Bitmap256::default(),
             successes: 0,
             fails: 0,
             open_ports: [0; 8],
@@ -315,6 +431,7 @@ impl Source {
             since: now,
             last: now,
             alarmed: false,
+            slow: false,
             next_update: 0,
             interface: 0,
         }
@@ -345,24 +462,32 @@ impl Source {
     fn weigh(
         &mut self,
         threshold: f32,
-        settings: &PortScanSettings,
+        (settings, role): (&PortScanSettings, &dyn Fn() -> Role),
         record: &HostRecord,
         open: &mut Vec<IpAddr>,
         reports: &mut Vec<Report>,
     ) {
-        const OPEN_MAX: usize = 4096;
         let swept = self.arp.estimate() >= settings.arp_hosts_min;
         let share = if swept { 3 } else { 1 };
         let walked = self.score * share as f32 >= threshold
-            && self.failed.estimate() * share >= settings.targets_min;
-        let fingerprint = self.queries.count_ones() > 1 || self.marks > 0;
+            && self.failed.estimate() * share >= settings.targets_min.of(role());
+        let fingerprint = self.queries.count_ones() > 1
+            || self.marks > 0
+            || self.protocols.estimate() >= PROTOCOLS_MIN
+            || self.udp.estimate() >= UDP_PORTS_MIN;
         // Flags that no TCP sends (none at all, SYN with FIN, FIN with PSH and URG) are probes of a fingerprinting tool.
         let stealth = self.stealth.estimate() >= settings.stealth_ports_min
             || (self.illegal >= ILLEGAL_MIN && self.illegal_kinds.count_ones() > 1);
         if !walked && !stealth && !fingerprint {
             return;
         }
-        let size = self.fails.max(self.stealth.estimate()).max(self.marks);
+        let odd = self.protocols.estimate().max(self.udp.estimate());
+        let size = self
+            .fails
+            .max(self.stealth.estimate())
+            .max(self.marks)
+            .max(odd)
+            .max(1);
         if !self.alarmed && open.len() < OPEN_MAX {
             self.alarmed = true;
             self.since = record.ts;
@@ -375,6 +500,24 @@ impl Source {
         }
     }
 
+    /// What it did within a day shows it.
+    fn alarm_slow(
+        &mut self,
+        record: &HostRecord,
+        open: &mut Vec<IpAddr>,
+        reports: &mut Vec<Report>,
+    ) {
+        if open.len() >= OPEN_MAX {
+            return;
+        }
+        self.alarmed = true;
+        self.slow = true;
+        self.since = record.ts;
+        self.next_update = self.fails.saturating_mul(10).max(10);
+        open.push(record.key.src);
+        reports.push(self.report("open", record.key.src, Some(record), record.ts));
+    }
+
     fn report(
         &self,
         state: &'static str,
@@ -384,6 +527,7 @@ impl Source {
     ) -> Report {
         let (ports, hosts) = (self.ports.estimate(), self.hosts.estimate());
         let geometry = match (ports, hosts) {
+            _ if self.slow => "slow",
             (p, h) if p > 4 && h > 4 => "block",
             (_, h) if h > 4 => "horizontal",
             _ => "vertical",
@@ -395,7 +539,9 @@ impl Source {
                 .num("hosts", hosts);
             json.num("arp_hosts", self.arp.estimate())
                 .num("version_probes", self.marks)
-                .num("odd_icmp_queries", self.queries.count_ones());
+                .num("odd_icmp_queries", self.queries.count_ones())
+                .num("odd_protocols", self.protocols.estimate())
+                .num("udp_ports", self.udp.estimate());
             json.num("stealth_probes", self.stealth.estimate())
                 .num("answered", self.successes);
             json.float("score", f64::from((self.score * 10.0).round() / 10.0));
@@ -463,7 +609,7 @@ mod tests {
                 value: 0,
                 flow_id: 1,
             };
-            detector.record(&record, &floods, &mut reports);
+            detector.record(&record, (&floods, &|| Role::Dmz), &mut reports);
         }
         reports
     }
@@ -522,13 +668,44 @@ mod tests {
                 r.kind = RecordKind::Opened;
                 r.key.proto = 1;
                 r.key.sport = *kind;
-                detector.record(&r, &floods, &mut reports);
+                detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
             }
             reports.len()
         };
         assert_eq!(ask(&[8, 13, 17]), 1);
         // A ping, and a clock that is compared by ICMP.
         assert_eq!(ask(&[8, 13, 8, 13]), 0);
+    }
+
+    #[test]
+    fn protocols_that_nobody_speaks_and_a_dozen_udp_ports_are_a_scan() {
+        let run = |opened: &mut dyn Iterator<Item = (u8, u16, u32)>| {
+            let floods = SynFlood::new(SynFloodSettings::default());
+            let mut detector = PortScan::new(PortScanSettings::default());
+            let mut reports = Vec::new();
+            for (i, (proto, port, host)) in opened.enumerate() {
+                let mut r = probe(1, host, i as u64 * 1_000);
+                r.kind = RecordKind::Opened;
+                (r.key.proto, r.key.dport) = (proto, port);
+                r.key.sport = 40_000;
+                detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
+            }
+            reports.len()
+        };
+        assert_eq!(run(&mut (190..200).map(|p| (p, 0, 1))), 1);
+        assert_eq!(run(&mut (0..20).map(|i| (17, 100 + i * 31, 1))), 1);
+        assert_eq!(run(&mut (1..30).map(|p| (132, p, 1))), 1);
+        // A server at its duties, a resolver, a path that is traced.
+        let duties = [53, 123, 161, 514, 88, 389, 67, 500];
+        assert_eq!(
+            run(&mut (0..900).map(|i| (17, duties[i % 8], i as u32 % 50))),
+            0
+        );
+        assert_eq!(run(&mut (0..90).map(|i| (17, 33_434 + i, 1))), 0);
+        assert_eq!(
+            run(&mut [47u8, 50, 89, 112, 103].into_iter().map(|p| (p, 0, 1))),
+            0
+        );
     }
 
     #[test]
@@ -540,10 +717,10 @@ mod tests {
             for i in 0..asked {
                 let mut r = probe(1, i, u64::from(i));
                 r.kind = RecordKind::ArpRequest;
-                detector.record(&r, &floods, &mut reports);
+                detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
             }
             for i in 0..7 {
-                detector.record(&probe(1, i, 1_000), &floods, &mut reports);
+                detector.record(&probe(1, i, 1_000), (&floods, &|| Role::Dmz), &mut reports);
             }
             reports.len()
         };
@@ -569,7 +746,7 @@ mod tests {
                 probes += 1;
                 let mut r = probe(1, 100_000 + probes, i / 100);
                 r.key.src = IpAddr::from([203, 0, 113, 9]);
-                detector.record(&r, &floods, &mut reports);
+                detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
                 if !reports.is_empty() {
                     break;
                 }
@@ -577,7 +754,7 @@ mod tests {
             let forged = (i as u32).wrapping_mul(0x9e37_79b9) & 0x00ff_ffff;
             detector.record(
                 &probe(forged, i as u32 % 60_000, i / 100),
-                &floods,
+                (&floods, &|| Role::Dmz),
                 &mut reports,
             );
         }

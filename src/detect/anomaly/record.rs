@@ -88,11 +88,14 @@ pub enum RecordKind {
     Irc,
     /// TLS: the server chose a version before 1.2; `detail` = version.
     OldTls,
+    /// How a client goes on with a request that is not finished, or with an answer it does not take: see
+    /// [`super::pace::Said`]. At most one a second and flow.
+    Pace,
 }
 
 impl RecordKind {
     /// Number of kinds.
-    pub const COUNT: usize = Self::OldTls as usize + 1;
+    pub const COUNT: usize = Self::Pace as usize + 1;
 }
 
 /// One record.

@@ -19,6 +19,7 @@ use std::net::IpAddr;
 
 use super::SYN_FLOOD;
 use super::engine::{Report, evidence, incident};
+use super::place::{ByRole, Role};
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
@@ -26,12 +27,11 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct SynFloodSettings {
     /// Incomplete SYNs per second towards one destination below which there is never an alarm.
-    /// detectors.md D1 gives 1000 at the edge, 200 in a DMZ, 50 inside.
-    pub floor_per_sec: u32,
+    /// Default edge 1,000, DMZ 200, intranet 50 (detectors.md D1).
+    pub floor_per_sec: ByRole<u32>,
     /// Distinct services and destinations watched.
     pub services: usize,
     /// Quiet seconds after which an incident closes.
@@ -41,7 +41,7 @@ pub struct SynFloodSettings {
 impl Default for SynFloodSettings {
     fn default() -> Self {
         Self {
-            floor_per_sec: 200,
+            floor_per_sec: ByRole::new(1_000, 200, 50),
             services: 16_384,
             off_secs: 60,
         }
@@ -115,7 +115,7 @@ struct Spray {
 
 impl Spray {
     /// Takes a record; whether it opens an incident.
-    fn record(&mut self, record: &HostRecord, floor_per_sec: u32) -> bool {
+    fn record(&mut self, record: &HostRecord, floor_per_sec: impl Fn() -> u32) -> bool {
         let bin = record.ts.0 / BIN;
         if bin > self.bin {
             *self = Self {
@@ -135,13 +135,15 @@ impl Spray {
         let hash = |address| super::engine::endpoint_hash(address, 0);
         self.sources.insert(hash(record.key.src));
         self.hosts.insert(hash(record.key.dst));
-        let enough = self.syns >= (floor_per_sec / BINS as u32).max(SPRAY_SOURCES);
-        if !enough || self.answered * 20 > self.syns {
+        if self.syns < SPRAY_SOURCES || self.answered * 20 > self.syns {
             return false;
         }
         // The bitmaps tell up to some hundreds apart.
         let unique = self.syns.min(300) * 8 / 10;
         if self.sources.estimate() < unique || self.hosts.estimate() < unique {
+            return false;
+        }
+        if self.syns < floor_per_sec() / BINS as u32 {
             return false;
         }
         self.total = self.total.saturating_add(u64::from(self.syns));
@@ -211,7 +213,12 @@ impl SynFlood {
     }
 
     /// Takes one record.
-    pub fn record(&mut self, record: &HostRecord, reports: &mut Vec<Report>) {
+    pub fn record(
+        &mut self,
+        record: &HostRecord,
+        role: &dyn Fn() -> Role,
+        reports: &mut Vec<Report>,
+    ) {
         if record.key.proto != 6 {
             return;
         }
@@ -231,7 +238,9 @@ impl SynFlood {
         if matches!(
             record.kind,
             RecordKind::Opened | RecordKind::SynAck | RecordKind::Refused
-        ) && self.spray.record(record, self.settings.floor_per_sec)
+        ) && self
+            .spray
+            .record(record, || self.settings.floor_per_sec.of(role()))
         {
             reports.push(self.spray.report("open", Some(record), record.ts));
         }
@@ -252,7 +261,7 @@ impl SynFlood {
             // Looked at every few SYNs: an alarm does not wait for the bin to end, nor for time to move at all.
             if record.kind == RecordKind::Opened && service.total.is_multiple_of(LOOK) {
                 service.weigh(
-                    &self.settings,
+                    || self.settings.floor_per_sec.of(role()),
                     (record.key.dst, port),
                     record.ts,
                     &mut self.open,
@@ -388,7 +397,7 @@ impl Service {
 
     fn weigh(
         &mut self,
-        settings: &SynFloodSettings,
+        floor_per_sec: impl Fn() -> u32,
         key: (IpAddr, u16),
         now: Timestamp,
         open: &mut Vec<(IpAddr, u16)>,
@@ -407,7 +416,7 @@ impl Service {
                 .iter()
                 .any(|(address, port)| *address == key.0 && *port != 0);
         let flood = g > ALARM
-            && self.incomplete_last_second() >= settings.floor_per_sec
+            && self.incomplete_last_second() >= floor_per_sec()
             && (!spray || (sources >= SPRAY_SOURCES && !covered));
         if !flood {
             return;
@@ -504,7 +513,7 @@ mod tests {
         let mut detector = SynFlood::new(SynFloodSettings::default());
         let mut reports = Vec::new();
         for r in records {
-            detector.record(r, &mut reports);
+            detector.record(r, &|| Role::Dmz, &mut reports);
         }
         detector.tick(
             records.last().map_or(Timestamp(0), |r| r.ts),

@@ -1,15 +1,18 @@
 //! The cache of compiled databases and rule sets: files that hold a body, sealed.
 //!
 //! ```text
-//! "SEKISHO3" │ key (32) │ body │ SHA-256 of all before (32)
+//! "SEKISHO3" │ key (32) │ body │ seal of all before (16)
 //! body of databases (.hs):   refused: count, indices │ databases: count, (length, bytes)…
 //! body of a rule set (.set): key of its databases (32) │ what super::stored says
 //! ```
-//! Numbers are little endian, 32 bits. The key is the SHA-256 of everything that goes into compiling. A file whose
-//! checksum or key does not fit is ignored and written anew; it is written beside and renamed, so that a reader never
+//! Numbers are little endian, 32 bits. The key is the SHA-256 of everything that goes into compiling, long pieces by their
+//! [`digest`]. Keys and seals guard against accidents, which fast hashes do as well: who can write into the folder can
+//! write any seal, and SHA-256 of a rule set and its databases took a third of a start. A file whose
+//! seal or key does not fit is ignored and written anew; it is written beside and renamed, so that a reader never
 //! sees half of one. The folder holds at most [`FILES_MAX`] files of a kind; the oldest go.
 
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -56,13 +59,32 @@ impl KeyBuilder {
     /// Adds bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        if bytes.len() < LONG {
+            self.0.update(bytes);
+        } else {
+            self.0.update(digest(&[bytes]));
+        }
     }
 
     /// The key.
     pub fn finish(self) -> Key {
         Key(self.0.finalize().into())
     }
+}
+
+/// Bytes from which on a piece of a key goes into it by its digest.
+const LONG: usize = 4096;
+
+/// 128 bits of bytes in parts: two independent hashes of 64 bits, the same in every process of one build.
+fn digest(parts: &[&[u8]]) -> [u8; SEAL] {
+    let hash = |seed: u64| {
+        let mut hasher = foldhash::quality::FixedState::with_seed(seed).build_hasher();
+        for part in parts {
+            hasher.write(part);
+        }
+        hasher.finish()
+    };
+    (u128::from(hash(1)) << 64 | u128::from(hash(2))).to_le_bytes()
 }
 
 /// What a file holds.
@@ -111,13 +133,13 @@ pub(super) fn read(folder: &Path, kind: Kind, key: Key) -> Result<Option<Sealed>
 pub(super) struct Sealed(Vec<u8>);
 
 const HEAD: usize = MAGIC.len() + 32;
-const SEAL: usize = 32;
+const SEAL: usize = 16;
 
 impl Sealed {
     fn open(bytes: Vec<u8>, key: Key) -> Option<Self> {
         let (before, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
-        before.strip_prefix(MAGIC)?.strip_prefix(&key.0)?;
-        (Sha256::digest(before).as_slice() == seal).then_some(Self(bytes))
+        let body = before.strip_prefix(MAGIC)?.strip_prefix(&key.0)?;
+        (digest(&[&MAGIC[..], &key.0, body]) == seal).then_some(Self(bytes))
     }
 
     /// What it holds.
@@ -131,11 +153,7 @@ impl Sealed {
 pub(super) fn write(folder: &Path, kind: Kind, key: Key, body: &[u8]) -> Result<(), String> {
     let fail = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(fail)?;
-    let mut seal = Sha256::new();
-    for part in [&MAGIC[..], &key.0, body] {
-        seal.update(part);
-    }
-    let seal: [u8; SEAL] = seal.finalize().into();
+    let seal = digest(&[&MAGIC[..], &key.0, body]);
     let beside = folder.join(format!(".{}.tmp", std::process::id()));
     let written = fs::File::create(&beside).and_then(|mut file| {
         for part in [&MAGIC[..], &key.0, body, &seal] {

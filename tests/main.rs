@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod cases;
+mod declared;
 mod detection;
 mod flood;
 mod fuzz_regressions;

@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 NAMESPACES = ("sk-c", "sk-r", "sk-s", "sk-i", "sk-x") + tuple(f"sk-h{i}" for i in range(1, 33))
@@ -61,6 +62,10 @@ class Lab:
         self.folder = pathlib.Path(folder)
         self._lock = open("/run/sekisho-pcaps.lock", "w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)  # the names of namespaces and folder are fixed: one laboratory at a time
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends us finds nothing left
+        for left in NAMESPACES:  # by a run that was killed: the lock is ours
+            if pathlib.Path("/run/netns", left).exists():
+                self._remove(left)
         self.tmp = pathlib.Path("/tmp/sekisho-pcaps")  # fixed, since it shows in some answers
         if self.tmp.exists():
             shutil.rmtree(self.tmp)  # left by a run that was killed
@@ -78,8 +83,6 @@ class Lab:
 
     def namespace(self, name):
         assert name in NAMESPACES
-        if pathlib.Path("/run/netns", name).exists():
-            raise SystemExit(f"{name} already exists: delete it first (ip netns del {name})")
         etc = NETNS_ETC / name
         etc.mkdir(parents=True, exist_ok=True)
         home = self.tmp / "home"
@@ -265,17 +268,21 @@ class Lab:
         for child, _, _ in self.captures:
             self.stop(child)
         for ns in self.made:
-            # Daemons that left their session still live in our namespace: nobody else's process can.
-            for sig in (signal.SIGTERM, signal.SIGKILL):
-                pids = subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True).stdout.split()
-                for pid in pids:
-                    try:
-                        os.kill(int(pid), sig)
-                    except ProcessLookupError:
-                        pass
-                if pids:
-                    time.sleep(0.3)
-            subprocess.run(["ip", "netns", "del", ns], check=False)
-            shutil.rmtree(NETNS_ETC / ns, ignore_errors=True)
+            self._remove(ns)
         shutil.rmtree(self.tmp, ignore_errors=True)
         self._lock.close()
+
+    def _remove(self, ns):
+        """Ends what lives in a namespace, and deletes it."""
+        # Daemons that left their session still live there: nobody else's process can.
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            pids = subprocess.run(["ip", "netns", "pids", ns], capture_output=True, text=True).stdout.split()
+            for pid in pids:
+                try:
+                    os.kill(int(pid), sig)
+                except ProcessLookupError:
+                    pass
+            if pids:
+                time.sleep(0.3)
+        subprocess.run(["ip", "netns", "del", ns], check=False)
+        shutil.rmtree(NETNS_ETC / ns, ignore_errors=True)

@@ -9,6 +9,7 @@
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use super::pool::Buffers;
 use super::{Arrivals, Frame, FrameBatch};
 use crate::packet::{FrameBytes, LinkType, Slice, Timestamp};
 use crate::sys::af_packet::{Arrived, PacketOptions, SlotReceiver, VNET_HEADER};
@@ -76,7 +77,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 pub struct PacketBridge {
     ports: [SlotReceiver; 2],
     interfaces: [u16; 2],
-    pool: Vec<Arc<Vec<u8>>>,
+    pool: Buffers,
     turn: usize,
     truncated: u64,
     out: Vec<u8>,
@@ -97,24 +98,11 @@ impl PacketBridge {
         Ok(Self {
             ports: [open(one)?, open(other)?],
             interfaces,
-            pool: Vec::new(),
+            pool: Buffers::new(BUFFERS),
             turn: 0,
             truncated: 0,
             out: Vec::new(),
         })
-    }
-
-    /// A buffer that nobody else looks at any more.
-    fn buffer(&mut self) -> Arc<Vec<u8>> {
-        // The one used last: its memory is warm, and those that only a burst needed stay as they are.
-        let free = self
-            .pool
-            .iter_mut()
-            .rposition(|b| Arc::get_mut(b).is_some());
-        match free {
-            Some(at) => self.pool.swap_remove(at),
-            None => Arc::new(Vec::with_capacity(128 * 1024)),
-        }
     }
 
     fn port_of(&self, interface: u16) -> Option<usize> {
@@ -184,11 +172,10 @@ impl Bridge for PacketBridge {
         if !self.is_ready() {
             return Ok(());
         }
-        let mut shared = self.buffer();
+        let mut shared = self.pool.take();
         let Some(buffer) = Arc::get_mut(&mut shared) else {
             return Ok(());
         };
-        buffer.clear();
         let interfaces = self.interfaces;
         let mut misses = 0;
         // The ports in turn, so that neither starves, and answers do not come long before what they answer.
@@ -212,9 +199,7 @@ impl Bridge for PacketBridge {
             }
         }
         batch.bytes = FrameBytes::Owned(Arc::clone(&shared));
-        if self.pool.len() < BUFFERS {
-            self.pool.push(shared);
-        }
+        self.pool.keep(shared);
         Ok(())
     }
 

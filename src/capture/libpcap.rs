@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pool::Buffers;
 use super::{Arrivals, CaptureError, Fault, Frame, FrameBatch, Source};
 use crate::packet::{FrameBytes, LinkType, Slice, Timestamp};
 use crate::sys::{PcapDevice, PcapOptions, wait_readable};
@@ -29,7 +30,7 @@ pub struct Libpcap {
     interface: u16,
     link: LinkType,
     name: String,
-    pool: Vec<Arc<Vec<u8>>>,
+    pool: Buffers,
 }
 
 /// The number that capture files have for a link layer (DLT in pcap/dlt.h, LINKTYPE in pcap-linktype(7)). They differ for
@@ -56,7 +57,7 @@ impl Libpcap {
             device,
             interface,
             name: name.to_owned(),
-            pool: Vec::new(),
+            pool: Buffers::new(BUFFERS),
         })
     }
 
@@ -65,14 +66,6 @@ impl Libpcap {
             path: PathBuf::from(&self.name),
             offset: 0,
             fault: Fault::Io(error),
-        }
-    }
-
-    fn buffer(&mut self) -> Arc<Vec<u8>> {
-        let free = self.pool.iter_mut().position(|b| Arc::get_mut(b).is_some());
-        match free {
-            Some(at) => self.pool.swap_remove(at),
-            None => Arc::default(),
         }
     }
 
@@ -115,11 +108,10 @@ impl Source for Libpcap {
     fn fill(&mut self, batch: &mut FrameBatch, max: usize) -> Result<bool, CaptureError> {
         batch.frames.clear();
         batch.bytes = FrameBytes::Empty;
-        let mut shared = self.buffer();
+        let mut shared = self.pool.take();
         let Some(out) = Arc::get_mut(&mut shared) else {
             return Ok(true);
         };
-        out.clear();
         let mut taken = self.take(&mut batch.frames, out, max);
         if taken.is_ok() && batch.frames.is_empty() {
             wait_readable(&[self.device.fd()], WAIT).map_err(|error| self.fault(error))?;
@@ -129,9 +121,7 @@ impl Source for Libpcap {
         if !batch.frames.is_empty() {
             batch.bytes = FrameBytes::Owned(Arc::clone(&shared));
         }
-        if self.pool.len() < BUFFERS {
-            self.pool.push(shared);
-        }
+        self.pool.keep(shared);
         Ok(true)
     }
 

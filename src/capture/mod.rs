@@ -16,6 +16,7 @@ mod nfqueue;
 mod nftables;
 mod pcap;
 mod pcapng;
+mod pool;
 
 pub use af_packet::AfPacket;
 pub use af_xdp::{AfXdp, XdpBridge};

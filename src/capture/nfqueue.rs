@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bridge::{Bridge, Fate, Sent};
 use super::netfilter::{ACK, HEADER, REQUEST, acknowledged, message, word};
+use super::pool::Buffers;
 use super::{Arrivals, Frame, FrameBatch};
 use crate::packet::{FrameBytes, LinkType, Slice, Timestamp};
 use crate::sys::netlink::{NetfilterSocket, RawIp};
@@ -53,7 +54,7 @@ pub struct Nfqueue {
     queue: u16,
     interface: u16,
     options: QueueOptions,
-    pool: Vec<Arc<Vec<u8>>>,
+    pool: Buffers,
     buffer: Vec<u8>,
     verdicts: Vec<u8>,
     dropped: u64,
@@ -128,7 +129,7 @@ impl Nfqueue {
             queue,
             interface,
             options,
-            pool: Vec::new(),
+            pool: Buffers::new(BUFFERS),
             buffer: vec![0; 70 * 1024],
             verdicts: Vec::new(),
             dropped: 0,
@@ -152,25 +153,16 @@ impl Nfqueue {
         }
         Ok(queue_of)
     }
-
-    fn buffer(&mut self) -> Arc<Vec<u8>> {
-        let free = self.pool.iter_mut().position(|b| Arc::get_mut(b).is_some());
-        match free {
-            Some(at) => self.pool.swap_remove(at),
-            None => Arc::new(Vec::with_capacity(128 * 1024)),
-        }
-    }
 }
 
 impl Bridge for Nfqueue {
     fn receive(&mut self, batch: &mut FrameBatch, max: usize) -> std::io::Result<()> {
         batch.frames.clear();
         batch.bytes = FrameBytes::Empty;
-        let mut shared = self.buffer();
+        let mut shared = self.pool.take();
         let Some(out) = Arc::get_mut(&mut shared) else {
             return Ok(());
         };
-        out.clear();
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -215,9 +207,7 @@ impl Bridge for Nfqueue {
         if !batch.frames.is_empty() {
             batch.bytes = FrameBytes::Owned(Arc::clone(&shared));
         }
-        if self.pool.len() < BUFFERS {
-            self.pool.push(shared);
-        }
+        self.pool.keep(shared);
         Ok(())
     }
 

@@ -70,6 +70,8 @@ class Pair:
     def __init__(self, arguments, config="", inline="", rules=()):
         if os.geteuid() != 0:
             raise SystemExit("needs root: it makes network namespaces")
+        # Programs of the laboratory run in its own folder.
+        arguments.sensor = str(pathlib.Path(arguments.sensor).resolve())
         if not pathlib.Path(arguments.sensor).exists():
             raise SystemExit(f"{arguments.sensor} is missing: cargo build --release")
         install(BASE_PACKAGES + webserver.PACKAGES + ["iproute2"])
@@ -111,6 +113,8 @@ class Pair:
             asked = self.lab.quiet("sk-c", f"curl -s -m 1 -o /dev/null http://{SERVER}/docs/terms.txt").returncode
             if asked == 0 and (self.logs / "eve.json").exists():
                 return
+            if self.sensor.poll() is not None:
+                raise SystemExit(f"the sensor ended:\n{self.said()}")
             time.sleep(0.1)
         raise SystemExit(f"the sensor does not forward:\n{self.said()}")
 

@@ -156,13 +156,21 @@ fn a_source_blocked_behind_nfqueue_is_dropped_by_the_kernel_until_its_time_is_ov
     if !alone("a_source_blocked_behind_nfqueue_is_dropped_by_the_kernel_until_its_time_is_over") {
         return;
     }
+    // Where nft cannot queue, the older way can; the sets of blocked sources are nft's either way.
     let rules = [
         "add table ip t",
         "add chain ip t in { type filter hook input priority 0 ; }",
         "add rule ip t in udp dport 9 queue num 3",
     ];
-    if !rules.iter().all(|rule| nft(rule).is_some()) {
-        println!("skipped: nft cannot queue here");
+    let queues = rules.iter().all(|rule| nft(rule).is_some())
+        || ["iptables-legacy", "iptables"].iter().any(|program| {
+            Command::new(program)
+                .args("-A INPUT -p udp --dport 9 -j NFQUEUE --queue-num 3".split(' '))
+                .status()
+                .is_ok_and(|s| s.success())
+        });
+    if !queues || nft("list tables").is_none() {
+        println!("skipped: neither nft nor iptables can queue here, or there is no nft");
         return;
     }
     ip("address add 127.0.0.7/8 dev lo");

@@ -421,12 +421,11 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
     assert_eq!(bytes.get(..4), Some(&0xa1b2_3c4d_u32.to_le_bytes()[..]));
     assert!(bytes.windows(5).any(|w| w == b"first"));
     // The view of one second: rates, levels, who talks, which rules are busy.
-    let top = sensor.command(&["top", "--once"]).output().unwrap();
-    let view = String::from_utf8_lossy(&top.stdout).into_owned();
-    assert!(
-        top.status.success() && view.contains("10.77.0.1") && view.contains("first"),
-        "{view}"
-    );
+    sensor.wait("the view to show them", || {
+        let top = sensor.command(&["top", "--once"]).output().unwrap();
+        let view = String::from_utf8_lossy(&top.stdout).into_owned();
+        top.status.success() && view.contains("10.77.0.1") && view.contains("first")
+    });
     let costs = sensor.ctl(&["profile", "show"]).unwrap();
     assert_eq!(costs["rules"][0]["sid"], 1, "{costs}");
     sensor

@@ -130,3 +130,36 @@ fn every_detector_is_listed_with_its_number_in_the_docs() {
         .count();
     assert_eq!(listed, sekisho::detect::anomaly::DETECTORS.len());
 }
+
+/// Text of every file under a folder.
+fn texts(folder: &std::path::Path, out: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            texts(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_trap_in_the_documentation_has_its_test() {
+    let docs = std::fs::read_to_string(root().join("docs/detection.md")).unwrap();
+    let from = docs.find("## Traps, and the test").unwrap();
+    let section = docs[from..].split("\n## ").next().unwrap();
+    let mut program = String::new();
+    texts(&root().join("src"), &mut program);
+    let names: Vec<&str> = section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .flat_map(|line| line.rsplit('|').nth(1).unwrap_or_default().split('`'))
+        .filter(|word| word.contains('_'))
+        .collect();
+    assert!(names.len() > 40, "{}", names.len());
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !program.contains(&format!("fn {name}()")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -711,6 +711,19 @@ fn stream(test: &StreamTest) -> String {
             format!("{a:?} or {b:?} of the flow is {}", compare(*value))
         }
         StreamTest::AppLayerEvent(name) => format!("the event {name}"),
+        StreamTest::TcpSession {
+            setup,
+            established,
+            closing,
+        } => {
+            let phases = [
+                (*setup, "being set up"),
+                (*established, "established"),
+                (*closing, "being closed"),
+            ];
+            let wanted: Vec<&str> = phases.iter().filter(|p| p.0).map(|p| p.1).collect();
+            format!("the connection is {}", wanted.join(" or "))
+        }
     }
 }
 

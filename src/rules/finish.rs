@@ -418,6 +418,9 @@ fn kind(signature: &Signature, groups: &[DraftGroup]) -> SignatureKind {
     let flow_tests = FlowTest {
         to_server: false,
         to_client: false,
+        // Where contents are looked for is no test when there is none.
+        only_stream: false,
+        no_stream: false,
         ..signature.flow
     } != FlowTest::default();
     let plain =

@@ -484,6 +484,15 @@ pub enum StreamTest {
     },
     /// Flow-wide `app-layer-event:applayer_…`.
     AppLayerEvent(&'static str),
+    /// `tcp.session`: in one of these phases of a connection.
+    TcpSession {
+        /// Before it is established.
+        setup: bool,
+        /// Established, or after that.
+        established: bool,
+        /// Being closed, which is also established.
+        closing: bool,
+    },
 }
 
 /// Side of a stream.

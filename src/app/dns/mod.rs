@@ -70,6 +70,14 @@ impl Protocol for Dns {
         }
     }
 
+    /// A rule on `doh2` means DNS wherever it is, as in Suricata.
+    fn aliases(&self) -> &'static [&'static str] {
+        match self.0 {
+            Variant::Dns => &["doh2"],
+            Variant::Mdns | Variant::Llmnr => &[],
+        }
+    }
+
     fn rides(&self) -> Rides {
         if self.0 == Variant::Mdns {
             Rides::Udp

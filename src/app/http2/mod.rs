@@ -42,8 +42,9 @@ impl Protocol for Http2Protocol {
         "http2"
     }
 
+    /// A rule on `doh2` also means what may still become it.
     fn aliases(&self) -> &'static [&'static str] {
-        &["http"]
+        &["http", "doh2"]
     }
 
     fn rides(&self) -> Rides {

@@ -31,12 +31,34 @@ pub(super) fn smb(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
     json.end();
 }
 
+/// Errors of the older kind, by class: DOS (1) and server (2). [MS-CIFS] §2.2.2.4.
+fn dos_name(class: u8, code: u16) -> Option<&'static str> {
+    Some(match (class, code) {
+        (1, 0) => "DOS_SUCCESS",
+        (1, 1) => "DOS_BAD_FUNC",
+        (1, 2) => "DOS_BAD_FILE",
+        (1, 3) => "DOS_BAD_PATH",
+        (1, 4) => "DOS_TOO_MANY_OPEN_FILES",
+        (1, 5) => "DOS_ACCESS_DENIED",
+        (2, 1) => "SRV_ERROR",
+        (2, 2) => "SRV_BADPW",
+        (2, 3) => "SRV_BADTYPE",
+        (2, 4) => "SRV_ACCESS",
+        (2, 91) => "SRV_BADUID",
+        _ => return None,
+    })
+}
+
 fn answered(status: u32, dos: bool, json: &mut Json<'_>) {
     if dos && status != 0 {
         let [class, _, low, high] = status.to_le_bytes();
         let code = u16::from_le_bytes([low, high]);
-        json.str("status", format!("UNKNOWN_{class:02x}_{code:04x}"))
-            .str("status_code", format!("0x{code:04x}"));
+        match dos_name(class, code) {
+            Some(name) => json.str("status", name),
+            None if matches!(class, 1 | 2) => json.str("status", code.to_string()),
+            None => json.str("status", format!("UNKNOWN_{class:02x}_{code:04x}")),
+        };
+        json.str("status_code", format!("0x{code:04x}"));
         return;
     }
     match status_name(status) {

@@ -205,6 +205,7 @@ pub(super) fn command1(command: u16) -> Cow<'static, str> {
         0x2e => "SMB1_COMMAND_READ_ANDX",
         0x2f => "SMB1_COMMAND_WRITE_ANDX",
         0x32 => "SMB1_COMMAND_TRANS2",
+        0x33 => "SMB1_COMMAND_TRANS2_SECONDARY",
         0x34 => "SMB1_COMMAND_FIND_CLOSE2",
         0x71 => "SMB1_COMMAND_TREE_DISCONNECT",
         0x72 => "SMB1_COMMAND_NEGOTIATE_PROTOCOL",

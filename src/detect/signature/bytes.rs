@@ -127,6 +127,9 @@ struct Read {
     end: usize,
 }
 
+/// Bytes of the longest number in text: 64 bits in octal, with its prefix.
+const TEXT_MAX: usize = 23;
+
 /// Reads a number of `bytes` bytes (text: up to that many digits). `strict`: a relative read needs something at its place
 /// even when it reads nothing.
 fn read(
@@ -151,6 +154,10 @@ fn read(
     }
     let field = here.get(..bytes)?;
     let (value, used) = match format.string_base {
+        // No length: as many digits as there are.
+        Some(base) if bytes == 0 => {
+            text_number(here.get(..TEXT_MAX).unwrap_or(here), u32::from(base))?
+        }
         Some(base) => text_number(field, u32::from(base))?,
         None if bytes <= 8 => {
             let little = format.little || (format.dce && subject.little);
@@ -418,6 +425,22 @@ fn ber_frame(bytes: &[u8]) -> Option<(u32, bool, u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_without_a_length_is_read_to_its_last_digit() {
+        let format = ByteFormat {
+            string_base: Some(10),
+            ..ByteFormat::default()
+        };
+        let mut variables = [0; 256];
+        let cursor = Cursor {
+            at: 0,
+            variables: &mut variables,
+        };
+        let subject = Subject::whole(b"1234 bytes");
+        let read = read(subject, &cursor, 0, 0, false, format, true).expect("a number");
+        assert_eq!(read.value, 1234);
+    }
 
     #[test]
     fn text_is_read_as_strtoull_reads_it() {

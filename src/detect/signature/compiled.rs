@@ -1272,13 +1272,8 @@ fn classes(proto: ProtoTest) -> Vec<Class> {
 /// What a packet must have for a signature to match.
 fn needs(signature: &Signature, payload: bool) -> u16 {
     let mut needs = 0;
-    // An expression or a negation can match an empty payload: only a content that must be there needs one.
-    let positive = signature
-        .groups
-        .iter()
-        .flat_map(|g| &g.tests)
-        .any(|t| matches!(t, crate::rules::Test::Content(c) if !c.negate));
-    if payload && positive {
+    // A rule on the payload is about packets that have one, whatever it wants not to be there (as in Suricata).
+    if payload {
         needs |= need::PAYLOAD;
     }
     let flow = signature.flow;
@@ -1294,7 +1289,12 @@ fn needs(signature: &Signature, payload: bool) -> u16 {
     for test in &signature.packet {
         match test {
             PacketTest::PayloadSize(crate::rules::Compare::Equal(0)) => needs |= need::NO_PAYLOAD,
-            PacketTest::PayloadSize(compare) if !compare.test(0) => needs |= need::PAYLOAD,
+            // What is not of one size is of another, not nothing.
+            PacketTest::PayloadSize(compare)
+                if !compare.test(0) || matches!(compare, crate::rules::Compare::NotEqual(_)) =>
+            {
+                needs |= need::PAYLOAD;
+            }
             PacketTest::Event(_) => needs |= need::EVENT,
             PacketTest::TcpFlags {
                 flags,

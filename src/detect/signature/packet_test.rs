@@ -7,7 +7,7 @@ use super::inspect::Inspection;
 use super::order::is_int_test;
 use super::tx::numbers_satisfy;
 use crate::app::{AppLayer, AppProto};
-use crate::flow::Flow;
+use crate::flow::{Flow, TcpState};
 use crate::packet::{Direction, Net, Packet, Transport};
 use crate::rules::{
     CaptureScope, ChecksumOf, FlagMode, FlowCounter, FlowIntOperand, FlowIntOperation,
@@ -321,7 +321,9 @@ pub(super) fn stream_test(test: &StreamTest, input: &Inspection<'_>) -> bool {
     match test {
         StreamTest::Size { side, size } => {
             let [to_server, to_client] = input.stream.sizes;
-            let known = input.packet.transport == Transport::Tcp && input.flow.is_some();
+            // A SYN takes one number, so a session has none of both sizes at zero.
+            let session = input.stream.sizes != [0; 2] && input.flow.is_some();
+            let known = input.packet.transport == Transport::Tcp && session;
             let (client, server) = (size.test(to_server), size.test(to_client));
             known
                 && match side {
@@ -351,6 +353,22 @@ pub(super) fn stream_test(test: &StreamTest, input: &Inspection<'_>) -> bool {
             .app
             .as_deref()
             .is_some_and(|app| app.events.iter().any(|event| event == name)),
+        StreamTest::TcpSession {
+            setup,
+            established,
+            closing,
+        } => {
+            let Some(flow) = input.flow.as_deref() else {
+                return false;
+            };
+            let state = flow.tcp.as_ref().map(|tcp| tcp.state);
+            let ends = state.is_some_and(|s| s > TcpState::Established && s < TcpState::Closed);
+            let is_established = input.stream.flow_established;
+            input.packet.transport == Transport::Tcp
+                && ((*setup && !is_established)
+                    || (*established && is_established)
+                    || (*closing && ends))
+        }
     }
 }
 
@@ -386,7 +404,8 @@ fn flow_counter(flow: &Flow, counter: FlowCounter) -> u64 {
     let [to_server, to_client] = flow.packets;
     let [bytes_to_server, bytes_to_client] = flow.bytes;
     match counter {
-        FlowCounter::Age => flow.last.secs_since(flow.first),
+        // Seconds of the clock, not of a stopwatch: a flow that begins late in one is a second old early in the next.
+        FlowCounter::Age => flow.last.secs().saturating_sub(flow.first.secs()),
         FlowCounter::PacketsToServer => to_server,
         FlowCounter::PacketsToClient => to_client,
         FlowCounter::Packets => to_server.saturating_add(to_client),

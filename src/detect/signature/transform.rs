@@ -73,9 +73,16 @@ pub(super) fn apply(
             offset,
             mode,
         } => {
-            if let Some(from) = input.get(*offset as usize..) {
-                let from = bytes.and_then(|n| from.get(..n as usize)).unwrap_or(from);
-                base64::decode(from, *mode, out);
+            let from = input.get(*offset as usize..).unwrap_or_default();
+            let from = match bytes {
+                // As many bytes as were asked for, and one more.
+                Some(n) if (*n as usize) < from.len() => from.get(..*n as usize),
+                Some(_) => None,
+                None => Some(from),
+            };
+            base64::decode(from.unwrap_or_default(), *mode, out);
+            if out.is_empty() {
+                out.extend_from_slice(input);
             }
         }
         Transform::Md5 => out.extend_from_slice(&md5::Md5::digest(input)),
@@ -88,6 +95,8 @@ pub(super) fn apply(
                 && let Some((from, to)) = scratch.group(1)
             {
                 out.extend_from_slice(input.get(from..to).unwrap_or_default());
+            } else {
+                out.extend_from_slice(input);
             }
         }
         Transform::Subslice {
@@ -152,33 +161,35 @@ fn hex(byte: u8) -> Option<u8> {
         .and_then(|d| u8::try_from(d).ok())
 }
 
-/// The last label of a host name.
+/// What domains are registered under: the last label of a name, or two where that is a registry. A name without a
+/// domain has none.
 fn top_level(name: &[u8]) -> &[u8] {
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    match memchr::memrchr(b'.', name) {
-        Some(dot) => name.get(dot + 1..).unwrap_or_default(),
-        None => name,
-    }
+    let domain = domain(name);
+    memchr::memchr(b'.', domain)
+        .and_then(|dot| domain.get(dot + 1..))
+        .unwrap_or_default()
 }
 
-/// The registered domain: two labels, or three below the second-level registries that most countries have.
+/// The registered domain: two labels, or three below the second-level registries that most countries have. A name of
+/// one label, or that is a registry itself, is no domain.
 fn domain(name: &[u8]) -> &[u8] {
     const SECOND_LEVEL: [&[u8]; 10] = [
         b"co", b"com", b"net", b"org", b"gov", b"edu", b"ac", b"or", b"ne", b"go",
     ];
     let trimmed = name.strip_suffix(b".").unwrap_or(name);
     let mut dots = memchr::memrchr_iter(b'.', trimmed);
-    let (Some(last), second) = (dots.next(), dots.next()) else {
-        return trimmed;
+    let Some(last) = dots.next() else {
+        return &[];
     };
-    let Some(second) = second else { return trimmed };
+    let second = dots.next();
+    let start_of = |dot: Option<usize>| dot.map_or(0, |dot| dot + 1);
     let top = trimmed.get(last + 1..).unwrap_or_default();
-    let middle = trimmed.get(second + 1..last).unwrap_or_default();
+    let middle = trimmed.get(start_of(second)..last).unwrap_or_default();
     let registry = top.len() == 2 && SECOND_LEVEL.iter().any(|s| middle.eq_ignore_ascii_case(s));
-    let start = if registry {
-        dots.next().map_or(0, |dot| dot + 1)
-    } else {
-        second + 1
+    let start = match (registry, second) {
+        (true, None) => return &[],
+        (true, Some(_)) => start_of(dots.next()),
+        (false, second) => start_of(second),
     };
     trimmed.get(start..).unwrap_or(trimmed)
 }
@@ -277,6 +288,13 @@ mod tests {
             b"example.co.jp"
         );
         assert_eq!(done(Transform::Tld, b"www.example.com"), b"com");
+        assert_eq!(done(Transform::Tld, b"sub.domain.co.uk"), b"co.uk");
+        assert_eq!(done(Transform::Domain, b"example.com"), b"example.com");
+        assert_eq!(done(Transform::Domain, b"domain.co.uk"), b"domain.co.uk");
+        for none in [&b"localhost"[..], b"co.uk", b""] {
+            assert_eq!(done(Transform::Domain, none), b"");
+            assert_eq!(done(Transform::Tld, none), b"");
+        }
         assert_eq!(done(Transform::DotPrefix, b"a.b"), b".a.b");
         assert_eq!(done(Transform::DotPrefix, b""), b"");
     }
@@ -323,6 +341,21 @@ mod tests {
             ),
             b"foo"
         );
+        let base64 = |bytes, offset, input: &[u8]| {
+            done(
+                Transform::FromBase64 {
+                    bytes,
+                    offset,
+                    mode: Base64Mode::Rfc4648,
+                },
+                input,
+            )
+        };
+        // What cannot be decoded, or not as asked, stays as it is.
+        assert_eq!(base64(None, 0, b"***"), b"***");
+        assert_eq!(base64(None, 9, b"Zm9v"), b"Zm9v");
+        assert_eq!(base64(Some(4), 0, b"Zm9v"), b"Zm9v");
+        assert_eq!(base64(Some(4), 0, b"Zm9vZm9v"), b"foo");
         assert_eq!(done(Transform::Md5, b"").len(), 16);
     }
 }

@@ -365,9 +365,6 @@ fn byte_math(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     if shift && matches!(bytes, Number::Fixed(n) if n > 4) {
         return Err("a shift reads 1 to 4 bytes".into());
     }
-    if operator == MathOperator::Divide && value == Number::Fixed(0) {
-        return Err("a division by zero".into());
-    }
     need_dce(draft, format)?;
     let into = draft.define(&result)?;
     let relative = shared.relative;

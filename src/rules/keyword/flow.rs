@@ -40,6 +40,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         parse: stream_size,
         ..Keyword::PLAIN
     },
+    Keyword {
+        name: "tcp.session",
+        doc: "phase of the TCP connection: a list of setup, established, closing",
+        example: "tcp.session:setup,closing;",
+        parse: tcp_session,
+        ..Keyword::PLAIN
+    },
     counter!("flow.age", "seconds since the flow's first packet", Age),
     counter!(
         "flow.pkts_toserver",
@@ -153,6 +160,28 @@ fn flow(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     draft.needs_stream |= test.only_stream;
     draft.needs_packet |= test.no_stream;
     draft.signature.flow = test;
+    Ok(())
+}
+
+fn tcp_session(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
+    let (mut setup, mut established, mut closing) = (false, false, false);
+    for word in value.text.split(',') {
+        let phase = match word {
+            "setup" => &mut setup,
+            "established" => &mut established,
+            "closing" => &mut closing,
+            other => return Err(format!("\"{other}\" is not setup, established or closing")),
+        };
+        if std::mem::replace(phase, true) {
+            return Err(format!("\"{word}\" stands there twice"));
+        }
+    }
+    draft.needs_packet = true;
+    draft.signature.stream.push(StreamTest::TcpSession {
+        setup,
+        established,
+        closing,
+    });
     Ok(())
 }
 

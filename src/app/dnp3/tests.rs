@@ -1,3 +1,5 @@
+//! Tests of the reader of DNP3: requests and answers as they are read, cut anywhere, and bytes that are not theirs.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -245,6 +245,9 @@ fn process_fails(what: &str, closed: bool, signal: &str) -> bool {
     )
 }
 
+/// An order, made when it is given.
+type Order = fn() -> WorkerOrder;
+
 /// Everything that can fail, each both ways; or what is named, with dashes for spaces. Says whether all was as it should
 /// be: without a failure nothing is lost, and when a worker fails nothing but by policy.
 pub fn dark(names: &[String]) -> bool {
@@ -252,7 +255,7 @@ pub fn dark(names: &[String]) -> bool {
         "{:<28} {:<7} {:>7} {:>7} {:>9} {:>11}  counted",
         "what fails", "policy", "sent", "lost", "reordered", "dark ms"
     );
-    let kinds: [(&str, Option<fn() -> WorkerOrder>, &str); 6] = [
+    let kinds: [(&str, Option<Order>, &str); 6] = [
         ("nothing", Some(|| WorkerOrder::Profile(false)), ""),
         (
             "worker slow (ring full)",

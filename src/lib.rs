@@ -43,3 +43,8 @@ pub mod sink;
 pub mod config;
 
 pub mod pipeline;
+
+/// Unit tests count the heap as the program does.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: sys::heap::Counting = sys::heap::Counting;

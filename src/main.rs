@@ -4,6 +4,10 @@
 
 mod command;
 
+/// Counts what parsers hold, so that their bound holds (`app-layer.memcap`).
+#[global_allocator]
+static ALLOCATOR: sekisho::sys::heap::Counting = sekisho::sys::heap::Counting;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

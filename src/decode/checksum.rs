@@ -5,6 +5,8 @@
 //! that the capture shows offloaded checksums; they are not silently accepted, because an attacker could write the
 //! same bytes and the receiver would discard them.
 
+use crate::sys::word_sum;
+
 /// Packets after which [`ChecksumMode::Auto`] looks at the share of wrong checksums, and again each time as many.
 const SAMPLE_PACKETS: u64 = 1000;
 
@@ -116,37 +118,15 @@ impl Monitor {
 /// The ones' complement sum of the bytes as 16-bit words in *native* order, not yet folded.
 ///
 /// Ones' complement addition does not care about byte order as long as everything is added in the same one
-/// (RFC 1071 §2 B), so nothing is swapped. Words of 32 bits go into four sums of 64 bits, which the compiler turns into
-/// vector instructions; a frame has far fewer words than would overflow them.
+/// (RFC 1071 §2 B), so nothing is swapped. Words of 32 bits go into sums of 64 bits; a frame has far fewer words than would
+/// overflow them.
 #[inline]
 pub(super) fn sum(bytes: &[u8]) -> u64 {
-    let mut lanes = [0u64; 4];
-    let (blocks, rest) = bytes.as_chunks::<16>();
-    for [
-        a0,
-        a1,
-        a2,
-        a3,
-        b0,
-        b1,
-        b2,
-        b3,
-        c0,
-        c1,
-        c2,
-        c3,
-        d0,
-        d1,
-        d2,
-        d3,
-    ] in blocks
-    {
-        lanes[0] += u64::from(u32::from_ne_bytes([*a0, *a1, *a2, *a3]));
-        lanes[1] += u64::from(u32::from_ne_bytes([*b0, *b1, *b2, *b3]));
-        lanes[2] += u64::from(u32::from_ne_bytes([*c0, *c1, *c2, *c3]));
-        lanes[3] += u64::from(u32::from_ne_bytes([*d0, *d1, *d2, *d3]));
+    let (mut total, rest) = word_sum(bytes);
+    let (fours, rest) = rest.as_chunks::<4>();
+    for word in fours {
+        total += u64::from(u32::from_ne_bytes(*word));
     }
-    let mut total = lanes[0] + lanes[1] + lanes[2] + lanes[3];
     let (words, odd) = rest.as_chunks::<2>();
     for word in words {
         total += u64::from(u16::from_ne_bytes(*word));

@@ -7,6 +7,7 @@
 pub mod af_packet;
 pub mod af_xdp;
 pub mod bpf;
+pub mod heap;
 pub mod hs;
 pub mod interface;
 mod libpcap;
@@ -19,6 +20,7 @@ mod process;
 pub mod sandbox;
 mod signal;
 mod socket;
+mod word_sum;
 
 pub use libpcap::{PcapDevice, PcapOptions, compile_filter};
 pub use memory::{give_memory_back, map_file, prefetch, release_mapped, thread_cpu_ns};
@@ -26,3 +28,4 @@ pub use notify::{Notify, relayed};
 pub use process::{Usage, stand_before, usage};
 pub use signal::{Signal, Signals, send_signal};
 pub use socket::{EventFd, echo_socket, interface_index, pin_thread, wait_readable};
+pub use word_sum::word_sum;

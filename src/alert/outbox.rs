@@ -166,6 +166,8 @@ pub struct Outbox {
     pub now: Timestamp,
     /// Whether it is the last.
     pub last: bool,
+    /// Whether the capture is over, and what follows are ends of flows.
+    pub over: bool,
     /// The text that records and findings point into.
     pub text: Vec<u8>,
     /// Finished log lines.
@@ -187,6 +189,7 @@ impl Outbox {
         self.findings.clear();
         self.outcomes.clear();
         self.last = false;
+        self.over = false;
     }
 
     /// Begins the records of packet `number` (or of the batch border behind it): `order` ranks it among what other

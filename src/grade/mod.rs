@@ -35,7 +35,7 @@ pub use exempt::{Effect, Exemption, Window};
 pub use grader::{Event, GradeCounts, Grader, Heads};
 pub use level::{Role, Severity};
 pub use profile::Profile;
-pub use segment::{Asset, RuleChanges, Segment, Segments, Subnet};
+pub use segment::{Asset, Ground, RuleChanges, Segment, Segments, Subnet};
 
 use crate::asset::AssetSettings;
 

@@ -43,17 +43,19 @@ impl Subnet {
     }
 
     /// Whether it holds `address`.
+    #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
+        // The bits that differ, of those that count.
         match (self.address, address) {
             (IpAddr::V4(net), IpAddr::V4(a)) => {
+                let differs = net.to_bits() ^ a.to_bits();
                 let shift = 32 - u32::from(self.bits);
-                u32::from(net).checked_shr(shift).unwrap_or(0)
-                    == u32::from(a).checked_shr(shift).unwrap_or(0)
+                differs.checked_shr(shift).unwrap_or(0) == 0
             }
             (IpAddr::V6(net), IpAddr::V6(a)) => {
+                let differs = net.to_bits() ^ a.to_bits();
                 let shift = 128 - u32::from(self.bits);
-                u128::from(net).checked_shr(shift).unwrap_or(0)
-                    == u128::from(a).checked_shr(shift).unwrap_or(0)
+                differs.checked_shr(shift).unwrap_or(0) == 0
             }
             _ => false,
         }
@@ -217,6 +219,79 @@ impl Segments {
     }
 }
 
+/// [`Segments`] as detectors ask them, for each SYN of a flood: whose networks are ours is worked out beforehand.
+#[derive(Debug)]
+pub struct Ground {
+    segments: Segments,
+    /// Networks of ours, each once: network and mask.
+    v4: Vec<(u32, u32)>,
+    v6: Vec<(u128, u128)>,
+    declared: bool,
+}
+
+impl Ground {
+    /// Of segments as they are now.
+    pub fn new(segments: Segments) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for net in segments.list.iter().flat_map(|s| &s.home) {
+            let bits = u32::from(net.bits);
+            match net.address {
+                IpAddr::V4(a) => {
+                    let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+                    v4.push((a.to_bits() & mask, mask));
+                }
+                IpAddr::V6(a) => {
+                    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+                    v6.push((a.to_bits() & mask, mask));
+                }
+            }
+        }
+        v4.sort_unstable();
+        v4.dedup();
+        v6.sort_unstable();
+        v6.dedup();
+        Self {
+            declared: segments.list.iter().any(|s| !s.subnets.is_empty()),
+            segments,
+            v4,
+            v6,
+        }
+    }
+
+    fn is_ours(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(a) => {
+                let bits = a.to_bits();
+                self.v4.iter().any(|(net, mask)| bits & mask == *net)
+            }
+            IpAddr::V6(a) => {
+                let bits = a.to_bits();
+                self.v6.iter().any(|(net, mask)| bits & mask == *net)
+            }
+        }
+    }
+}
+
+impl Places for Ground {
+    fn place(&self, key: &FlowKey, interface: u16) -> Place {
+        let segment = self.segments.of(interface, key.vlan[0], key.dst, key.src);
+        Place {
+            role: segment.map_or(Role::Dmz, |s| s.role),
+            src_ours: self.is_ours(key.src),
+            dst_ours: self.is_ours(key.dst),
+            declared: self.declared,
+        }
+    }
+
+    fn has_role(&self, address: IpAddr, role: HostRole) -> bool {
+        self.segments.has_role(address, role)
+    }
+
+    fn declares(&self, role: HostRole) -> bool {
+        self.segments.declares(role)
+    }
+}
+
 impl Places for Segments {
     fn place(&self, key: &FlowKey, interface: u16) -> Place {
         let segment = self.of(interface, key.vlan[0], key.dst, key.src);
@@ -243,6 +318,55 @@ impl Places for Segments {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ground_is_what_the_segments_say() {
+        let net = |text: &str| Subnet::parse(text).expect("net");
+        let segment = |subnets: &[&str], home: &[&str]| Segment {
+            subnets: subnets.iter().map(|n| net(n)).collect(),
+            home: home.iter().map(|n| net(n)).collect(),
+            ..Segment::default()
+        };
+        for list in [
+            vec![Segment::default()],
+            vec![
+                segment(
+                    &["10.1.0.0/16"],
+                    &["10.1.0.0/16", "192.0.2.7", "2001:db8::/33"],
+                ),
+                segment(&[], &["10.1.0.0/24", "2001:db8:ffff::/48"]),
+            ],
+            vec![segment(&[], &["0.0.0.0/0"])],
+            vec![segment(&[], &["::/0"])],
+            vec![segment(&[], &[])],
+        ] {
+            let segments = Segments {
+                list,
+                ..Segments::default()
+            };
+            let ground = Ground::new(segments.clone());
+            let mut addresses: Vec<IpAddr> = (0..2_000u32)
+                .map(|i| i.wrapping_mul(0x9e37_79b9).to_be_bytes().into())
+                .collect();
+            for text in [
+                "10.1.0.5",
+                "10.1.2.5",
+                "192.0.2.7",
+                "2001:db8::1",
+                "2001:db8:ffff::1",
+            ] {
+                addresses.push(text.parse().expect("address"));
+            }
+            for pair in addresses.windows(2) {
+                let key = FlowKey {
+                    src: pair[0],
+                    dst: pair[1],
+                    ..FlowKey::default()
+                };
+                assert_eq!(ground.place(&key, 0), segments.place(&key, 0), "{key:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_victims_subnet_decides_before_the_attackers() {

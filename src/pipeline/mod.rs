@@ -16,6 +16,7 @@ pub mod health;
 mod host_records;
 mod link_records;
 pub mod live;
+mod merge;
 mod outlet;
 mod replay;
 mod report;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::evidence::Clerk;
+use super::merge::Merge;
 use super::thresholds::Thresholds;
 use crate::alert::{Alert, Finding, FindingSource, Outbox, TextRange, Verdict};
 use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
 use crate::detect::signature::Replacement;
 use crate::grade::action::BlockList;
-use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Heads, Segments};
+use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Ground, Heads, Segments};
 use crate::packet::Timestamp;
 use crate::rules::RuleSet;
 use crate::sink::eve::stats::{self, Traffic};
@@ -41,7 +42,7 @@ pub struct ReportStage {
     grader: Grader,
     sinks: Vec<Box<dyn Sink>>,
     eve: EveSettings,
-    hosts: Vec<HostRecord>,
+    merge: Merge,
     reports: Vec<Report>,
     behaviour: Outbox,
     evidence: Option<Clerk>,
@@ -56,7 +57,7 @@ pub struct ReportStage {
 
 /// Detectors of segments with thresholds of their own.
 struct Tuned {
-    name: String,
+    settings: AnomalySettings,
     members: Vec<String>,
     segments: Vec<usize>,
     engine: AnomalyEngine,
@@ -79,13 +80,13 @@ impl ReportStage {
         let listed = grade.map.listed;
         let segments = Arc::new(grade.segments.clone());
         Self {
-            anomaly: anomaly
-                .enabled
-                .then(|| AnomalyEngine::new(anomaly, Box::new(grade.segments.clone()))),
+            anomaly: anomaly.enabled.then(|| {
+                AnomalyEngine::new(anomaly, Box::new(Ground::new(grade.segments.clone())))
+            }),
             grader: Grader::new(rules, grade, heads(eve)),
             sinks,
             eve,
-            hosts: Vec::new(),
+            merge: Merge::default(),
             reports: Vec::new(),
             behaviour: Outbox::default(),
             evidence: None,
@@ -103,16 +104,15 @@ impl ReportStage {
         if self.anomaly.is_none() {
             return;
         }
-        let name = format!("{settings:?}");
         let member = self.segments.list.get(segment).map(|s| s.name.clone());
-        if let Some(tuned) = self.tuned.iter_mut().find(|t| t.name == name) {
+        if let Some(tuned) = self.tuned.iter_mut().find(|t| t.settings == *settings) {
             tuned.segments.push(segment);
             tuned.members.extend(member);
             return;
         }
-        let places = Box::new((*self.segments).clone());
+        let places = Box::new(Ground::new((*self.segments).clone()));
         self.tuned.push(Tuned {
-            name,
+            settings: settings.clone(),
             members: member.into_iter().collect(),
             segments: vec![segment],
             engine: AnomalyEngine::new(settings, places),
@@ -171,27 +171,19 @@ impl ReportStage {
         };
         let last = said.iter().any(|s| s.outbox.last);
         self.started.get_or_insert(now);
-        let mut merged = Vec::new();
-        let records: &[HostRecord] = if let [only] = said
-            && is_ordered(&only.hosts)
-        {
-            &only.hosts
-        } else {
-            // One worker's records come in order but for flows that ended at the border; several workers' do not.
-            self.hosts.clear();
-            for one in said {
-                self.hosts.extend_from_slice(&one.hosts);
-            }
-            self.hosts.sort_by_key(|r| (r.number, r.order, r.flow_id));
-            merged = std::mem::take(&mut self.hosts);
-            &merged
-        };
+        let merged = self.merge.records(said);
+        let records: &[HostRecord] = merged.as_deref().unwrap_or_else(|| match said {
+            [only] => &only.hosts,
+            _ => &[],
+        });
         self.behaviour.now = now;
         self.behaviour.last = last;
+        let over = last || said.iter().any(|s| s.outbox.over);
+        self.behaviour.over = over;
         if let Some(anomaly) = &mut self.anomaly {
             self.reports.clear();
             if self.tuned.is_empty() {
-                anomaly.batch(records, now, last, &mut self.reports);
+                anomaly.batch(records, now, over, &mut self.reports);
             } else {
                 self.share.clear();
                 for tuned in &mut self.tuned {
@@ -207,11 +199,11 @@ impl ReportStage {
                         None => self.share.push(*record),
                     }
                 }
-                anomaly.batch(&self.share, now, last, &mut self.reports);
+                anomaly.batch(&self.share, now, over, &mut self.reports);
                 for tuned in &mut self.tuned {
                     tuned
                         .engine
-                        .batch(&tuned.records, now, last, &mut self.reports);
+                        .batch(&tuned.records, now, over, &mut self.reports);
                 }
             }
             for report in &self.reports {
@@ -224,8 +216,8 @@ impl ReportStage {
         self.grader.batch(&boxes, records, &mut |event| {
             give(sinks, evidence, &event);
         });
-        if merged.capacity() > 0 {
-            self.hosts = merged;
+        if let Some(merged) = merged {
+            self.merge.take_back(merged);
         }
         self.now = self.now.max(now);
     }
@@ -249,11 +241,13 @@ impl ReportStage {
         thresholds: &Thresholds,
     ) {
         if let Some(anomaly) = &mut self.anomaly {
-            anomaly.adopt(Box::new(grade.segments.clone()));
+            anomaly.adopt(Box::new(Ground::new(grade.segments.clone())));
             anomaly.tune(&thresholds.all);
         }
         for tuned in &mut self.tuned {
-            tuned.engine.adopt(Box::new(grade.segments.clone()));
+            tuned
+                .engine
+                .adopt(Box::new(Ground::new(grade.segments.clone())));
             if let Some(settings) = thresholds.common(&tuned.members) {
                 tuned.engine.tune(settings);
             }
@@ -329,10 +323,6 @@ impl ReportStage {
             .collect();
         (self.sinks, errors)
     }
-}
-
-fn is_ordered(records: &[HostRecord]) -> bool {
-    records.is_sorted_by_key(|r| (r.number, r.order))
 }
 
 /// The beginning of alerts that no packet in hand shows.

@@ -24,12 +24,11 @@ impl Thresholds {
 
     /// The segments that share detectors of their own, by name.
     pub fn groups(&self) -> Vec<Vec<&str>> {
-        let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut groups: Vec<(&AnomalySettings, Vec<&str>)> = Vec::new();
         for (name, settings) in &self.own {
-            let words = format!("{settings:?}");
-            match groups.iter_mut().find(|(known, _)| *known == words) {
+            match groups.iter_mut().find(|(known, _)| *known == settings) {
                 Some((_, members)) => members.push(name),
-                None => groups.push((words, vec![name])),
+                None => groups.push((settings, vec![name])),
             }
         }
         groups.into_iter().map(|(_, members)| members).collect()
@@ -38,11 +37,9 @@ impl Thresholds {
     /// What segments that share detectors have in common now; none when they no longer agree.
     pub fn common(&self, members: &[impl AsRef<str>]) -> Option<&AnomalySettings> {
         let first = self.of(members.first()?.as_ref());
-        let words = format!("{first:?}");
-        let same = |name: &str| format!("{:?}", self.of(name)) == words;
         members
             .iter()
-            .all(|name| same(name.as_ref()))
+            .all(|name| self.of(name.as_ref()) == first)
             .then_some(first)
     }
 
@@ -54,12 +51,11 @@ impl Thresholds {
             .filter(|members| self.common(members).is_none())
             .flatten()
             .map(|name| format!("segment.{name}.detectors"));
-        let all = format!("{:?}", self.all);
         let new = self
             .own
             .iter()
             .filter(|(name, _)| !groups.iter().any(|g| g.contains(&name.as_str())))
-            .filter(|(_, settings)| format!("{settings:?}") != all)
+            .filter(|(_, settings)| *settings != self.all)
             .map(|(name, _)| format!("segment.{name}.detectors"));
         apart.chain(new).collect()
     }

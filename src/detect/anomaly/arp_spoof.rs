@@ -25,7 +25,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ArpSpoofSettings {
     /// Score at which contradicting claims are an attack. Default 4.5: two to four of them.
     pub score_min: f64,

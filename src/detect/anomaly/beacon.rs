@@ -29,7 +29,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BeaconSettings {
     /// Intervals without which timing says nothing. Default 14, which are 16 callbacks (detectors.md D10): the first one
     /// only makes the pair known.
@@ -243,7 +243,7 @@ impl Beacon {
     }
 
     fn record(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
-        let key = record.key;
+        let key = &record.key;
         if record.kind == RecordKind::Resolved {
             self.resolving.insert(endpoint_hash(key.src, 0));
             if let Some(destination) = self.destinations.entry(key.dst, Destination::default) {
@@ -254,17 +254,19 @@ impl Beacon {
             }
             return;
         }
-        if !matches!(key.proto, 6 | 17)
-            || STEADY.contains(&key.dport)
+        if !matches!(key.proto, 6 | 17) {
+            return;
+        }
+        let place = seen.place();
+        // Outside the firewall nobody is ours; inwards it is monitoring.
+        if place.role == Role::Edge || !place.src_ours || place.dst_ours {
+            return;
+        }
+        if STEADY.contains(&key.dport)
             || is_group(key.dst)
             || is_local(key.dst)
             || is_local(key.src)
         {
-            return;
-        }
-        let place = seen.place(record);
-        // Outside the firewall nobody is ours; inwards it is monitoring.
-        if place.role == Role::Edge || !place.src_ours || place.dst_ours {
             return;
         }
         let pair_key = (key.src, key.dst, key.dport);

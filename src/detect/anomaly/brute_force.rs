@@ -19,7 +19,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BruteForceSettings {
     /// Failed logins that are guessing. Default edge 20, DMZ 10, intranet 5 (detectors.md D7).
     pub failures_min: ByRole<u32>,

@@ -3,6 +3,7 @@
 //! The engine gives each record only to the detectors that want its kind, in the order in which they are registered, so
 //! that a flood of one kind costs nothing to the others.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use super::engine::{AnomalySettings, Report};
@@ -14,20 +15,62 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// What a detector may ask about besides the record in hand.
+///
+/// Made anew for each record: what several detectors ask about it is worked out once.
 #[derive(Debug)]
 pub struct Seen<'a> {
     /// Segments and declared roles.
     pub places: &'a dyn Places,
-    /// Floods in progress.
-    pub floods: &'a SynFlood,
     /// What was said lately of attacks.
     pub attacks: &'a Attacks,
+    /// Floods in progress.
+    pub floods: &'a SynFlood,
+    record: &'a HostRecord,
+    place: OnceCell<Place>,
+    flooded: OnceCell<bool>,
 }
 
-impl Seen<'_> {
-    /// Where a record happened.
-    pub fn place(&self, record: &HostRecord) -> Place {
-        self.places.place(&record.key, record.interface)
+impl<'a> Seen<'a> {
+    /// What may be asked about a record.
+    pub fn new(
+        record: &'a HostRecord,
+        places: &'a dyn Places,
+        (floods, attacks): (&'a SynFlood, &'a Attacks),
+    ) -> Self {
+        Self::at(OnceCell::new(), record, places, (floods, attacks))
+    }
+
+    /// The same, when somebody may have asked for the place already.
+    pub fn at(
+        place: OnceCell<Place>,
+        record: &'a HostRecord,
+        places: &'a dyn Places,
+        (floods, attacks): (&'a SynFlood, &'a Attacks),
+    ) -> Self {
+        Self {
+            places,
+            attacks,
+            floods,
+            record,
+            place,
+            flooded: OnceCell::new(),
+        }
+    }
+
+    /// Where the record happened.
+    pub fn place(&self) -> Place {
+        let record = self.record;
+        *self
+            .place
+            .get_or_init(|| self.places.place(&record.key, record.interface))
+    }
+
+    /// Whether the service that the record is about is being flooded: failures towards it are then nobody's scan.
+    pub fn is_flooded(&self) -> bool {
+        let key = &self.record.key;
+        *self
+            .flooded
+            .get_or_init(|| self.floods.is_flooded(key.dst, key.dport))
     }
 }
 
@@ -73,6 +116,13 @@ pub trait Detector: std::fmt::Debug + Send {
     /// The kinds of records it wants.
     fn kinds(&self) -> &'static [RecordKind];
 
+    /// Whether it may want records of one of those kinds about an IP protocol. Asked when the engine is made: who says no
+    /// is spared a call for each SYN of a flood.
+    fn wants(&self, kind: RecordKind, proto: u8) -> bool {
+        let _ = (kind, proto);
+        true
+    }
+
     /// Bytes of its tables, all taken when it was made.
     fn memory(&self) -> Memory;
 
@@ -88,18 +138,21 @@ pub trait Detector: std::fmt::Debug + Send {
 }
 
 /// Makes a detector of a type that has `settings`, `bytes`, `record` and `tick` and asks for nothing but the record. The
-/// middle says which of all settings are its own.
+/// middle says which of all settings are its own; what may follow, [`Detector::wants`].
 macro_rules! plain_detector {
-    ($name:ty, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+) => {
-        plain_detector!(@ $name, |$this, $all| $settings, [$($kind),+],
+    ($name:ty, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+
+        $(, |$me:tt, $asked:tt| $wants:expr)?) => {
+        plain_detector!(@ $name, |$this, $all| $settings, [$($kind),+], [$(|$me, $asked| $wants)?],
             |detector, record, _seen, reports| detector.record(record, reports));
     };
     // The same for one whose thresholds differ by the role of the segment, which it asks for when it needs it.
-    ($name:ty, by role, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+) => {
-        plain_detector!(@ $name, |$this, $all| $settings, [$($kind),+],
-            |detector, record, seen, reports| detector.record(record, &|| seen.place(record).role, reports));
+    ($name:ty, by role, |$this:tt, $all:ident| $settings:expr, $($kind:ident)|+
+        $(, |$me:tt, $asked:tt| $wants:expr)?) => {
+        plain_detector!(@ $name, |$this, $all| $settings, [$($kind),+], [$(|$me, $asked| $wants)?],
+            |detector, record, seen, reports| detector.record(record, &|| seen.place().role, reports));
     };
     (@ $name:ty, |$this:tt, $all:ident| $settings:expr, [$($kind:ident),+],
+        [$(|$me:tt, $asked:tt| $wants:expr)?],
         |$detector:ident, $record:ident, $seen:ident, $reports:ident| $take:expr) => {
         impl super::detector::Detector for $name {
             fn kinds(&self) -> &'static [super::record::RecordKind] {
@@ -108,6 +161,10 @@ macro_rules! plain_detector {
             fn memory(&self) -> crate::stats::Memory {
                 Self::memory(self)
             }
+            $(fn wants(&self, kind: super::record::RecordKind, proto: u8) -> bool {
+                let ($me, $asked) = (self, (kind, proto));
+                $wants
+            })?
             fn tune(&mut self, settings: &super::AnomalySettings) {
                 let ($this, $all) = (&*self, settings);
                 let mine = $settings;
@@ -162,11 +219,7 @@ pub(super) mod tests {
             services: 8,
             ..SynFloodSettings::default()
         });
-        let seen = Seen {
-            places,
-            floods: &floods,
-            attacks: &Attacks::default(),
-        };
+        let attacks = Attacks::default();
         let mut reports = Vec::new();
         for (i, record) in records.iter().enumerate() {
             assert!(
@@ -174,6 +227,13 @@ pub(super) mod tests {
                 "{:?} is not wanted",
                 record.kind
             );
+            assert!(
+                detector.wants(record.kind, record.key.proto),
+                "{:?} of {} is not wanted",
+                record.kind,
+                record.key.proto
+            );
+            let seen = Seen::new(record, places, (&floods, &attacks));
             detector.take(record, &seen, &mut reports);
             if i % 1_000 == 999 {
                 detector.pass(record.ts, &mut reports);

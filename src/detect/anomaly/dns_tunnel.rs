@@ -21,7 +21,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DnsTunnelSettings {
     /// Information bytes below one domain. Default 1,024 (detectors.md D13).

@@ -1,5 +1,6 @@
 //! The anomaly worker's work: records in packet order through every detector.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use super::arp_spoof::{ArpSpoof, ArpSpoofSettings};
@@ -47,7 +48,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::MemoryBound;
 
 /// Settings of all detectors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AnomalySettings {
     /// Whether behaviour is watched at all.
     pub enabled: bool,
@@ -225,7 +226,8 @@ struct Wire {
     attacks: Attacks,
     /// With their index in [`DETECTORS`].
     detectors: Vec<(u16, Box<dyn Detector>)>,
-    /// For each kind of record, the detectors that want it.
+    /// For each kind of record about TCP, then for each about UDP, then for each about anything else: the detectors that
+    /// want it.
     by_kind: Vec<Vec<u8>>,
 }
 
@@ -268,7 +270,7 @@ impl AnomalyEngine {
         bounds
     }
 
-    /// Takes the records of one batch, in packet order, and the time at its end; `last` when the capture ends with it.
+    /// Takes the records of one batch, in packet order, and the time at its end; `last` when the capture is over.
     pub fn batch(
         &mut self,
         records: &[HostRecord],
@@ -286,6 +288,19 @@ impl AnomalyEngine {
             wire.pass(now, last, reports);
         }
     }
+}
+
+/// Protocols that have lists of their own in [`Wire::by_kind`], and all others.
+const PROTOS: [Option<u8>; 3] = [Some(6), Some(17), None];
+
+/// Which list of [`Wire::by_kind`] a record goes to.
+fn list_of(kind: RecordKind, proto: u8) -> usize {
+    let class = match proto {
+        6 => 0,
+        17 => 1,
+        _ => 2,
+    };
+    class * RecordKind::COUNT + kind as usize
 }
 
 impl Wire {
@@ -354,11 +369,16 @@ impl Wire {
                 Box::new(ServiceImpaired::new(s.service_impaired)),
             ),
         ];
-        let mut by_kind = vec![Vec::new(); RecordKind::COUNT];
+        let mut by_kind = vec![Vec::new(); RecordKind::COUNT * PROTOS.len()];
         for (at, (_, detector)) in detectors.iter().enumerate() {
+            let Ok(at) = u8::try_from(at) else { break };
             for kind in detector.kinds() {
-                if let (Some(list), Ok(at)) = (by_kind.get_mut(*kind as usize), u8::try_from(at)) {
-                    list.push(at);
+                for proto in PROTOS {
+                    if let Some(list) = by_kind.get_mut(list_of(*kind, proto.unwrap_or(0)))
+                        && proto.is_none_or(|proto| detector.wants(*kind, proto))
+                    {
+                        list.push(at);
+                    }
                 }
             }
         }
@@ -385,16 +405,16 @@ impl Wire {
 
     fn take(&mut self, record: &HostRecord, places: &dyn Places, reports: &mut Vec<Report>) {
         let before = reports.len();
-        let role = || places.place(&record.key, record.interface).role;
+        let place = OnceCell::new();
+        let role = || {
+            let here = || places.place(&record.key, record.interface);
+            place.get_or_init(here).role
+        };
         self.syn_flood.record(record, &role, reports);
-        let Some(wanting) = self.by_kind.get(record.kind as usize) else {
+        let Some(wanting) = self.by_kind.get(list_of(record.kind, record.key.proto)) else {
             return;
         };
-        let seen = Seen {
-            places,
-            floods: &self.syn_flood,
-            attacks: &self.attacks,
-        };
+        let seen = Seen::at(place, record, places, (&self.syn_flood, &self.attacks));
         for at in wanting {
             if let Some((_, detector)) = self.detectors.get_mut(usize::from(*at)) {
                 detector.take(record, &seen, reports);
@@ -443,6 +463,7 @@ pub(super) fn incident(detector: u16, address: IpAddr, port: u16, since: Timesta
 /// The same hash over an endpoint, for bitmaps and sketches.
 ///
 /// Two multiplications that fold (as in wyhash): it is made several times for each SYN of a flood.
+#[inline]
 pub fn endpoint_hash(address: IpAddr, port: u16) -> u64 {
     let fold = |a: u64, b: u64| {
         let product = u128::from(a) * u128::from(b);

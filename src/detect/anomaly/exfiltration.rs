@@ -23,7 +23,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExfiltrationSettings {
     /// MiB to one destination within an hour. Default edge 0 (off), DMZ 50, intranet 100 (detectors.md D20).
     pub mib_min: ByRole<u32>,
@@ -148,7 +148,7 @@ impl Exfiltration {
 
     fn record(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         let key = record.key;
-        let place = seen.place(record);
+        let place = seen.place();
         // Whoever began the flow: what leaves is what our end sends.
         let (ours, theirs, sent, received) = match (place.src_ours, place.dst_ours) {
             (true, false) => (

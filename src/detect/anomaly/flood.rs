@@ -25,7 +25,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings of each of the five.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FloodSettings {
     /// Packets per second towards one destination over which there is an alarm, whatever the sources.
     pub floor_per_sec: ByRole<u32>,
@@ -150,7 +150,13 @@ plain_detector!(
         AMPLIFICATION => all.amplification.clone(),
         _ => all.tcp_flood.clone(),
     },
-    Opened | Established | Packets | Unsolicited | Echo
+    Opened | Established | Packets | Unsolicited | Echo,
+    |flood, (kind, proto)| match (flood.detector, kind) {
+        (TCP_FLOOD, kind) => kind == RecordKind::Unsolicited,
+        (_, RecordKind::Unsolicited) => false,
+        (UDP_FLOOD | AMPLIFICATION, _) => proto == 17,
+        _ => !matches!(proto, 6 | 17),
+    }
 );
 
 impl Flood {

@@ -20,7 +20,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings of each of the two.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostScanSettings {
     /// Distinct addresses in the window.
@@ -132,7 +132,11 @@ plain_detector!(
         ARP_SCAN => all.arp_scan.clone(),
         _ => all.host_scan.clone(),
     },
-    ArpRequest | Opened | Established
+    ArpRequest | Opened | Established,
+    |scan, (kind, proto)| {
+        let asks = (scan.detector == ARP_SCAN) == (kind == RecordKind::ArpRequest);
+        asks && !matches!(proto, 6 | 17)
+    }
 );
 
 impl HostScan {

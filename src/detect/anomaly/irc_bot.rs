@@ -24,7 +24,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IrcBotSettings {
     /// Score at which a client is a bot. Default 6: two kinds of evidence, at least.
     pub score_min: u32,

@@ -21,7 +21,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ObfuscatedSettings {
     /// Connections of a client to one place that begin at random. Default 5 (detectors.md D16).
     pub random_min: u32,
@@ -112,7 +112,7 @@ impl Obfuscated {
             return;
         }
         if begins {
-            let place = seen.place(record);
+            let place = seen.place();
             // Where nothing is declared, what is not private is not ours.
             if !place.src_ours || place.dst_ours {
                 return;

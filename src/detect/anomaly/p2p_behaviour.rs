@@ -123,7 +123,7 @@ impl P2pBehaviour {
         if !known && record.kind != RecordKind::Opened {
             return;
         }
-        let place = seen.place(record);
+        let place = seen.place();
         if !place.src_ours || place.dst_ours {
             return;
         }

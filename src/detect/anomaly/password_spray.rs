@@ -29,7 +29,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PasswordSpraySettings {
     /// Accounts of one source that failed. Default edge 20, DMZ 10, intranet 10 (detectors.md D7: 10 in 10 minutes).
     pub accounts_min: ByRole<u32>,
@@ -167,7 +167,7 @@ impl PasswordSpray {
             // A challenge before anybody has said who they are.
             return;
         }
-        let role = seen.place(record).role;
+        let role = seen.place().role;
         if !session && account != 0 && !seen.places.has_role(key.src, HostRole::Proxy) {
             self.source(record, outcome, role, reports);
         }

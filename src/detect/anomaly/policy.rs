@@ -28,7 +28,7 @@ use crate::stats::Memory;
 const SILENCE_MAX: u64 = 3_600_000_000_000;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PolicySettings {
     /// Seconds of traffic that are learned from. Default 604,800: seven days (detectors.md D18).
     pub learn_secs: u32,
@@ -142,7 +142,7 @@ impl Policy {
 
     fn record(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         let key = record.key;
-        let place = seen.place(record);
+        let place = seen.place();
         match record.kind {
             RecordKind::Login => {
                 let tried = record.detail != Login::Tried as u32;

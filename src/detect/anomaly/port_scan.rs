@@ -32,7 +32,7 @@ use crate::packet::{TcpFlags, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PortScanSettings {
     /// Expected rate of false alarms per tested source; sets the score at which a source is a scanner.
     pub alpha: f64,
@@ -160,6 +160,10 @@ impl Detector for PortScan {
             K::FirstBytes,
         ]
     }
+    fn wants(&self, kind: RecordKind, proto: u8) -> bool {
+        // Connections count by what comes of them.
+        kind != RecordKind::Opened || proto != 6
+    }
     fn memory(&self) -> Memory {
         Self::memory(self)
     }
@@ -170,7 +174,7 @@ impl Detector for PortScan {
     }
 
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
-        self.record(record, (seen.floods, &|| seen.place(record).role), reports);
+        self.record(record, (seen.floods, &|| seen.place().role), reports);
     }
     fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>) {
         self.tick(now, reports);
@@ -207,9 +211,10 @@ impl PortScan {
             Stealth,
             Odd,
         }
-        let odd_query = ODD_QUERIES
-            .iter()
-            .position(|kind| *kind == record.key.sport);
+        let odd_query = || {
+            let mut kinds = ODD_QUERIES.iter();
+            kinds.position(|kind| *kind == record.key.sport)
+        };
         let outcome = match record.kind {
             RecordKind::Established => Outcome::Success,
             RecordKind::Refused | RecordKind::Unanswered
@@ -219,7 +224,7 @@ impl PortScan {
             }
             RecordKind::Stray if is_stealth_probe(record.detail) => Outcome::Stealth,
             RecordKind::ArpRequest => Outcome::Odd,
-            RecordKind::Opened if record.key.proto == 1 && odd_query.is_some() => Outcome::Odd,
+            RecordKind::Opened if record.key.proto == 1 && odd_query().is_some() => Outcome::Odd,
             // SCTP has no refusal that is told here: a first contact has failed until it is answered.
             RecordKind::Opened if record.key.proto == 132 => Outcome::Failure,
             RecordKind::Opened if record.key.proto == 17 && record.key.dport < 1_024 => {
@@ -260,7 +265,7 @@ impl PortScan {
                     }
                 } else if !IN_USE.contains(&key.proto) {
                     source.protocols.insert(u64::from(key.proto));
-                } else if let Some(kind) = odd_query.filter(|_| key.proto == 1) {
+                } else if let Some(kind) = odd_query().filter(|_| key.proto == 1) {
                     let host = endpoint_hash(key.dst, 0);
                     if host != source.queried {
                         source.queried = host;

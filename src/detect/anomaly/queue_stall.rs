@@ -22,7 +22,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct QueueStallSettings {
     /// Requests that wait too long at a time. Default edge 20, DMZ 10, intranet 10: connection pools begin at 10.
     pub waiting_min: ByRole<u32>,
@@ -250,7 +250,7 @@ impl QueueStall {
             .flatten()
             .filter(|r| waited(r) >= limit_ms)
             .count() as u32;
-        let enough = settings.waiting_min.of(seen.place(record).role);
+        let enough = settings.waiting_min.of(seen.place().role);
         let asked: u32 = service.asked.iter().sum();
         let answered: u32 = service.answered.iter().sum();
         // One in five of those that came is answered: it is not the service that stalls.

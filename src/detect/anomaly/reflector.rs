@@ -23,7 +23,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReflectorSettings {
     /// Large answers to one client within ten seconds. Default edge 200, DMZ 50, intranet 50 (detectors.md D3: 50).
     pub answers_min: ByRole<u32>,
@@ -110,7 +110,7 @@ impl Reflector {
         if answered < asked.saturating_mul(u64::from(self.settings.ratio_min)) {
             return;
         }
-        let place = seen.place(record);
+        let place = seen.place();
         if !place.dst_ours || place.src_ours {
             return;
         }

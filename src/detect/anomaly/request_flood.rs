@@ -16,7 +16,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings of `request_flood`.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RequestFloodSettings {
     /// Requests of one client in ten seconds. Default 300 (detectors.md D6: 30 a second).

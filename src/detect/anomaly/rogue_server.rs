@@ -25,7 +25,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RogueServerSettings {
     /// Answers of a strange DHCP server. Default 1: one lease is enough to be led astray.
     pub offers_min: u32,

@@ -96,7 +96,7 @@ pub struct DeclaredService {
 }
 
 /// Settings.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceImpairedSettings {
     /// The services; at most [`SERVICES_MAX`].
     pub services: Vec<DeclaredService>,

@@ -24,7 +24,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ServiceTroubleSettings {
     /// Seconds of silence. Default 10 (detectors.md D19).
     pub silent_secs: u32,
@@ -209,7 +209,7 @@ impl ServiceTrouble {
             // Silence without anybody asking again is the silence of forged senders.
             || (!refuses && meter.retries == 0)
             || meter.looks_forged()
-            || seen.floods.is_flooded(record.key.dst, record.key.dport)
+            || seen.is_flooded()
         {
             return;
         }

@@ -24,7 +24,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SessionExhaustionSettings {
     /// Connections of one source to one service at a time. Default edge 1,000, DMZ 500, intranet 300 (detectors.md D4).
     pub per_source_max: ByRole<u32>,
@@ -165,7 +165,7 @@ impl SessionExhaustion {
             RecordKind::Ended => -1,
             _ => return,
         };
-        let role = seen.place(record).role;
+        let role = seen.place().role;
         let proxy = seen.places.has_role(key.src, HostRole::Proxy);
         self.source(record, by, (role, proxy), reports);
         self.service(record, by, role, reports);

@@ -22,7 +22,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings of each of the four.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SightingSettings {
     /// Flows of a client that show it before there is an alert. Default 1: the signatures are strong (detectors.md D12).

@@ -32,7 +32,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SlowHttpSettings {
     /// Stalled requests of one source at one service. Default edge 20, DMZ 10, intranet 10 (detectors.md D5).
     pub stalled_min: ByRole<u32>,
@@ -475,7 +475,7 @@ impl Detector for SlowHttp {
     }
     fn take(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
         if record.key.proto == 6 {
-            self.record(record, seen.place(record).role, reports);
+            self.record(record, seen.place().role, reports);
         }
     }
     fn pass(&mut self, now: Timestamp, reports: &mut Vec<Report>) {

@@ -25,7 +25,7 @@ use crate::packet::{TcpFlags, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SpoofedSettings {
     /// Packets in a minute that are an alert. Default edge 1,000, DMZ 1, intranet 1 (detectors.md D17).
     pub packets_min: ByRole<u32>,
@@ -166,10 +166,10 @@ impl Spoofed {
                 self.count(Reason::IllegalFlags, record, seen, reports);
             }
             // What comes with a flood is the flood's.
-            RecordKind::Opened if seen.floods.is_flooded(key.dst, key.dport) => {}
+            RecordKind::Opened if seen.is_flooded() => {}
             RecordKind::Opened => {
                 let reason = bogus(record).or_else(|| {
-                    let place = seen.place(record);
+                    let place = seen.place();
                     let foreign = place.declared
                         && place.role != Role::Edge
                         && !place.src_ours
@@ -231,7 +231,7 @@ impl Spoofed {
         reports: &mut Vec<Report>,
     ) {
         let link = (reason, record.interface, record.key.vlan[0]);
-        let place = seen.place(record);
+        let place = seen.place();
         let role = place.role;
         let Some(counter) = self.counters.entry(link, Counter::default) else {
             return;

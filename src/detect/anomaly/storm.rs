@@ -22,7 +22,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StormSettings {
     /// Frames to everybody per second. Default 1,000 everywhere (detectors.md D19).
     pub frames_per_sec: ByRole<u32>,
@@ -118,7 +118,7 @@ impl Storm {
             return;
         };
         let second = record.ts.secs();
-        let rate = self.settings.frames_per_sec.of(seen.place(record).role);
+        let rate = self.settings.frames_per_sec.of(seen.place().role);
         if second > link.second {
             let storming = link.frames >= rate && second == link.second + 1;
             link.over = if storming { link.over + 1 } else { 0 };

@@ -21,7 +21,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StrayFloodSettings {
     /// Segments a second, whatever their sources. Default edge 5,000, DMZ 1,000, intranet 500: five times the floors of
     /// `syn_flood` (detectors.md D1), because no service keeps anything for them.

@@ -23,7 +23,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SuccessiveClicksSettings {
     /// Reloads of one page within ten seconds. Default edge 16, DMZ 10, intranet 10 (detectors.md D6); at most 16.
     pub reloads_min: ByRole<u32>,
@@ -204,7 +204,7 @@ impl SuccessiveClicks {
         let key = record.key;
         let agent = (record.detail >> 16) as u16;
         let identity = (key.src, key.dst, agent);
-        let role = seen.place(record).role;
+        let role = seen.place().role;
         let settings = &self.settings;
         let Some(visitor) = self.visitors.entry(identity, Visitor::default) else {
             return;

@@ -27,7 +27,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SynFloodSettings {
     /// Incomplete SYNs per second towards one destination below which there is never an alarm.
     /// Default edge 1,000, DMZ 200, intranet 50 (detectors.md D1).
@@ -140,7 +140,7 @@ impl Spray {
         }
         // The bitmaps tell up to some hundreds apart.
         let unique = self.syns.min(300) * 8 / 10;
-        if self.sources.estimate() < unique || self.hosts.estimate() < unique {
+        if self.hosts.estimate() < unique || self.sources.estimate() < unique {
             return false;
         }
         if self.syns < floor_per_sec() / BINS as u32 {

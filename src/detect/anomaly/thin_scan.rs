@@ -18,7 +18,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings, a part of those of `port_scan`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Sources that share a scan. Default 10: fewer show by themselves (15 targets each).
     pub sources_min: u32,

@@ -33,7 +33,7 @@ use crate::packet::{FlowKey, Timestamp};
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WormScanSettings {
     /// False alarms per tested host. Default 1e-5 (detectors.md D9).
     pub alpha: f64,
@@ -237,19 +237,19 @@ impl WormScan {
     }
 
     fn record(&mut self, record: &HostRecord, seen: &Seen<'_>, reports: &mut Vec<Report>) {
-        let key = record.key;
+        let key = &record.key;
         if matches!(record.kind, RecordKind::ArpRequest | RecordKind::ArpClaim) {
             return self.link(record, seen, reports);
         }
         if key.proto != 6 || is_group(key.dst) || is_local(key.src) || key.src == key.dst {
             return;
         }
-        let place = seen.place(record);
-        let worm_port = WORM_PORTS.contains(&key.dport);
-        // Outward only ports of worms: everything else that fails out there is the port scan's.
+        let place = seen.place();
         if !place.src_ours {
             return;
         }
+        // Outward only ports of worms: everything else that fails out there is the port scan's.
+        let worm_port = WORM_PORTS.contains(&key.dport);
         if !(place.dst_ours || worm_port) {
             // Not only hosts that are watched already: a scan of several ports begins with any.
             if record.kind == RecordKind::Opened
@@ -265,7 +265,7 @@ impl WormScan {
         }
         let exempt = seen.places.has_role(key.src, HostRole::Scanner)
             || seen.places.has_role(key.src, HostRole::Monitor);
-        if exempt || seen.floods.is_flooded(key.dst, key.dport) {
+        if exempt || seen.is_flooded() {
             return;
         }
         let Some(host) = self.hosts.entry(key.src, Host::default) else {
@@ -354,7 +354,7 @@ impl WormScan {
             }
             return;
         }
-        let place = seen.place(record);
+        let place = seen.place();
         let exempt = [HostRole::Scanner, HostRole::Monitor, HostRole::Router]
             .into_iter()
             .any(|role| seen.places.has_role(key.src, role));

@@ -1,6 +1,7 @@
 //! Alerts that wait for their outcome, found by flow when it shows.
 //!
-//! Bounded by [`WAITING_MAX`]; what an outcome costs is the number of alerts of its own flow, however many wait.
+//! Bounded by [`WAITING_MAX`]; what an outcome costs is the number of alerts of its own transaction (or flow, where it says
+//! something of the flow), however many wait.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,11 +28,14 @@ pub struct Waiting {
 #[derive(Debug, Default)]
 pub struct Pending {
     waiting: BTreeMap<u64, Waiting>,
-    by_flow: HashMap<u64, Vec<u64>, crate::packet::Keyed>,
+    by_flow: HashMap<u64, ByTx, crate::packet::Keyed>,
     /// Alerts whose outcome has shown.
     ready: Vec<u64>,
     next: u64,
 }
+
+/// Alerts of one flow, by transaction.
+type ByTx = BTreeMap<Option<u64>, Vec<u64>>;
 
 impl Pending {
     /// How many wait.
@@ -46,24 +50,28 @@ impl Pending {
         let oldest = oldest.and_then(|at| self.take(at));
         let at = self.next;
         self.next += 1;
-        let flow = waiting.finding.flow_id;
-        self.by_flow.entry(flow).or_default().push(at);
+        let (flow, tx) = (waiting.finding.flow_id, waiting.finding.tx);
+        let by_tx = self.by_flow.entry(flow).or_default();
+        by_tx.entry(tx).or_default().push(at);
         self.waiting.insert(at, waiting);
         oldest
     }
 
     /// An outcome showed.
     pub fn outcome(&mut self, note: &OutcomeNote) {
-        let Some(list) = self.by_flow.get(&note.flow_id) else {
+        let Some(by_tx) = self.by_flow.get(&note.flow_id) else {
             return;
         };
-        for at in list {
+        let lists = match note.tx {
+            Some(_) => by_tx.range(note.tx..=note.tx),
+            None => by_tx.range(..),
+        };
+        for at in lists.flat_map(|(_, list)| list) {
             let Some(waiting) = self.waiting.get_mut(at) else {
                 continue;
             };
             let finding = &mut waiting.finding;
-            let mine = note.tx.is_none() || note.tx == finding.tx;
-            if !mine || !finding.open {
+            if !finding.open {
                 continue;
             }
             finding.open = false;
@@ -79,7 +87,9 @@ impl Pending {
     /// What a victim did shows that an attack worked: true when its alert was still waiting.
     pub fn confirm(&mut self, of: &Finding, efficacy: Efficacy, reason: &'static str) -> bool {
         let place = (of.number, of.order);
-        for at in self.by_flow.get(&of.flow_id).into_iter().flatten() {
+        let by_tx = self.by_flow.get(&of.flow_id);
+        let list = by_tx.and_then(|by_tx| by_tx.get(&of.tx));
+        for at in list.into_iter().flatten() {
             let Some(waiting) = self.waiting.get_mut(at) else {
                 continue;
             };
@@ -120,10 +130,18 @@ impl Pending {
 
     fn take(&mut self, at: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&at)?;
-        let flow = waiting.finding.flow_id;
-        if let Some(list) = self.by_flow.get_mut(&flow) {
-            list.retain(|other| *other != at);
-            if list.is_empty() {
+        let (flow, tx) = (waiting.finding.flow_id, waiting.finding.tx);
+        if let Some(by_tx) = self.by_flow.get_mut(&flow) {
+            if let Some(list) = by_tx.get_mut(&tx) {
+                // In the order of their coming.
+                if let Ok(place) = list.binary_search(&at) {
+                    list.remove(place);
+                }
+                if list.is_empty() {
+                    by_tx.remove(&tx);
+                }
+            }
+            if by_tx.is_empty() {
                 self.by_flow.remove(&flow);
             }
         }

@@ -3,12 +3,12 @@
 //! A tag on a host covers what it exchanges with the peer it was tagged with: the flows of a pair of hosts share a worker,
 //! so what is recorded does not depend on their number.
 //! Limits: [`TAGS_MAX`] tags a flow or pair, [`PAIRS_MAX`] pairs (the one tagged longest ago gives way), ten renewals by the
-//! same rule. Nothing is done while nothing is tagged.
+//! same rule. Nothing is done while nothing is tagged, and while something is, a packet asks for its own pair only.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use crate::packet::Timestamp;
+use crate::packet::{Keyed, Timestamp};
 use crate::rules::{Tag, TagMetric};
 use crate::stats::{Memory, MemoryBound};
 
@@ -95,10 +95,16 @@ impl TagList {
 /// Tags of one worker that are not a flow's, and those that the packet in hand has just set.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
-    /// Host, peer, tags; oldest first.
-    pairs: VecDeque<(IpAddr, IpAddr, TagList)>,
+    /// By host and peer: when it was tagged first, as a number that only grows, and its tags.
+    pairs: HashMap<Pair, (u64, TagList), Keyed>,
+    /// The same pairs by that number.
+    by_age: BTreeMap<u64, Pair>,
+    tagged: u64,
     new: Vec<((u32, u32), Tag)>,
 }
+
+/// A tagged host and the peer it was tagged with.
+type Pair = (IpAddr, IpAddr);
 
 impl Tags {
     /// A rule with a tag matched on the packet in hand.
@@ -133,40 +139,50 @@ impl Tags {
                 Some(true) => (src, dst),
                 Some(false) => (dst, src),
             };
-            let known = self
-                .pairs
-                .iter()
-                .position(|(h, p, _)| (*h, *p) == (host, peer));
-            let at = known.unwrap_or_else(|| {
-                if self.pairs.len() >= PAIRS_MAX {
-                    self.pairs.pop_front();
-                }
-                self.pairs.push_back((host, peer, TagList::default()));
-                self.pairs.len() - 1
-            });
-            if let Some((_, _, tags)) = self.pairs.get_mut(at) {
-                tags.set(rule, &tag, now);
-            }
+            self.pair((host, peer)).set(rule, &tag, now);
         }
         let Some(len) = len else { return false };
         let mut wanted = flow.is_some_and(|tags| tags.count(len, now));
-        let mut over = false;
-        for (host, peer, tags) in &mut self.pairs {
-            if (*host, *peer) == (src, dst) || (*host, *peer) == (dst, src) {
-                wanted |= tags.count(len, now);
-                over |= tags.is_empty();
+        let both = [(src, dst), (dst, src)];
+        // A host that talks to itself is one pair, not two.
+        let both = if src == dst { &both[..1] } else { &both };
+        for pair in both {
+            let Some((age, tags)) = self.pairs.get_mut(pair) else {
+                continue;
+            };
+            wanted |= tags.count(len, now);
+            if tags.is_empty() {
+                self.by_age.remove(age);
+                self.pairs.remove(pair);
             }
-        }
-        if over {
-            self.pairs.retain(|(_, _, tags)| !tags.is_empty());
         }
         wanted
     }
 
+    /// The tags of a pair; room is made for a new one.
+    fn pair(&mut self, pair: Pair) -> &mut TagList {
+        if !self.pairs.contains_key(&pair) {
+            if self.pairs.len() >= PAIRS_MAX
+                && let Some((_, oldest)) = self.by_age.pop_first()
+            {
+                self.pairs.remove(&oldest);
+            }
+            self.tagged += 1;
+            self.by_age.insert(self.tagged, pair);
+        }
+        let age = self.tagged;
+        let (_, tags) = self
+            .pairs
+            .entry(pair)
+            .or_insert_with(|| (age, TagList::default()));
+        tags
+    }
+
     /// Memory of the pairs.
     pub(super) fn bound(&self) -> MemoryBound {
-        let tags = TAGS_MAX * std::mem::size_of::<Tagged>();
-        let pair = std::mem::size_of::<(IpAddr, IpAddr, TagList)>();
+        let tags = TAGS_MAX * size_of::<Tagged>();
+        // Once by its addresses in a table that may be half empty, once by its age.
+        let pair = 2 * size_of::<(Pair, (u64, TagList))>() + 2 * size_of::<(u64, Pair)>();
         let memory = Memory {
             bytes: (PAIRS_MAX * (pair + tags)) as u64,
             used: (self.pairs.len() * (pair + tags)) as u64,
@@ -235,6 +251,18 @@ mod tests {
             tags.matched((1, 7), tag(Some(false), 10, TagMetric::Packets));
             tags.packet((A, IpAddr::V4(i.into())), Some(60), at(0), None);
         }
-        assert_eq!(tags.pairs.len(), PAIRS_MAX);
+        assert_eq!(
+            (tags.pairs.len(), tags.by_age.len()),
+            (PAIRS_MAX, PAIRS_MAX)
+        );
+        // The latest are there, and go when their time is over.
+        for i in 744..1000u32 {
+            let peer = IpAddr::V4(i.into());
+            assert!(tags.packet((peer, A), Some(60), at(0), None), "{i}");
+            for _ in 0..10 {
+                tags.packet((A, peer), Some(60), at(0), None);
+            }
+        }
+        assert!(tags.pairs.is_empty() && tags.by_age.is_empty());
     }
 }

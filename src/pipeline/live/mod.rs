@@ -158,8 +158,8 @@ pub fn bounds(
     defrag.bytes = defrag.bytes.saturating_mul(options.lanes.len() as u64);
     bounds.push(defrag);
     if let Some(evidence) = &options.evidence {
-        // The ring with its index.
-        let ring = evidence.ring_bytes as u64 * 8 / 7;
+        // The ring with its index: up to 112 bytes for each 512 of it.
+        let ring = evidence.ring_bytes as u64 * 5 / 4;
         let bytes = ring.saturating_mul(options.workers.max(1).into());
         bounds.push(Memory::whole(bytes).of("evidence"));
     }

@@ -109,7 +109,14 @@ impl StreamBuffer {
         self.give_back(spare);
         let mut segments = std::mem::take(&mut self.segments);
         segments.clear();
-        let blocks = std::mem::take(&mut self.blocks);
+        let mut blocks = std::mem::take(&mut self.blocks);
+        // A connection of many pieces does not leave its lists to the next.
+        if segments.capacity() > LISTED_MAX {
+            segments = VecDeque::new();
+        }
+        if blocks.capacity() > LISTED_MAX {
+            blocks = Vec::new();
+        }
         *self = Self {
             segments,
             blocks,
@@ -319,10 +326,13 @@ impl StreamBuffer {
         self.end().saturating_sub(self.app) + self.block_bytes as u64
     }
 
-    /// Memory taken.
+    /// Memory taken: what the buffers hold, however little of it is in use.
     pub(super) fn held(&self) -> u64 {
+        let blocks: usize = self.blocks.iter().map(|b| b.bytes.capacity()).sum();
+        let lists = self.blocks.capacity() * size_of::<Block>()
+            + self.segments.capacity() * size_of::<(u64, u64)>();
         let urgent = self.urgent.as_ref().map_or(0, |urgent| urgent.held());
-        (self.bytes.capacity() + self.block_bytes) as u64 + urgent
+        (self.bytes.capacity() + blocks + lists) as u64 + urgent
     }
 
     /// Adds a segment. Bytes before the base are ignored.
@@ -347,9 +357,17 @@ impl StreamBuffer {
         if kept.saturating_add(data.len()) > limits.bytes {
             return Err(Refused::Limit);
         }
-        // A growing buffer may double: what counts is the memory taken, not the bytes in it.
+        // A growing buffer doubles: what counts is the memory taken, not the bytes in it. While it is copied, the old one is
+        // there too.
         let room = self.bytes.capacity() - self.bytes.len();
-        if room < data.len() && (self.bytes.len() + data.len()) as u64 > limits.free {
+        let more = if start > self.end() {
+            data.len()
+        } else if room < data.len() {
+            self.bytes.capacity().max(self.bytes.len() + data.len())
+        } else {
+            0
+        };
+        if more as u64 > limits.free {
             return Err(Refused::Memory);
         }
         self.seen_data = true;
@@ -540,7 +558,7 @@ impl StreamBuffer {
         } else {
             Block {
                 offset: from,
-                bytes: data,
+                bytes: fitting(data, spare),
             }
         };
         self.block_bytes += block.bytes.len();
@@ -604,6 +622,9 @@ impl StreamBuffer {
         {
             self.segments.pop_front();
         }
+        if self.segments.is_empty() && self.segments.capacity() > LISTED_MAX {
+            self.segments = VecDeque::new();
+        }
         if self.head == self.bytes.len() {
             self.head = 0;
             give(spare, std::mem::take(&mut self.bytes));
@@ -620,7 +641,8 @@ impl StreamBuffer {
     pub(super) fn close(&mut self, spare: &mut Vec<Vec<u8>>) {
         self.closed = true;
         self.give_back(spare);
-        self.segments.clear();
+        self.segments = VecDeque::new();
+        self.blocks = Vec::new();
     }
 
     fn give_back(&mut self, spare: &mut Vec<Vec<u8>>) {
@@ -640,6 +662,23 @@ impl StreamBuffer {
 /// Buffers kept for reuse, and the largest of them worth keeping.
 const SPARE_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
+/// The most memory that buffers kept for reuse take.
+pub(super) const SPARE_BYTES: u64 = (SPARE_MAX * SPARE_BYTES_MAX) as u64;
+/// Entries of lists that a buffer keeps for the next connection.
+const LISTED_MAX: usize = 32;
+/// Bytes of a block that may lie idle, besides as many as it has.
+const IDLE_MAX: usize = 512;
+
+/// The same bytes in a buffer of their size: a hole may stay open for long, and a few bytes behind it must not hold a buffer
+/// made for many.
+fn fitting(bytes: Vec<u8>, spare: &mut Vec<Vec<u8>>) -> Vec<u8> {
+    if bytes.capacity() <= bytes.len() * 2 + IDLE_MAX {
+        return bytes;
+    }
+    let fitting = bytes.as_slice().to_vec();
+    give(spare, bytes);
+    fitting
+}
 
 fn give(spare: &mut Vec<Vec<u8>>, mut bytes: Vec<u8>) {
     if bytes.capacity() > 0 && bytes.capacity() <= SPARE_BYTES_MAX && spare.len() < SPARE_MAX {
@@ -789,6 +828,19 @@ mod tests {
     }
 
     #[test]
+    fn a_few_bytes_behind_a_hole_do_not_hold_a_buffer_made_for_many() {
+        let mut spare = vec![Vec::with_capacity(60_000)];
+        let mut buffer = StreamBuffer::default();
+        for block in 1..=9 {
+            buffer
+                .insert(block * 1_000, b"few", LIMITS, &mut spare)
+                .expect("room");
+        }
+        assert!(buffer.held() < 9 * IDLE_MAX as u64, "{}", buffer.held());
+        assert_eq!(spare[0].capacity(), 60_000);
+    }
+
+    #[test]
     fn an_empty_buffer_holds_no_memory() {
         let mut spare = Vec::new();
         let mut buffer = StreamBuffer::default();
@@ -799,7 +851,8 @@ mod tests {
             .insert(9000, &[1; 100], LIMITS, &mut spare)
             .expect("room");
         buffer.give_up(5000, &mut spare);
-        assert_eq!(buffer.held(), 100);
+        // The block, and a list of four blocks and one of four boundaries.
+        assert_eq!(buffer.held(), 100 + 4 * 32 + 4 * 16);
         buffer.give_up(9020, &mut spare);
         assert_eq!(
             (buffer.base(), buffer.end(), buffer.block_bytes),

@@ -595,7 +595,6 @@ impl StreamEngine {
 
     /// Gives up what no reader needs any more.
     fn prune(&mut self, direction: Direction, tcp: &TcpSession, streams: &mut StreamPair) {
-        let before = streams.held();
         let app_done = streams.app_done;
         let chunk = u64::from(
             self.settings
@@ -628,10 +627,7 @@ impl StreamEngine {
             side.give_up(edge, &mut self.spare);
             side.pass_marks(last_ack);
         }
-        self.held = self
-            .held
-            .saturating_sub(before)
-            .saturating_add(streams.held());
+        self.book(streams);
     }
 
     /// Whether a direction has bytes that nobody looked at.

@@ -367,6 +367,8 @@ pub struct StreamPair {
     app_done: bool,
     /// Per direction: the flow has ended, what was not acknowledged counts as well.
     ending: [bool; 2],
+    /// Bytes of it in the worker's account.
+    booked: u64,
 }
 
 impl StreamPair {
@@ -485,7 +487,11 @@ impl StreamEngine {
     /// The most memory stream data takes in this worker.
     pub fn bound(&self) -> MemoryBound {
         let memory = Memory {
-            bytes: self.settings.memory_bytes,
+            // Beside what flows hold: buffers kept for flows to come.
+            bytes: self
+                .settings
+                .memory_bytes
+                .saturating_add(buffer::SPARE_BYTES),
             used: self.held,
         };
         memory.of("stream reassembly")
@@ -516,7 +522,6 @@ impl StreamEngine {
         let Some(session) = flow.tcp.take() else {
             return StreamVerdict::new(direction);
         };
-        let before = streams.held();
         let mut work = state::Work::new(
             self, packet, direction, flow, session, streams, receiver, events,
         );
@@ -530,11 +535,18 @@ impl StreamEngine {
         }
         let (verdict, session) = (work.verdict, work.tcp);
         flow.put_session(session);
+        self.book(streams);
+        verdict
+    }
+
+    /// Brings the account of memory up to date with what a connection holds now.
+    fn book(&mut self, streams: &mut StreamPair) {
+        let held = streams.held();
         self.held = self
             .held
-            .saturating_sub(before)
-            .saturating_add(streams.held());
-        verdict
+            .saturating_sub(streams.booked)
+            .saturating_add(held);
+        streams.booked = held;
     }
 
     /// Whether the engine would make of a packet that opens a flow nothing but a session that waits for its answer, and
@@ -653,7 +665,8 @@ impl StreamEngine {
 
     /// Gives up what a flow still holds. To be called before its slot is recycled.
     pub fn release(&mut self, streams: &mut StreamPair) {
-        self.held = self.held.saturating_sub(streams.held());
+        self.held = self.held.saturating_sub(streams.booked);
+        streams.booked = 0;
         for side in &mut streams.sides {
             side.reset(&mut self.spare);
         }

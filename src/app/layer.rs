@@ -3,8 +3,9 @@
 //! TCP bytes come through [`Receiver`] (bytes not yet consumed are offered again, so nothing is buffered here),
 //! datagrams through [`AppLayer::datagram`]. When the protocol is known a [`Session`] parses; when it changes in the
 //! middle (CONNECT, STARTTLS, upgrades) identification starts afresh; when it fails the flow is no longer parsed, but
-//! raw inspection goes on. The order of events and the names of `applayer_*` events follow Suricata.
+//! raw inspection goes on. So it goes when there is no memory for what a parser would hold ([`super::account`]). The order of events and the names of `applayer_*` events follow Suricata.
 
+use super::account::{Account, Booked};
 use super::expect::Expectations;
 use super::identify::{Hints, Identified, Identifier, Progress, pick, set};
 use super::note::NOTES_MAX;
@@ -16,6 +17,7 @@ use crate::flow::Flow;
 use crate::packet::{Direction, Timestamp};
 use crate::stats::MemoryBound;
 use crate::stream::{Next, Offer, Receiver, Taken};
+use crate::sys::heap;
 
 /// Bytes after which a flow that announced another protocol is given up when none is recognised.
 const CHANGE_BYTES_MAX: usize = 4096;
@@ -34,6 +36,8 @@ mod event {
     pub const SKIPPED: &str = "applayer_proto_detection_skipped";
     pub const NO_TLS: &str = "applayer_no_tls_after_starttls";
     pub const UNEXPECTED: &str = "applayer_unexpected_protocol";
+    /// Ours: Suricata has memory caps for single protocols only, and no event.
+    pub const MEMCAP: &str = "applayer_memcap_reached";
 }
 
 /// What becomes of the encrypted remainder of a flow: `app-layer.protocols.tls.encryption-handling`.
@@ -84,6 +88,8 @@ pub struct AppContext {
     pub tls_encryption: EncryptionHandling,
     /// Counters.
     pub stats: AppStats,
+    /// What parsers hold.
+    pub account: Account,
     tcp: Identifier,
     udp: Identifier,
     expectations: Expectations,
@@ -98,6 +104,7 @@ impl AppContext {
             midstream,
             tls_encryption: EncryptionHandling::default(),
             stats: AppStats::default(),
+            account: Account::new(limits.memory_bytes),
             tcp: Identifier::of_registry(Rides::Tcp),
             udp: Identifier::of_registry(Rides::Udp),
             expectations: Expectations::default(),
@@ -152,6 +159,10 @@ pub struct AppLayer {
     change: Option<Change>,
     /// Nothing is parsed any more.
     disabled: bool,
+    /// What the worker's account has of it.
+    booked: Booked,
+    /// Nothing is parsed any more because there was no memory for it.
+    starved: bool,
 }
 
 impl Default for AppLayer {
@@ -175,6 +186,8 @@ impl Default for AppLayer {
             waiting: [false; 2],
             change: None,
             disabled: false,
+            booked: Booked::default(),
+            starved: false,
         }
     }
 }
@@ -190,7 +203,9 @@ pub struct AppInput<'a> {
 
 impl Receiver for AppInput<'_> {
     fn receive(&mut self, flow: &mut Flow, offer: &Offer<'_>) -> Taken {
-        self.layer.receive(self.context, flow, offer)
+        let before = heap::held();
+        let taken = self.layer.receive(self.context, flow, offer);
+        self.layer.book(self.context, before, taken)
     }
 
     fn swap_directions(&mut self) {
@@ -223,6 +238,68 @@ impl AppLayer {
             && self.events.is_empty()
             && self.ended == [false; 2]
             && !(self.error || self.data_taken || self.disabled)
+    }
+
+    /// Books what the heap grew by since `before`. When there is no memory for it, nothing of what follows is parsed, and
+    /// what was parsed is complete.
+    fn book(&mut self, context: &mut AppContext, before: i64, taken: Taken) -> Taken {
+        let grown = heap::held().wrapping_sub(before);
+        if !context.account.book(&mut self.booked, grown, self.proto) || self.disabled {
+            return taken;
+        }
+        context.account.refused += 1;
+        self.starved = true;
+        self.error = true;
+        self.disabled = true;
+        self.change = None;
+        self.ended = [true; 2];
+        let before = heap::held();
+        self.raise(event::MEMCAP);
+        let grown = heap::held().wrapping_sub(before);
+        context.account.book(&mut self.booked, grown, self.proto);
+        Taken {
+            flush: true,
+            next: Next::Stop,
+            ..taken
+        }
+    }
+
+    /// Removes a transaction that was inspected and logged.
+    pub fn remove(&mut self, context: &mut AppContext, at: usize) {
+        if let Some(session) = self.session.as_deref_mut() {
+            let before = heap::held();
+            session.transactions_mut().remove(at);
+            let freed = heap::held().wrapping_sub(before);
+            context.account.book(&mut self.booked, freed, self.proto);
+        }
+    }
+
+    /// What was parsed was logged: a parser that must not go on, and has nothing left to show, gives its memory back.
+    pub fn logged(&mut self, context: &mut AppContext) {
+        if self.starved
+            && self
+                .session
+                .as_ref()
+                .is_some_and(|s| s.transactions().is_empty())
+        {
+            let before = heap::held();
+            self.session = None;
+            self.events.shrink_to_fit();
+            self.notes.shrink_to_fit();
+            let freed = heap::held().wrapping_sub(before);
+            context.account.book(&mut self.booked, freed, self.proto);
+        }
+    }
+
+    /// The flow is over, and everything of it was logged.
+    pub fn release(&mut self, context: &mut AppContext) {
+        self.session = None;
+        context.account.release(&mut self.booked);
+    }
+
+    /// Bytes that it holds, as far as they are counted.
+    pub fn held(&self) -> u64 {
+        self.booked.bytes()
     }
 
     /// Whether nothing more is parsed in this flow.
@@ -814,6 +891,20 @@ impl AppLayer {
         &mut self,
         context: &mut AppContext,
         flow: &mut Flow,
+        direction: Direction,
+        bytes: &[u8],
+        ts: Timestamp,
+    ) -> (bool, Direction) {
+        let before = heap::held();
+        let taken = self.take_datagram(context, flow, direction, bytes, ts);
+        self.book(context, before, Taken::default());
+        taken
+    }
+
+    fn take_datagram(
+        &mut self,
+        context: &mut AppContext,
+        flow: &mut Flow,
         mut direction: Direction,
         bytes: &[u8],
         ts: Timestamp,
@@ -994,6 +1085,45 @@ mod tests {
             Some(1)
         );
         assert!(talk.layer.identified_now[0] && !talk.layer.identified_now[1]);
+    }
+
+    #[test]
+    fn flows_that_would_grow_beyond_the_memory_cap_are_parsed_no_further() {
+        const CAP: u64 = 200_000;
+        let mut talk = Talk::new(8080, 6);
+        talk.context.account = Account::new(CAP);
+        let mut flows = Vec::new();
+        for _ in 0..1_000 {
+            (talk.layer, talk.first) = (AppLayer::default(), None);
+            let taken = talk.offer(ToServer, REQUEST, 0);
+            let mut layer = std::mem::take(&mut talk.layer);
+            assert_eq!(layer.starved, taken.next == Next::Stop);
+            if layer.starved {
+                assert_eq!(layer.events, [event::MEMCAP]);
+                assert_eq!(layer.ended, [true; 2]);
+                layer.events.clear();
+                // What was parsed is inspected and logged, and then its memory is free.
+                layer.logged(&mut talk.context);
+                assert!(layer.session.is_some());
+                layer.remove(&mut talk.context, 0);
+                layer.logged(&mut talk.context);
+                assert!(layer.session.is_none());
+            }
+            flows.push(layer);
+            // The last one that grew is over the cap, and a starved flow keeps a few words.
+            let held = talk.context.account.held();
+            assert!(held < CAP + 4_096 + 64 * flows.len() as u64, "{held}");
+        }
+        let starved = flows.iter().filter(|l| l.starved).count();
+        assert!((1..1_000).contains(&starved), "{starved}");
+        assert_eq!(talk.context.account.refused, starved as u64);
+        // Silent flows make room: who comes now is parsed again.
+        for layer in &mut flows {
+            layer.release(&mut talk.context);
+        }
+        assert_eq!(talk.context.account.held(), 0);
+        (talk.layer, talk.first) = (AppLayer::default(), None);
+        assert!(talk.offer(ToServer, REQUEST, 0).parsed && !talk.layer.starved);
     }
 
     #[test]

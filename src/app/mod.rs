@@ -8,6 +8,7 @@
 //! A field that a protocol declares *is* a rule keyword: parser and rule language cannot drift apart.
 //! Memory and work are bounded per transaction and per flow ([`Limits`]).
 
+pub mod account;
 pub mod ber;
 pub mod bittorrent_dht;
 pub mod dcerpc;
@@ -617,6 +618,8 @@ pub struct Limits {
     pub file_hashes: bool,
     /// Whether rules ask for frames.
     pub frames: bool,
+    /// Bytes that the parsers of all flows of a worker hold at a time (`app-layer.memcap` divided by the workers).
+    pub memory_bytes: u64,
 }
 
 impl Default for Limits {
@@ -630,6 +633,8 @@ impl Default for Limits {
             file_window_bytes: 100 * 1024,
             file_hashes: false,
             frames: false,
+            // A thousand bytes for each of the flows tracked by default.
+            memory_bytes: 256 << 20,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sekisho::alert::{Json, Level};
+use sekisho::app::Limits;
 use sekisho::app::layer::EncryptionHandling;
 use sekisho::capture::expand_paths;
 use sekisho::config::Config;
@@ -266,7 +267,10 @@ pub(super) fn stage_settings(
     let worker = WorkerSettings {
         flow,
         stream,
-        limits: config.limits,
+        limits: Limits {
+            memory_bytes: config.limits.memory_bytes / u64::from(workers),
+            ..config.limits
+        },
         tls_encryption: match config.tls_encryption_handling.as_str() {
             "bypass" => EncryptionHandling::Bypass,
             "full" => EncryptionHandling::Full,
@@ -418,6 +422,19 @@ fn finish(
         eprintln!(
             "sekisho: {} half-open connections given up in a flood are not in the log one by one (flow.forced-reports)",
             replayed.workers.flow.unreported
+        );
+    }
+    if replayed.workers.app_refused > 0 {
+        let most = replayed.workers.app_most.list();
+        let most: Vec<String> = most
+            .iter()
+            .take(3)
+            .map(|(name, bytes)| format!("{name} {} KiB", bytes >> 10))
+            .collect();
+        eprintln!(
+            "sekisho: {} flows were parsed no further, what parsers may hold was used up (app-layer.memcap); most was held for {}",
+            replayed.workers.app_refused,
+            most.join(", ")
         );
     }
     if replayed.workers.panics > 0 {

@@ -251,6 +251,12 @@ pub static KEYS: &[Key] = &[
         text
     ),
     key!(
+        "app-layer.memcap",
+        "bytes that parsers hold for all flows, all workers together; beyond, flows that grow are parsed no further",
+        limits.memory_bytes,
+        size
+    ),
+    key!(
         "app-layer.transactions-max",
         "live transactions a flow keeps",
         limits.transactions,

@@ -149,6 +149,8 @@ pub struct FlowStats {
     pub evicted_new: u64,
     /// Silent established flows given up for new ones.
     pub evicted_established: u64,
+    /// Silent flows given up for the memory that parsers held for them.
+    pub evicted_for_memory: u64,
     /// Packets that should have opened a flow for which there was no room.
     pub refused: u64,
     /// Half-open connections given up without a report ([`FlowSettings::forced_reports_per_sec`]).
@@ -366,6 +368,10 @@ pub struct FlowTable<X> {
     reports_left: [(u64, u32); SHARDS],
     /// The second up to which half-open connections were looked through.
     looked_secs: Option<u64>,
+    /// See [`Self::expire_below`].
+    ending: Option<Vec<(u64, u64, u32)>>,
+    /// See [`Self::give_up_idle`].
+    hand: u32,
     lists: [[List; CLASSES]; SHARDS],
     wheel: Wheel,
     len: u32,
@@ -412,6 +418,8 @@ impl<X: Recycle> FlowTable<X> {
             },
             reports_left: [(0, 0); SHARDS],
             looked_secs: None,
+            ending: None,
+            hand: 0,
             lists: [[List::default(); CLASSES]; SHARDS],
             wheel: Wheel::new(),
             len: 0,
@@ -703,20 +711,76 @@ impl<X: Recycle> FlowTable<X> {
         self.order_ended(from);
     }
 
+    /// Bytes for each flow while all are ended one slice after the other ([`Self::expire_below`]).
+    pub const LISTED_BYTES: u64 = size_of::<(u64, u64, u32)>() as u64;
+
     /// Ends every flow.
     pub fn expire_all(&mut self, reason: EndReason) {
+        self.expire_below(u64::MAX, reason);
+    }
+
+    /// Ends the flows whose first packet has a lower number. Between the first call and one with the highest number no
+    /// packet may come: what is to end is listed once.
+    pub fn expire_below(&mut self, number: u64, reason: EndReason) {
         let from = self.ended.len();
+        let mut ending = match self.ending.take() {
+            Some(ending) => ending,
+            None => self.list_all(),
+        };
+        while let Some((_, _, index)) = ending.pop_if(|(first, ..)| *first < number) {
+            if index & MARK != 0 {
+                self.end_half_open(index, reason);
+            } else {
+                self.end(index, reason);
+            }
+        }
+        self.ending = (number < u64::MAX).then_some(ending);
+        self.order_ended(from);
+    }
+
+    /// All flows by the number of their first packet and their id, the latest first.
+    fn list_all(&mut self) -> Vec<(u64, u64, u32)> {
         self.settle_syn();
         let mut due = std::mem::take(&mut self.due);
         for shard in 0..SHARDS {
             self.half_opens.find_over(shard, |_| true, &mut due);
         }
+        let mut all = Vec::with_capacity(self.len());
         for number in due.drain(..) {
-            self.end_half_open(number, reason);
+            if let Some(half_open) = self.half_opens.get(number) {
+                all.push((half_open.first_number, half_open.id, number));
+            }
         }
         self.due = due;
-        for index in 0..u32::try_from(self.slab.0.len()).unwrap_or(u32::MAX) {
-            self.end(index, reason);
+        for (index, entry) in (0u32..).zip(&self.slab.0) {
+            if let Some(slot) = &entry.slot {
+                all.push((slot.flow.first_number, slot.flow.id, index));
+            }
+        }
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all
+    }
+
+    /// Ends flows of which nothing was heard for [`FlowSettings::idle_secs`] and whose attachment is picked, to get back what
+    /// it holds. Looks at `tries` entries, beginning where the last call stopped.
+    pub fn give_up_idle(&mut self, now: Timestamp, tries: u32, picked: impl Fn(&X) -> bool) {
+        let from = self.ended.len();
+        let len = u32::try_from(self.slab.0.len()).unwrap_or(u32::MAX);
+        for _ in 0..tries.min(len) {
+            self.hand = if self.hand + 1 < len {
+                self.hand + 1
+            } else {
+                0
+            };
+            let entry = self.slab.0.get(self.hand as usize);
+            let idle = entry.and_then(|e| e.slot.as_deref()).is_some_and(|slot| {
+                now.secs_since(slot.flow.last) >= u64::from(self.settings.idle_secs)
+                    && picked(&slot.ext)
+            });
+            if idle {
+                self.end(self.hand, EndReason::Forced);
+                self.stats.evicted_for_memory += 1;
+            }
         }
         self.order_ended(from);
     }
@@ -1405,6 +1469,59 @@ mod tests {
         );
         table.expire_all(EndReason::Shutdown);
         assert_eq!(ended(&mut table), [(201, EndReason::Shutdown)]);
+    }
+
+    #[test]
+    fn flows_end_in_slices_in_the_order_in_which_they_end_at_once() {
+        let filled = || {
+            let mut table = FlowTable::new(FlowSettings::default());
+            for i in 1..=2_000u64 {
+                let [.., high, low] = i.to_be_bytes();
+                let transport = if i % 3 == 0 {
+                    Transport::Tcp
+                } else {
+                    Transport::Udp
+                };
+                let mut packet = layers(i, 100, [10, 3, high, low], 99, transport);
+                packet.tcp.flags = TcpFlags(TcpFlags::SYN);
+                let found = look(&mut table, &packet).expect("a flow");
+                table.settle(found.handle);
+            }
+            table
+        };
+        let (mut once, mut slices) = (filled(), filled());
+        once.expire_all(EndReason::Shutdown);
+        let all = ended(&mut once);
+        assert_eq!((all.len(), once.len()), (2_000, 0));
+        let mut told = Vec::new();
+        for below in [0, 1, 500, 501, 1_999, u64::MAX] {
+            slices.expire_below(below, EndReason::Shutdown);
+            let slice = ended(&mut slices);
+            assert!(slice.iter().all(|(number, _)| *number < below));
+            told.extend(slice);
+        }
+        assert_eq!((told, slices.len()), (all, 0));
+    }
+
+    #[test]
+    fn silent_flows_are_given_up_for_what_is_attached_to_them() {
+        let mut table = FlowTable::new(FlowSettings::default());
+        for i in 1..=100u64 {
+            let second = if i <= 50 { 100 } else { 120 };
+            let packet = layers(i, second, [10, 3, 0, i as u8], 99, Transport::Udp);
+            look(&mut table, &packet).expect("a flow");
+        }
+        let now = Timestamp::new(135, 0);
+        table.give_up_idle(now, 1_000, |()| false);
+        assert!(ended(&mut table).is_empty());
+        // The hand goes round; a call looks at so many.
+        for _ in 0..5 {
+            table.give_up_idle(now, 20, |()| true);
+        }
+        let mut numbers: Vec<u64> = ended(&mut table).into_iter().map(|(n, _)| n).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=50).collect::<Vec<_>>());
+        assert_eq!(table.stats().evicted_for_memory, 50);
     }
 
     #[test]

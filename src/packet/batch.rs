@@ -78,6 +78,9 @@ pub struct Batch {
     pub last_number: u64,
     /// Whether the capture ends with this batch: flows are to be flushed.
     pub last: bool,
+    /// The capture is over, and flows that began with a packet of a lower number are to be flushed (0: it is not over).
+    /// What is left of a capture is ended in several batches, the last one of which is `last`.
+    pub ends_below: u64,
     /// The bytes the packets speak of.
     pub bytes: FrameBytes,
     /// Bytes of reassembled packets.
@@ -94,6 +97,7 @@ impl Batch {
             now: Timestamp(0),
             last_number: 0,
             last: false,
+            ends_below: 0,
             bytes: FrameBytes::Empty,
             extra: Vec::new(),
             packets: Vec::with_capacity(packets),

@@ -16,6 +16,9 @@ use crate::packet::{Batch, FrameBytes, Layers, Slice, Timestamp};
 /// Frames of a batch.
 const FRAMES: usize = 256;
 
+/// Packets whose flows are flushed together when a capture is over: as many flows at most.
+pub(super) const SLICE: u64 = 4_096;
+
 /// What was taken so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FeederStats {
@@ -64,6 +67,8 @@ pub struct Feeder {
     wire: u16,
     now: Timestamp,
     failed: Vec<u64>,
+    /// See [`Feeder::finish_slice`].
+    ends_below: u64,
     stats: FeederStats,
 }
 
@@ -82,6 +87,7 @@ impl Feeder {
             wire: 0,
             now: Timestamp(0),
             failed: Vec::new(),
+            ends_below: 0,
             stats: FeederStats::default(),
         }
     }
@@ -199,6 +205,19 @@ impl Feeder {
         }
     }
 
+    /// The same in slices, so that not all flows that live when a capture ends are told of at a time: empty batches that
+    /// flush flows by the number of their first packet. Says whether this was the last.
+    pub fn finish_slice(&mut self, batches: &mut [Batch]) -> bool {
+        self.ends_below = self.ends_below.saturating_add(SLICE);
+        let last = self.ends_below > self.number;
+        self.finish(batches);
+        for batch in batches {
+            batch.last = last;
+            batch.ends_below = self.ends_below;
+        }
+        last
+    }
+
     fn share_out(&mut self, bytes: &FrameBytes, batches: &mut [Batch]) {
         let workers = batches.len().max(1) as u64;
         for batch in batches.iter_mut() {
@@ -206,6 +225,7 @@ impl Feeder {
             batch.now = self.now;
             batch.last_number = self.number;
             batch.last = false;
+            batch.ends_below = 0;
             batch.bytes = bytes.clone();
             batch.extra.clear();
             batch.packets.clear();

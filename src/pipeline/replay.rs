@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::feeder::{Feeder, FeederStats};
+use super::feeder::{Feeder, FeederStats, SLICE};
 use super::report::{ReportStage, Said};
 use super::signature_worker::{SignatureWorker, WorkerSettings, WorkerStats};
 use crate::capture::{CaptureError, CaptureFile, Source};
 use crate::decode::DecodeSettings;
 use crate::detect::anomaly::HostRecord;
 use crate::detect::signature::Engine;
-use crate::flow::Ended;
+use crate::flow::{Ended, FlowTable};
 use crate::packet::Batch;
 use crate::ring;
 use crate::sink::eve::stats::Traffic;
@@ -59,13 +59,20 @@ pub fn bounds(
         bound.bytes = bound.bytes.saturating_mul(workers);
     }
     bounds.push(Feeder::new(options.decode.clone()).decoder().memory_bound());
-    // Every flow that lives when the capture ends is told of in its last batch, in up to four records. What grows by
-    // doubling holds its old half beside the new one while it is copied.
+    // Flows that live when the capture ends are told of in slices, each in up to four records; answers of several slices
+    // may be on their way. What grows by doubling holds its old half beside the new one while it is copied. The order in
+    // which they end is listed.
     let flows = u64::from(options.worker.flow.flows_max);
     let told = size_of::<Ended<()>>() + 4 * size_of::<HostRecord>();
+    let on_their_way = if options.workers == 0 {
+        1
+    } else {
+        RING as u64 + 2
+    };
     bounds.push(MemoryBound {
         what: "end of the capture",
-        bytes: flows.saturating_mul(told as u64) / 2 * 3,
+        bytes: SLICE.min(flows).saturating_mul(told as u64) / 2 * 3 * on_their_way
+            + flows.saturating_mul(FlowTable::<()>::LISTED_BYTES),
         used: 0,
     });
     bounds.extend(report.bounds());
@@ -199,11 +206,10 @@ fn fused(
     let mut worker = SignatureWorker::new(engine, settings);
     let mut batch = [Batch::with_capacity(1024)];
     let mut said = Said::default();
+    let mut over = false;
     loop {
-        let more = files.next(feeder, &mut batch);
-        if !more {
-            feeder.finish(&mut batch);
-        }
+        over = over || !files.next(feeder, &mut batch);
+        let more = !over || !feeder.finish_slice(&mut batch);
         for batch in &batch {
             worker.batch(batch, &mut said);
             report.batch(&[&said]);
@@ -273,16 +279,15 @@ fn threaded(
                 }
             }
         });
+        let mut over = false;
         loop {
             let fresh = |free: &mut ring::Receiver<Batch>| {
                 free.try_receive()
                     .unwrap_or_else(|| Batch::with_capacity(1024))
             };
             let mut batches: Vec<Batch> = free_batches.iter_mut().map(fresh).collect();
-            let more = files.next(feeder, &mut batches);
-            if !more {
-                feeder.finish(&mut batches);
-            }
+            over = over || !files.next(feeder, &mut batches);
+            let more = !over || !feeder.finish_slice(&mut batches);
             for (batch, worker) in batches.into_iter().zip(&mut to_workers) {
                 let _ = worker.send(batch);
             }

@@ -9,6 +9,7 @@ use super::report::Said;
 use super::stage_clock::{Stage, StageClock, StageCosts};
 use super::tags::{TagList, Tags};
 use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRange, Verdict};
+use crate::app::account::Most;
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
 use crate::detect::signature::{
@@ -72,6 +73,10 @@ pub struct WorkerStats {
     pub flow: FlowStats,
     /// Streams.
     pub stream: StreamStats,
+    /// Flows parsed no further because there was no memory for what parsers hold.
+    pub app_refused: u64,
+    /// The most that parsers held at a time.
+    pub app_most: Most,
     /// Inspection.
     pub inspector: InspectorStats,
     /// What the stages cost.
@@ -94,6 +99,8 @@ impl WorkerStats {
         mine.overlaps_different += theirs.overlaps_different;
         mine.memory_refused += theirs.memory_refused;
         mine.depth_reached += theirs.depth_reached;
+        self.app_refused += other.app_refused;
+        self.app_most.add(&other.app_most);
         self.inspector.scanned_bytes += other.inspector.scanned_bytes;
         self.inspector.candidates += other.inspector.candidates;
         self.inspector.verified += other.inspector.verified;
@@ -202,6 +209,10 @@ pub struct SignatureWorker {
     stopped: (u64, u32),
 }
 
+/// Flows looked at in a batch for memory that they hold idle, once it is short: the whole table in two seconds of a hundred
+/// thousand packets each.
+const IDLE_TRIES: u32 = 512;
+
 /// Packets stopped by the block list of which a second's records speak.
 const STOPS_WRITTEN: u32 = 20;
 
@@ -269,10 +280,11 @@ impl SignatureWorker {
     }
 
     /// Bounds of its tables.
-    pub fn bounds(&self) -> [MemoryBound; 4] {
+    pub fn bounds(&self) -> [MemoryBound; 5] {
         [
             self.flows.bound(),
             self.stages.streams.bound(),
+            self.stages.app.account.bound(),
             self.stages.app.bound(),
             self.stages.tags.bound(),
         ]
@@ -292,6 +304,8 @@ impl SignatureWorker {
             blocked: self.blocked,
             flow: *self.flows.stats(),
             stream: *self.stages.streams.stats(),
+            app_refused: self.stages.app.account.refused,
+            app_most: self.stages.app.account.most(),
             inspector: self.stages.inspector.stats(),
             stages: self.stages.clock.costs,
         }
@@ -306,6 +320,7 @@ impl SignatureWorker {
         said.outbox.sequence = batch.sequence;
         said.outbox.now = batch.now;
         said.outbox.last = batch.last;
+        said.outbox.over = batch.last || batch.ends_below > 0;
         let inline = self.stages.inline;
         self.stages.clock.batch();
         let mut foreseen = std::mem::take(&mut self.foreseen);
@@ -338,7 +353,16 @@ impl SignatureWorker {
         drop(packets);
         self.foreseen = foreseen;
         self.flows.tick(batch.now);
+        if self.stages.app.account.is_tight() {
+            let holds = |ext: &Tracked| ext.app.held() > 0;
+            self.flows.give_up_idle(batch.now, IDLE_TRIES, holds);
+        }
         self.end_flows((batch.last_number, batch.now), said);
+        if batch.ends_below > 0 {
+            self.flows
+                .expire_below(batch.ends_below, EndReason::Shutdown);
+            self.end_flows((batch.last_number, batch.now), said);
+        }
         if batch.last {
             self.flows.expire_all(EndReason::Shutdown);
             self.end_flows((batch.last_number, batch.now), said);
@@ -488,6 +512,7 @@ impl SignatureWorker {
                     said.outbox.begin(number, order);
                     self.stages.end(&mut slot, (number, now), said);
                     self.stages.streams.release(&mut slot.ext.streams);
+                    slot.ext.app.release(&mut self.stages.app);
                     self.flows.recycle(slot);
                 }
                 Ended::HalfOpen(ended) => {
@@ -1212,16 +1237,16 @@ impl Stages {
         ended: bool,
         out: &mut Outbox,
     ) {
-        let (Some(protocol), Some(session)) =
-            (registry::protocol(app.proto), app.session.as_deref_mut())
-        else {
+        let Some(protocol) = registry::protocol(app.proto) else {
             return;
         };
         let complete_at =
             [Direction::ToServer, Direction::ToClient].map(|d| protocol.complete_at(d));
         let logs = self.eve.app && !silenced.transactions;
         let mut at = 0;
-        while let Some(tx) = session.transactions().at(at) {
+        while let Some(session) = app.session.as_deref()
+            && let Some(tx) = session.transactions().at(at)
+        {
             let complete = ended || tx_complete(complete_at, tx, app.ended);
             self.log_events(subject, app.proto, protocol, tx, out);
             let ready = logs && !tx.state().logged && protocol.log_ready(tx, complete);
@@ -1253,11 +1278,12 @@ impl Stages {
             let told = outcome.is_some() || files_done;
             let noted = (logged, events) == (state.logged, state.events_logged);
             if complete && inspected && logged && !files_left {
-                session.transactions_mut().remove(at);
+                app.remove(&mut self.app, at);
                 continue;
             }
             // Most wait for an answer: there is nothing to note of them.
             if (told || !noted)
+                && let Some(session) = app.session.as_deref_mut()
                 && let Some(tx) = session.transactions_mut().at_mut(at)
             {
                 if files_done {
@@ -1272,6 +1298,7 @@ impl Stages {
             }
             at += 1;
         }
+        app.logged(&mut self.app);
     }
 
     fn log_events(

@@ -113,9 +113,10 @@ impl MemoryCount {
 }
 
 /// The tables of a worker, in the order of [`WorkerCounts::memory`].
-pub const WORKER_TABLES: [&str; 4] = [
+pub const WORKER_TABLES: [&str; 5] = [
     "flow table",
     "stream reassembly",
+    "application layer",
     "announced connections",
     "tagged hosts",
 ];
@@ -158,7 +159,7 @@ pub struct WorkerCounts {
     /// Answers the report thread had no room for (inline: packets are not kept waiting for it).
     pub unreported: Count,
     /// Memory of its tables: [`WORKER_TABLES`].
-    pub memory: [MemoryCount; 4],
+    pub memory: [MemoryCount; 5],
     /// Packets for which there was no memory: in the flow table, or for their bytes.
     pub memory_full: Count,
     /// Batches that waited in its rings when it last looked, and the most so far.

@@ -193,9 +193,9 @@ pub(super) fn work(
             for (slot, memory) in counts.memory.iter().zip(&worker.bounds()) {
                 slot.set(memory);
             }
-            counts
-                .memory_full
-                .set(base[4] + stats.flow.refused + stats.stream.memory_refused);
+            counts.memory_full.set(
+                base[4] + stats.flow.refused + stats.stream.memory_refused + stats.app_refused,
+            );
             counts.stage_packets.set(staged.0 + stats.stages.packets);
             let sums = staged.1.iter().zip(stats.stages.nanos);
             for (slot, (before, more)) in counts.stage_ns.iter().zip(sums) {

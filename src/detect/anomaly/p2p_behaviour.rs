@@ -20,7 +20,7 @@ use crate::packet::Timestamp;
 use crate::stats::Memory;
 
 /// Settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct P2pBehaviourSettings {
     /// Networks (/16, /32) called within five minutes. Default 40 (detectors.md D12).
     pub networks_min: u32,

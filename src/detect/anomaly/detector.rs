@@ -31,17 +31,8 @@ pub struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    /// What may be asked about a record.
+    /// What may be asked about a record; somebody may have asked for its place already.
     pub fn new(
-        record: &'a HostRecord,
-        places: &'a dyn Places,
-        (floods, attacks): (&'a SynFlood, &'a Attacks),
-    ) -> Self {
-        Self::at(OnceCell::new(), record, places, (floods, attacks))
-    }
-
-    /// The same, when somebody may have asked for the place already.
-    pub fn at(
         place: OnceCell<Place>,
         record: &'a HostRecord,
         places: &'a dyn Places,
@@ -233,7 +224,7 @@ pub(super) mod tests {
                 record.kind,
                 record.key.proto
             );
-            let seen = Seen::new(record, places, (&floods, &attacks));
+            let seen = Seen::new(OnceCell::new(), record, places, (&floods, &attacks));
             detector.take(record, &seen, &mut reports);
             if i % 1_000 == 999 {
                 detector.pass(record.ts, &mut reports);

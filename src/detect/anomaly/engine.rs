@@ -414,7 +414,7 @@ impl Wire {
         let Some(wanting) = self.by_kind.get(list_of(record.kind, record.key.proto)) else {
             return;
         };
-        let seen = Seen::at(place, record, places, (&self.syn_flood, &self.attacks));
+        let seen = Seen::new(place, record, places, (&self.syn_flood, &self.attacks));
         for at in wanting {
             if let Some((_, detector)) = self.detectors.get_mut(usize::from(*at)) {
                 detector.take(record, &seen, reports);

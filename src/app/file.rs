@@ -4,6 +4,11 @@
 
 use std::collections::VecDeque;
 
+use md5::Md5;
+use serde::{Deserialize, Serialize};
+use sha1::Sha1;
+use sha2::{Digest as _, Sha256};
+
 use super::Window;
 
 /// Bytes of a file that are awaited before the first look (Suricata's `content-inspect-min-size`).
@@ -11,6 +16,83 @@ const FIRST_LOOK_BYTES: u64 = 32 * 1024;
 
 /// Bytes that a later look sees at least, old ones included (`content-inspect-window`).
 const LOOK_BYTES: u64 = 4 * 1024;
+
+/// Which digests of files are computed: those that rules ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// MD5.
+    pub md5: bool,
+    /// SHA-1.
+    pub sha1: bool,
+    /// SHA-256.
+    pub sha256: bool,
+}
+
+impl Digests {
+    /// What one of the two asks for.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            md5: self.md5 || other.md5,
+            sha1: self.sha1 || other.sha1,
+            sha256: self.sha256 || other.sha256,
+        }
+    }
+
+    /// Whether any is asked for.
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// What is kept and computed of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileLimits {
+    /// Bytes kept for inspection at a time.
+    pub window: usize,
+    /// Digests.
+    pub digests: Digests,
+}
+
+/// Digests of a file: under way while it is open, their values when all of it was seen.
+#[derive(Debug)]
+struct Hashing {
+    md5: Option<Md5>,
+    sha1: Option<Sha1>,
+    sha256: Option<Sha256>,
+    values: [Vec<u8>; 3],
+}
+
+impl Hashing {
+    fn new(wanted: Digests) -> Option<Box<Self>> {
+        wanted.any().then(|| {
+            Box::new(Self {
+                md5: wanted.md5.then(Md5::new),
+                sha1: wanted.sha1.then(Sha1::new),
+                sha256: wanted.sha256.then(Sha256::new),
+                values: Default::default(),
+            })
+        })
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(md5) = &mut self.md5 {
+            md5.update(bytes);
+        }
+        if let Some(sha1) = &mut self.sha1 {
+            sha1.update(bytes);
+        }
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(bytes);
+        }
+    }
+
+    fn finish(&mut self) {
+        let md5 = self.md5.take().map(|h| h.finalize().to_vec());
+        let sha1 = self.sha1.take().map(|h| h.finalize().to_vec());
+        let sha256 = self.sha256.take().map(|h| h.finalize().to_vec());
+        self.values = [md5, sha1, sha256].map(Option::unwrap_or_default);
+    }
+}
 
 /// Where a file stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,21 +146,33 @@ pub struct File {
     window_max: usize,
     /// Bytes already inspected.
     inspected: u64,
+    /// Digests, when any are wanted and nothing of it was lost.
+    hashing: Option<Box<Hashing>>,
 }
 
 impl File {
-    /// A new file that keeps at most `window_max` bytes for inspection.
-    pub fn new(name: Vec<u8>, window_max: usize) -> Self {
+    /// A new file.
+    pub fn new(name: Vec<u8>, limits: FileLimits) -> Self {
         Self {
             name,
-            window_max: window_max.max(1),
+            window_max: limits.window.max(1),
+            hashing: Hashing::new(limits.digests),
             ..Self::default()
         }
+    }
+
+    /// Its MD5, SHA-1 and SHA-256; empty where not computed. `None` before it is complete.
+    pub fn digests(&self) -> Option<&[Vec<u8>; 3]> {
+        let hashing = self.hashing.as_ref()?;
+        (self.state == FileState::Closed).then_some(&hashing.values)
     }
 
     /// Takes the next bytes. Once the window is full, its inspected front gives way.
     pub fn append(&mut self, bytes: &[u8]) {
         self.size = self.size.saturating_add(bytes.len() as u64);
+        if let Some(hashing) = &mut self.hashing {
+            hashing.update(bytes);
+        }
         self.kept.extend_from_slice(bytes);
         let excess = (self.kept.len() - self.front).saturating_sub(self.window_max);
         self.front += excess;
@@ -93,6 +187,7 @@ impl File {
     /// Notes lost bytes.
     pub fn gap(&mut self, len: u64) {
         self.gaps = true;
+        self.hashing = None;
         self.size = self.size.saturating_add(len);
         self.window_offset = self.size;
         self.kept.clear();
@@ -109,6 +204,9 @@ impl File {
             } else {
                 FileState::Truncated
             };
+            if let Some(hashing) = &mut self.hashing {
+                hashing.finish();
+            }
         }
     }
 
@@ -214,5 +312,52 @@ impl Files {
     /// All.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut File> {
         self.list.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanting(digests: Digests) -> File {
+        let window = 4;
+        File::new(b"a".to_vec(), FileLimits { window, digests })
+    }
+
+    #[test]
+    fn digests_are_of_the_whole_file_once_it_is_complete() {
+        let md5 = Digests {
+            md5: true,
+            ..Digests::default()
+        };
+        let mut file = wanting(md5);
+        file.append(b"hello ");
+        file.append(b"world");
+        assert!(file.digests().is_none());
+        file.close(FileState::Closed);
+        let [md5, sha1, _] = file.digests().expect("complete");
+        assert_eq!(md5[..4], [0x5e, 0xb6, 0x3b, 0xbb]);
+        assert!(sha1.is_empty());
+        assert!(file.window().bytes.len() <= 4);
+    }
+
+    #[test]
+    fn what_is_not_whole_or_not_wanted_has_none() {
+        let all = Digests {
+            md5: true,
+            sha1: true,
+            sha256: true,
+        };
+        let mut gaps = wanting(all);
+        gaps.append(b"a");
+        gaps.gap(3);
+        gaps.close(FileState::Closed);
+        let mut cut = wanting(all);
+        cut.append(b"a");
+        cut.close(FileState::Truncated);
+        let mut plain = wanting(Digests::default());
+        plain.append(b"a");
+        plain.close(FileState::Closed);
+        assert!([gaps, cut, plain].iter().all(|f| f.digests().is_none()));
     }
 }

@@ -57,7 +57,7 @@ pub mod tls;
 mod tx;
 pub mod websocket;
 
-pub use file::{File, FileState, Files};
+pub use file::{Digests, File, FileLimits, FileState, Files};
 pub use frame::{Frame, FrameNotes, Frames};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
 pub use note::{Login, Note, Notes};
@@ -614,12 +614,22 @@ pub struct Limits {
     pub decompress_bytes: u32,
     /// Bytes of one file kept for inspection at a time.
     pub file_window_bytes: u32,
-    /// Whether hashes of files are computed.
-    pub file_hashes: bool,
+    /// Which digests of files are computed.
+    pub file_digests: Digests,
     /// Whether rules ask for frames.
     pub frames: bool,
     /// Bytes that the parsers of all flows of a worker hold at a time (`app-layer.memcap` divided by the workers).
     pub memory_bytes: u64,
+}
+
+impl Limits {
+    /// Those of one file.
+    pub fn file(&self) -> FileLimits {
+        FileLimits {
+            window: usize::try_from(self.file_window_bytes).unwrap_or(usize::MAX),
+            digests: self.file_digests,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -631,7 +641,7 @@ impl Default for Limits {
             decompress_layers: 3,
             decompress_bytes: 1024 * 1024,
             file_window_bytes: 100 * 1024,
-            file_hashes: false,
+            file_digests: Digests::default(),
             frames: false,
             // A thousand bytes for each of the flows tracked by default.
             memory_bytes: 256 << 20,

@@ -221,6 +221,7 @@ impl SignatureWorker {
     pub fn new(engine: &Arc<Engine>, settings: WorkerSettings) -> Self {
         let limits = Limits {
             frames: engine.wants_frames(),
+            file_digests: engine.wants_digests(),
             ..settings.limits
         };
         let mut app = AppContext::new(limits, settings.inline, settings.stream.midstream);
@@ -260,6 +261,7 @@ impl SignatureWorker {
     /// batches. What it worked with before comes back, to be freed where nobody waits for it.
     pub fn adopt(&mut self, mut inspector: Inspector, segments: Arc<Segments>) -> Inspector {
         self.stages.app.limits.frames = inspector.engine().wants_frames();
+        self.stages.app.limits.file_digests = inspector.engine().wants_digests();
         inspector.take_over(&mut self.stages.inspector);
         self.stages.own_policies = has_policies(&segments);
         // The next packet's segment may have none any more.

@@ -12,7 +12,7 @@ use super::ir::{
     Action, AddressSet, BufferId, BufferSource, Content, FlowTest, Group, HeaderProto, Number,
     PayloadScope, PortSet, Sid, Signature, SignatureKind, Test, Transform,
 };
-use crate::app::{AppProto, FieldDirection, registry};
+use crate::app::{AppProto, Digests, FieldDirection, registry};
 use crate::packet::Direction;
 
 /// Tests in one signature, at most.
@@ -146,6 +146,7 @@ impl<'c> Draft<'c> {
             tag: None,
             target: None,
             filestore: false,
+            digests: Digests::default(),
             config: None,
             bypass: false,
         };

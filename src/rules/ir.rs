@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::signatures::Signatures;
 use crate::alert::XbitCondition;
-use crate::app::{AppProto, Field, FieldTest};
+use crate::app::{AppProto, Digests, Field, FieldTest};
 use crate::packet::{DecodeEvent, Direction, Transport};
 
 /// A signature's id.
@@ -1375,6 +1375,8 @@ pub struct Signature {
     pub target: Option<Target>,
     /// File options: `filestore`, `filename`-less; whether files are to be stored.
     pub filestore: bool,
+    /// Digests of files that it asks for.
+    pub digests: Digests,
     /// Config effect.
     pub config: Option<ConfigEffect>,
     /// Bypass the flow after a match.

@@ -4,9 +4,9 @@
 
 use crate::alert::Json;
 use crate::app::{
-    Access, ExpectedContext, Field, FieldDirection, FieldTest, File, FileState, Files, FlowInfo,
-    Input, Limits, LogHead, Parsed, Protocol, Rides, Session, Transaction, TxList, TxState,
-    TxStore, session_members, transaction_members,
+    Access, ExpectedContext, Field, FieldDirection, FieldTest, File, FileLimits, FileState, Files,
+    FlowInfo, Input, Limits, LogHead, Parsed, Protocol, Rides, Session, Transaction, TxList,
+    TxState, TxStore, session_members, transaction_members,
 };
 use crate::packet::Direction;
 
@@ -34,7 +34,7 @@ impl Protocol for FtpData {
 
     fn session(&self, limits: &Limits) -> Box<dyn Session> {
         Box::new(DataSession {
-            window: limits.file_window_bytes as usize,
+            file: limits.file(),
             ..DataSession::default()
         })
     }
@@ -99,7 +99,7 @@ impl Transaction for DataTx {
 struct DataSession {
     txs: TxStore<DataTx>,
     told: ExpectedContext,
-    window: usize,
+    file: FileLimits,
 }
 
 impl Session for DataSession {
@@ -120,7 +120,7 @@ impl Session for DataSession {
             }
             let mut files = Files::default();
             if !self.told.filename.is_empty() {
-                files.open(File::new(self.told.filename.clone(), self.window));
+                files.open(File::new(self.told.filename.clone(), self.file));
             }
             let (told, inline) = (self.told.clone(), flow.inline);
             self.txs.push(DataTx {

@@ -9,7 +9,7 @@ use super::multipart::{Multipart, Piece};
 use super::session::Shared;
 use super::text::{decimal, same_name, take_while};
 use super::tx::{BodyKind, Method, Tx};
-use crate::app::{File, FileState, TxStore};
+use crate::app::{File, FileLimits, FileState, TxStore};
 use crate::packet::Direction;
 
 /// Growth beyond which a compressed body is a bomb.
@@ -255,6 +255,10 @@ impl Tx {
     fn multipart(&mut self, reader: &mut Multipart, limit: u64, files: &mut u32) {
         let request = &mut self.request;
         let (list, open, state) = (&mut request.files, &mut request.file_open, &mut self.state);
+        let limits = FileLimits {
+            window: usize::try_from(limit).unwrap_or(usize::MAX),
+            digests: self.digests,
+        };
         let unread = request.body.bytes().get(reader.read..).unwrap_or_default();
         let taken = reader.push(unread, &mut |piece| match piece {
             Piece::Open(mut name) => {
@@ -263,7 +267,7 @@ impl Tx {
                     file.close(FileState::Closed);
                 }
                 *files = files.saturating_add(1);
-                let mut file = File::new(name, usize::try_from(limit).unwrap_or(usize::MAX));
+                let mut file = File::new(name, limits);
                 file.id = *files;
                 list.open(file);
                 *open = true;
@@ -291,7 +295,11 @@ impl Tx {
             self.state.raise(Event::FileNameTooLong as u8);
         }
         *files = files.saturating_add(1);
-        let mut file = File::new(name, usize::try_from(limit).unwrap_or(usize::MAX));
+        let limits = FileLimits {
+            window: usize::try_from(limit).unwrap_or(usize::MAX),
+            digests: self.digests,
+        };
+        let mut file = File::new(name, limits);
         file.id = *files;
         file
     }

@@ -110,6 +110,7 @@ impl Shared {
         Some(self.txs.push(Tx {
             inline: self.inline,
             limits,
+            digests: self.limits.file_digests,
             ..Tx::default()
         }))
     }

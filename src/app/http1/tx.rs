@@ -5,7 +5,7 @@ use super::decode::Decoder;
 use super::headers::Headers;
 use super::multipart::Multipart;
 use super::uri::Uri;
-use crate::app::{Files, Transaction, TxState, Window, transaction_members};
+use crate::app::{Digests, Files, Transaction, TxState, Window, transaction_members};
 use crate::packet::Direction;
 
 /// Progress of a request or response: indexes of [`REQUEST_STATES`] and [`RESPONSE_STATES`].
@@ -253,6 +253,8 @@ pub(super) struct Tx {
     pub inline: bool,
     /// Bytes of each direction's body that are kept.
     pub limits: [u64; 2],
+    /// Digests of files that are computed.
+    pub digests: Digests,
     /// The direction's stream has ended.
     pub ended: [bool; 2],
     /// Kinds of oddities already told, see [`Tx::tell_once`].

@@ -9,8 +9,8 @@ use super::hpack::{Item, Table, Truncated};
 use super::tx::{Frame, Side, Tx, progress};
 use crate::app::http1::{Encoding, range_is_valid};
 use crate::app::{
-    AppProto, File, FileState, FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList,
-    TxStore, registry, session_members,
+    AppProto, File, FileLimits, FileState, FlowInfo, FrameNotes, Input, Limits, Parsed, Session,
+    TxList, TxStore, registry, session_members,
 };
 use crate::packet::Direction;
 
@@ -563,15 +563,19 @@ fn data(
         Direction::ToClient => limits.response_body_bytes,
     };
     let work_max = u64::from(limits.decompress_bytes);
+    let limits = FileLimits {
+        window: usize::try_from(limit).unwrap_or(usize::MAX),
+        digests: limits.file_digests,
+    };
     let mut range_invalid = false;
     let side = tx.side_mut(direction);
     side.data_len = side.data_len.saturating_add(bytes.len() as u64);
     let mut decoder = std::mem::take(&mut side.decoder);
     if decoder.is_empty() {
-        range_invalid |= store(side, direction, bytes, limit, files);
+        range_invalid |= store(side, direction, bytes, limits, files);
     } else {
         decoder.push(bytes, work_max.saturating_mul(4), &mut |plain| {
-            range_invalid |= store(side, direction, plain, limit, files);
+            range_invalid |= store(side, direction, plain, limits, files);
             side.plain_len <= work_max
         });
     }
@@ -585,7 +589,13 @@ fn data(
 }
 
 /// Keeps decoded bytes in the stream's file. Says whether its range makes no sense.
-fn store(side: &mut Side, direction: Direction, bytes: &[u8], limit: u32, files: &mut u32) -> bool {
+fn store(
+    side: &mut Side,
+    direction: Direction,
+    bytes: &[u8],
+    limits: FileLimits,
+    files: &mut u32,
+) -> bool {
     if bytes.is_empty() {
         return false;
     }
@@ -596,7 +606,7 @@ fn store(side: &mut Side, direction: Direction, bytes: &[u8], limit: u32, files:
         side.file_seen = true;
         side.file_open = true;
         *files = files.saturating_add(1);
-        let mut file = File::new(Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut file = File::new(Vec::new(), limits);
         file.id = *files;
         side.files.open(file);
         range_invalid = direction == Direction::ToClient

@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use super::reader::Reader;
 use super::tx::{session_members, transaction_members};
 use super::{
-    Field, File, FileState, Files, FlowInfo, Input, Limits, LogHead, Outcome, Parsed, Probe,
-    Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
+    Field, File, FileLimits, FileState, Files, FlowInfo, Input, Limits, LogHead, Outcome, Parsed,
+    Probe, Protocol, Rides, Session, Transaction, TxList, TxState, TxStore,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -116,7 +116,7 @@ impl Protocol for Nfs {
 
     fn session(&self, limits: &Limits) -> Box<dyn Session> {
         Box::new(NfsSession {
-            window: limits.file_window_bytes as usize,
+            file: limits.file(),
             ..NfsSession::default()
         })
     }
@@ -220,7 +220,7 @@ struct NfsSession {
     calls: VecDeque<Open>,
     names: VecDeque<(Vec<u8>, Vec<u8>)>,
     rest: [Rest; 2],
-    window: usize,
+    file: FileLimits,
     inline: bool,
 }
 
@@ -289,10 +289,10 @@ impl NfsSession {
         if let Some(tx) = open {
             return tx.state.id;
         }
-        let (name, window) = (self.name_of(handle), self.window);
+        let (name, limits) = (self.name_of(handle), self.file);
         let tx = self.open(call, procedure);
         let mut files = Files::default();
-        let mut file = File::new(name.clone(), window);
+        let mut file = File::new(name.clone(), limits);
         file.id = u32::try_from(tx.state.id)
             .unwrap_or(u32::MAX)
             .saturating_add(1);

@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 use super::dcerpc::pdu::{self, Call, Interfaces};
 use super::reader::Reader;
 use super::{
-    Field, File, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Login, Note,
-    Notes, Outcome, Parsed, Pattern, Probe, Protocol, Rides, Session, Transaction, TxList, TxState,
-    TxStore, session_members, transaction_members,
+    Field, File, FileLimits, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Login,
+    Note, Notes, Outcome, Parsed, Pattern, Probe, Protocol, Rides, Session, Transaction, TxList,
+    TxState, TxStore, session_members, transaction_members,
 };
 use crate::alert::Json;
 use crate::packet::{Direction, FlowKey};
@@ -143,7 +143,7 @@ impl Protocol for Smb {
 
     fn session(&self, limits: &Limits) -> Box<dyn Session> {
         Box::new(SmbSession {
-            window: limits.file_window_bytes as usize,
+            file: limits.file(),
             ..SmbSession::default()
         })
     }
@@ -415,7 +415,7 @@ pub struct SmbSession {
     interfaces: Interfaces,
     rest: [Rest; 2],
     lost: [bool; 2],
-    window: usize,
+    file: FileLimits,
     /// Name of the file that an earlier request of the same compound opens.
     compound: Option<Vec<u8>>,
     inline: bool,
@@ -439,7 +439,7 @@ impl Default for SmbSession {
             interfaces: Interfaces::default(),
             rest: [Rest::default(); 2],
             lost: [false; 2],
-            window: 100 * 1024,
+            file: Limits::default().file(),
             compound: None,
             inline: false,
             frames: FrameNotes::default(),
@@ -537,7 +537,7 @@ impl SmbSession {
                 .cloned()
                 .unwrap_or_else(|| b"<unknown>".to_vec());
             let mut files = Box::<Files>::default();
-            let mut file = File::new(name.clone(), self.window);
+            let mut file = File::new(name.clone(), self.file);
             file.id = u32::try_from(self.txs.total())
                 .unwrap_or(u32::MAX)
                 .saturating_add(1);

@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 
 use super::base64::Decoder;
 use super::parameter::parameter;
-use crate::app::{File, FileState, Files};
+use crate::app::{File, FileLimits, FileState, Files};
 
 /// Header fields that are kept.
 const HEADERS_MAX: usize = 512;
@@ -110,7 +110,7 @@ impl Mime {
     }
 
     /// Takes a line: its text and its end, which is empty when the line goes on. Answers what is wrong with it.
-    pub fn line(&mut self, text: &[u8], end: &[u8], files: &mut Files, window: usize) -> u16 {
+    pub fn line(&mut self, text: &[u8], end: &[u8], files: &mut Files, limits: FileLimits) -> u16 {
         let mut faults = if text.len() > LINE_MAX {
             fault::LONG_LINE
         } else {
@@ -118,7 +118,7 @@ impl Mime {
         };
         faults |= match self.stage {
             Stage::Body => self.body_line(text, end, files),
-            _ if text.is_empty() => self.end_of_headers(files, window),
+            _ if text.is_empty() => self.end_of_headers(files, limits),
             Stage::Header if matches!(text.first(), Some(b' ' | b'\t')) => {
                 if let (Some(header), Some(more)) = (self.headers.last_mut(), text.get(1..)) {
                     let room = VALUE_MAX.saturating_sub(header.value.len());
@@ -174,7 +174,7 @@ impl Mime {
     }
 
     /// An empty line: what follows is the body, or another header when a message is enclosed (RFC 2046 §5.2.1).
-    fn end_of_headers(&mut self, files: &mut Files, window: usize) -> u16 {
+    fn end_of_headers(&mut self, files: &mut Files, limits: FileLimits) -> u16 {
         let (faults, encloses) = self.read_headers();
         if self.own_headers == 0 {
             self.own_headers = self.headers.len();
@@ -189,7 +189,7 @@ impl Mime {
         }
         if !self.file_name.is_empty() {
             let id = u32::try_from(self.attachments.len()).unwrap_or(u32::MAX);
-            files.open(File::new(self.file_name.clone(), window)).id = id;
+            files.open(File::new(self.file_name.clone(), limits)).id = id;
         }
         faults
     }
@@ -437,6 +437,7 @@ fn quoted_printable(text: &[u8], end: &[u8], held: &mut Vec<u8>, out: &mut Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Limits;
 
     fn read(message: &str) -> (Mime, Files, u16) {
         let (mut mime, mut files, mut faults) = (Mime::default(), Files::default(), 0);
@@ -446,7 +447,7 @@ mod tests {
                 text.as_bytes(),
                 &line.as_bytes()[text.len()..],
                 &mut files,
-                1 << 16,
+                Limits::default().file(),
             );
         }
         mime.complete(&mut files);

@@ -11,7 +11,9 @@ use super::event;
 use super::mime::fault;
 use super::tx::{SmtpTx, State};
 use crate::app::line::Lines;
-use crate::app::{FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList, TxStore, registry};
+use crate::app::{
+    FileLimits, FlowInfo, FrameNotes, Input, Limits, Parsed, Session, TxList, TxStore, registry,
+};
 use crate::packet::Direction;
 
 /// Bytes of a command, reply or header line that are kept.
@@ -71,7 +73,7 @@ pub(super) struct SmtpSession {
     chunk_line: Vec<u8>,
     /// Per direction: the rest of a cut line is passed over.
     skipping: [bool; 2],
-    file_window: usize,
+    file: FileLimits,
     file_id: u32,
     /// Frames noted.
     frames: FrameNotes,
@@ -80,7 +82,7 @@ pub(super) struct SmtpSession {
 impl SmtpSession {
     pub fn new(limits: &Limits) -> Self {
         Self {
-            file_window: limits.file_window_bytes as usize,
+            file: limits.file(),
             ..Self::default()
         }
     }
@@ -316,7 +318,7 @@ impl SmtpSession {
     /// Gives the message what a chunk brings of it; `last`: it ends with these bytes.
     fn chunk_message(&mut self, bytes: &[u8], last: bool) {
         let mut line = std::mem::take(&mut self.chunk_line);
-        let window = self.file_window;
+        let limits = self.file;
         if let Some(tx) = self.tx() {
             tx.note_inspection();
             let mime = tx.mime.get_or_insert_default();
@@ -333,14 +335,14 @@ impl SmtpSession {
                 {
                     let (text, more) = unread.split_at(text);
                     let end = more.get(..end).unwrap_or_default();
-                    faults |= mime.line(text, end, &mut tx.files, window);
+                    faults |= mime.line(text, end, &mut tx.files, limits);
                     read += text.len() + end.len();
                 }
                 line.drain(..read.min(line.len()));
             }
             if last {
                 if !line.is_empty() {
-                    faults |= mime.line(&line, b"", &mut tx.files, window);
+                    faults |= mime.line(&line, b"", &mut tx.files, limits);
                 }
                 mime.complete(&mut tx.files);
             }
@@ -393,7 +395,7 @@ impl SmtpSession {
 
     /// A line of the message.
     fn message_line(&mut self, text: &[u8], end: &[u8]) {
-        let (window, file_id) = (self.file_window, self.file_id);
+        let (limits, file_id) = (self.file, self.file_id);
         let over = text == b".";
         let Some(tx) = self.tx() else {
             self.data_mode &= !over;
@@ -405,7 +407,7 @@ impl SmtpSession {
             if over {
                 mime.complete(&mut tx.files);
             } else {
-                let faults = mime.line(text, end, &mut tx.files, window);
+                let faults = mime.line(text, end, &mut tx.files, limits);
                 tx.raise_faults(faults);
             }
         }

@@ -12,7 +12,7 @@ use super::program::{Program, ProgramBuilder, Programs};
 use super::sets::{SetBuilder, SetId, Sets};
 use super::situation::Situations;
 use super::starts::{Starts, StartsBuilder};
-use crate::app::{AppProto, Field, FieldDirection, registry};
+use crate::app::{AppProto, Digests, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
     BufferId, BufferSource, FastPattern, FlagMode, FlowStateOption, Group, HeaderBuffer,
@@ -368,6 +368,8 @@ pub(super) struct Compiled {
     pub buffers: usize,
     /// Whether any signature looks at streams, by direction.
     pub wants_stream: [bool; 2],
+    /// Digests of files that signatures ask for.
+    pub digests: Digests,
 }
 
 /// Compiled signatures whose databases are still to be compiled.
@@ -702,6 +704,7 @@ impl<'r> Build<'r> {
 
     /// Enters a signature where its candidates are found.
     fn enter(&mut self, signature: &'r Signature, ranked: &Ranked, rank: u32) {
+        self.compiled.digests = self.compiled.digests.or(signature.digests);
         if let Some(look) = self.frame_look(signature, rank) {
             self.compiled.frames.push(look);
             return;

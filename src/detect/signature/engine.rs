@@ -14,6 +14,7 @@ use super::prefilter::MatcherBuilder;
 use super::succession::Succession;
 use super::values::Transforms;
 use crate::alert::XbitCondition;
+use crate::app::Digests;
 use crate::rules::{AddressSet, PortSet, RuleError, RuleSet, Test};
 use crate::sys::hs::{Database, HsError};
 use crate::sys::pcre::{Regex, RegexOptions};
@@ -264,6 +265,11 @@ impl Engine {
     /// Whether any signature looks at frames.
     pub fn wants_frames(&self) -> bool {
         !self.compiled.frames.is_empty()
+    }
+
+    /// The digests of files that signatures ask for.
+    pub fn wants_digests(&self) -> Digests {
+        self.compiled.digests
     }
 
     /// Whether any signature looks at the raw stream; if none does, windows need not be kept.

@@ -21,7 +21,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[Keyword {
 }];
 
 /// Values in one set, at most.
-const VALUES_MAX: usize = 10_000_000;
+pub(super) const VALUES_MAX: usize = 10_000_000;
 
 fn dataset(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     let mut words = parts(value.text);

@@ -1,10 +1,16 @@
-//! Files in traffic: old forms with a value, storing, hashes.
+//! Files in traffic: old forms with a value, storing, lists of digests.
+
+use std::collections::HashSet;
 
 use super::app::legacy;
+use super::dataset::VALUES_MAX;
+use super::transform::hex;
 use super::{Argument, Keyword, Quotes, Value};
+use crate::app::{Digests, FieldTest, Session, Transaction};
+use crate::packet::Direction;
 use crate::rules::draft::Draft;
 use crate::rules::fields::Fields;
-use crate::rules::ir::Test;
+use crate::rules::ir::{Test, TxTest, TxWant};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
@@ -36,6 +42,30 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         },
         ..Keyword::PLAIN
     },
+    Keyword {
+        name: "filemd5",
+        doc: "the file's MD5 is, or with ! is not, in a list: one digest a line, in hexadecimal",
+        negation: true,
+        quotes: Quotes::Optional,
+        parse: |draft, value| listed(draft, value, Kind::Md5),
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "filesha1",
+        doc: "the file's SHA-1 is, or with ! is not, in a list",
+        negation: true,
+        quotes: Quotes::Optional,
+        parse: |draft, value| listed(draft, value, Kind::Sha1),
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "filesha256",
+        doc: "the file's SHA-256 is, or with ! is not, in a list",
+        negation: true,
+        quotes: Quotes::Optional,
+        parse: |draft, value| listed(draft, value, Kind::Sha256),
+        ..Keyword::PLAIN
+    },
 ];
 
 fn extension(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
@@ -51,4 +81,119 @@ fn extension(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     content.nocase = true;
     content.ends = true;
     draft.test_field(field, Test::Content(content))
+}
+
+/// Kinds of digests, in the order of [`crate::app::File::digests`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Md5,
+    Sha1,
+    Sha256,
+}
+
+impl Kind {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+        }
+    }
+}
+
+/// Whether a file's digest is in a list.
+#[derive(Debug)]
+struct Listed {
+    kind: Kind,
+    list: HashSet<Box<[u8]>>,
+    negated: bool,
+}
+
+impl FieldTest for Listed {
+    fn test(&self, tx: &dyn Transaction, _: &dyn Session, direction: Direction) -> bool {
+        tx.files(direction).is_some_and(|files| {
+            files.iter().any(|file| {
+                let [md5, sha1, sha256] = match file.digests() {
+                    Some(all) => all,
+                    None => return false,
+                };
+                let digest = match self.kind {
+                    Kind::Md5 => md5,
+                    Kind::Sha1 => sha1,
+                    Kind::Sha256 => sha256,
+                };
+                !digest.is_empty() && self.list.contains(digest.as_slice()) != self.negated
+            })
+        })
+    }
+}
+
+/// `filemd5:[!]FILE` and its kin; the file lies beside the rules unless its path is absolute.
+fn listed(draft: &mut Draft<'_>, value: Value<'_>, kind: Kind) -> Result<(), String> {
+    let path = draft.context.folder.join(value.text);
+    let bytes = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
+    let list = digests(&bytes, kind.bytes())
+        .map_err(|(line, why)| format!("{}:{line}: {why}", path.display()))?;
+    let keyword = Fields::all()
+        .named("filesize")
+        .ok_or("needs files, which no protocol of this sensor has")?;
+    draft.require_field(keyword)?;
+    let asked = Digests {
+        md5: kind == Kind::Md5,
+        sha1: kind == Kind::Sha1,
+        sha256: kind == Kind::Sha256,
+    };
+    draft.signature.digests = draft.signature.digests.or(asked);
+    draft.signature.tx.push(TxTest {
+        name: match kind {
+            Kind::Md5 => "filemd5",
+            Kind::Sha1 => "filesha1",
+            Kind::Sha256 => "filesha256",
+        },
+        fields: keyword.fields.clone(),
+        only: None,
+        want: TxWant::Test(Box::new(Listed {
+            kind,
+            list,
+            negated: value.negated,
+        })),
+    });
+    Ok(())
+}
+
+/// The digests of a list, one a line; what follows one (the name of a file), and lines without one, are passed over.
+fn digests(bytes: &[u8], len: usize) -> Result<HashSet<Box<[u8]>>, (usize, String)> {
+    let mut all = HashSet::new();
+    for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let text = line.get(..digits).unwrap_or_default();
+        if text.is_empty() {
+            continue;
+        }
+        let value = std::str::from_utf8(text).ok().and_then(hex);
+        let value = value
+            .filter(|v| v.len() == len)
+            .ok_or_else(|| (number + 1, format!("not {} hexadecimal digits", 2 * len)))?;
+        if all.len() >= VALUES_MAX {
+            return Err((number + 1, format!("more than {VALUES_MAX} digests")));
+        }
+        all.insert(value.into_boxed_slice());
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_as_the_tools_write_them() {
+        let list = digests(
+            b"# md5sum\nd41d8cd98f00b204e9800998ecf8427e  empty\r\n\nD41D8CD98F00B204E9800998ECF8427F\n",
+            16,
+        )
+        .unwrap();
+        assert_eq!(list.len(), 2);
+        assert_eq!(digests(b"x\nabcd\n", 16).unwrap_err().0, 2);
+    }
 }

@@ -278,10 +278,6 @@ const ABSENT: &[(&[&str], &str)] = &[
         "kinds of files are not recognised by this sensor; a content at the start of file.data says the same",
     ),
     (
-        &["filemd5", "filesha1", "filesha256"],
-        "lists of digests are not compared by this sensor; file.data; to_sha256; dataset compares small files",
-    ),
-    (
         &["nfq_set_mark"],
         "marks of NFQUEUE are not set by rules here",
     ),

@@ -69,6 +69,13 @@ pub(super) fn file_members(json: &mut Json<'_>, file: &File, tx_id: u64) {
     }
     json.bool("gaps", file.gaps)
         .str("state", file.state.as_str());
+    if let Some(digests) = file.digests() {
+        for (name, digest) in ["md5", "sha1", "sha256"].into_iter().zip(digests) {
+            if !digest.is_empty() {
+                json.hex(name, digest, None);
+            }
+        }
+    }
     json.bool("stored", false).num("size", file.size);
     if let Some((start, end, _)) = file.range {
         json.num("start", start).num("end", end);

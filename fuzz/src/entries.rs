@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use sekisho::app::layer::EncryptionHandling;
-use sekisho::app::{Access, Limits, Protocol, Rides, registry};
+use sekisho::app::{Access, Digests, Limits, Protocol, Rides, registry};
 use sekisho::capture::{CaptureFile, Frame, FrameBatch};
 use sekisho::config::Config;
 use sekisho::decode::DecodeSettings;
@@ -180,7 +180,11 @@ impl Sensor {
                 ..StreamSettings::default()
             },
             limits: Limits {
-                file_hashes: true,
+                file_digests: Digests {
+                    md5: true,
+                    sha1: true,
+                    sha256: true,
+                },
                 ..Limits::default()
             },
             tls_encryption: EncryptionHandling::default(),

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use sekisho::detect::anomaly::first_bytes::Login;
 use sekisho::detect::anomaly::pace::{Phase, Said};
 use sekisho::detect::anomaly::place::Undeclared;
 use sekisho::detect::anomaly::{
@@ -143,7 +144,7 @@ impl Mix {
         self.say(key, K::Opened, 50, 0);
         self.say(key, K::Refused, 0, 0);
         let key = self.key([203, 0, 113, 10], [10, 0, 9, 82], 22, 6);
-        self.say(key, K::Login, 0, 7);
+        self.say(key, K::Login, Login::Failed as u32, 7);
         let key = self.key([203, 0, 113, 11], [10, 0, 9, 83], 80, 6);
         let held = Said {
             phase: Phase::Header,

@@ -15,7 +15,7 @@ use super::starts::{Starts, StartsBuilder};
 use crate::app::{AppProto, Digests, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
-    BufferId, BufferSource, FastPattern, FlagMode, FlowStateOption, Group, HeaderBuffer,
+    BufferId, BufferSource, Compare, FastPattern, FlagMode, FlowStateOption, Group, HeaderBuffer,
     HeaderProto, Hook, PacketTest, PayloadScope, RuleSet, Signature, SignatureKind, Test, TxWant,
     stored,
 };
@@ -316,7 +316,28 @@ pub(super) struct Scans {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct SiteScans {
     pub starts: Starts,
-    pub by_situation: Vec<Scans>,
+    by_situation: Vec<Scans>,
+    /// The same for packets with more than [`SMALL_BYTES`] of payload.
+    large: Vec<Scans>,
+}
+
+/// Payloads up to here are small. Most of the rules that name the size of a payload (`dsize`) want a small one; in the
+/// large ones, which are most of the bytes, their patterns need not be looked for.
+const SMALL_BYTES: u32 = 512;
+
+/// Whether a rule wants a small payload.
+fn wants_small(rule: &Signature) -> bool {
+    let small = u64::from(SMALL_BYTES);
+    rule.packet.iter().any(|test| match test {
+        PacketTest::PayloadSize(size) => match *size {
+            Compare::Equal(most) | Compare::LessOrEqual(most) | Compare::Between(_, most) => {
+                most <= small
+            }
+            Compare::Less(above) => above <= small,
+            _ => false,
+        },
+        _ => false,
+    })
 }
 
 impl SiteScans {
@@ -327,10 +348,17 @@ impl SiteScans {
 
     /// The matchers for a situation.
     pub fn of(&self, situation: usize) -> Scans {
-        self.by_situation
-            .get(situation)
-            .copied()
-            .unwrap_or_default()
+        let scans = self.by_situation.get(situation);
+        scans.copied().unwrap_or_default()
+    }
+
+    /// The matchers for a packet's payload in a situation.
+    pub fn of_payload(&self, situation: usize, payload_len: u32) -> Scans {
+        if payload_len <= SMALL_BYTES {
+            return self.of(situation);
+        }
+        let scans = self.large.get(situation);
+        scans.copied().unwrap_or_default()
     }
 }
 
@@ -1059,18 +1087,29 @@ impl<'r> SiteBuilder<'r, '_> {
         class: Class,
         direction: Direction,
     ) -> SiteScans {
-        let by_situation = (0..self.situations.len())
-            .map(|number| {
-                if self.situations.is_of(number, class) {
-                    self.scans(&patterns.floating, direction, number)
-                } else {
-                    Scans::default()
-                }
-            })
-            .collect();
+        let (rules, signatures) = (self.rules, self.signatures);
+        let mut by_situation = |patterns: &[Floating<'r>]| -> Vec<Scans> {
+            (0..self.situations.len())
+                .map(|number| {
+                    if self.situations.is_of(number, class) {
+                        self.scans(patterns, direction, number)
+                    } else {
+                        Scans::default()
+                    }
+                })
+                .collect()
+        };
+        let all = by_situation(&patterns.floating);
+        let mut large = patterns.floating;
+        large.retain(|p| {
+            let ranked = signatures.get(p.rank as usize);
+            let rule = ranked.and_then(|r| rules.signatures.get(r.index as usize));
+            !rule.is_some_and(wants_small)
+        });
         SiteScans {
             starts: patterns.starts.finish(),
-            by_situation,
+            large: by_situation(&large),
+            by_situation: all,
         }
     }
 

@@ -438,9 +438,10 @@ impl Work {
             return;
         };
         packets.starts.find(payload, &mut self.candidates);
+        let scans = packets.of_payload(situation, packet.payload_len);
         let stream = compiled.stream.get(d).filter(|_| facts.class == Class::Tcp);
         let Some(stream) = stream else {
-            self.scan_both(engine, packets.of(situation), payload);
+            self.scan_both(engine, scans, payload);
             return;
         };
         // What did not become part of the stream is inspected as if it were a piece of it.
@@ -450,12 +451,12 @@ impl Work {
                 let alone = compiled.alone.get(d).and_then(|a| a.get(situation));
                 self.scan_both(engine, alone.copied().unwrap_or_default(), payload);
             } else {
-                self.scan_both(engine, packets.of(situation), payload);
+                self.scan_both(engine, scans, payload);
                 self.scan_both(engine, stream.of(situation), payload);
             }
             return;
         }
-        self.scan_both(engine, packets.of(situation), payload);
+        self.scan_both(engine, scans, payload);
         if let Some(window) = input.stream.window {
             stream.starts.find(window.bytes, &mut self.candidates);
             let scans = stream.of(situation);

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use crate::rules::FastPattern;
@@ -99,8 +100,9 @@ impl MatcherBuilder {
             .iter()
             .zip(0..)
             .filter(|((bytes, nocase, _), _)| !alone && is_needle(bytes, *nocase))
-            .map(|((bytes, ..), id)| (Finder::new(&bytes[..]).into_owned(), id))
-            .collect();
+            .map(|((bytes, ..), id)| (bytes.to_vec(), id))
+            .collect::<Vec<_>>()
+            .into();
         let mut starts = Vec::with_capacity(self.patterns.len() + 1);
         let mut entries = Vec::new();
         for (_, _, list) in &self.patterns {
@@ -147,29 +149,100 @@ pub(super) struct Matcher {
 /// What the patterns of a database stand for, and those that are not in it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PatternTable {
-    /// Patterns that are searched one by one, with their numbers.
-    #[serde(with = "needles")]
-    needles: Vec<(Finder<'static>, u32)>,
+    /// Patterns that are not in the database.
+    needles: Needles,
     shortest: usize,
     starts: Vec<u32>,
     entries: Vec<Entry>,
 }
 
-/// Needles are stored as their bytes.
-mod needles {
-    use memchr::memmem::Finder;
-    use serde::{Deserialize, Deserializer, Serializer};
+/// Patterns that begin with NUL, searched together: where no NUL is, none is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(Vec<u8>, u32)>", into = "Vec<(Vec<u8>, u32)>")]
+struct Needles {
+    /// With their numbers.
+    list: Vec<(Finder<'static>, u32)>,
+    /// By second byte: those of the first 64 that go on with it, as bits. Empty when there is no needle.
+    seconds: Vec<u64>,
+}
 
-    type Needles = Vec<(Finder<'static>, u32)>;
+/// Bytes of a block for each NUL that is looked at by itself. Where there are more, the needles are searched one by one.
+const BYTES_A_NUL: usize = 32;
 
-    pub fn serialize<S: Serializer>(needles: &Needles, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(needles.iter().map(|(finder, id)| (finder.needle(), id)))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Needles, D::Error> {
-        let stored: Vec<(Vec<u8>, u32)> = Deserialize::deserialize(deserializer)?;
+impl From<Vec<(Vec<u8>, u32)>> for Needles {
+    fn from(needles: Vec<(Vec<u8>, u32)>) -> Self {
+        let mut seconds = vec![0; if needles.is_empty() { 0 } else { 256 }];
+        for (at, (bytes, _)) in needles.iter().enumerate().take(64) {
+            for (second, bits) in seconds.iter_mut().enumerate() {
+                if bytes.get(1).is_none_or(|b| usize::from(*b) == second) {
+                    *bits |= 1 << at;
+                }
+            }
+        }
         let finder = |(bytes, id): (Vec<u8>, u32)| (Finder::new(&bytes).into_owned(), id);
-        Ok(stored.into_iter().map(finder).collect())
+        Self {
+            list: needles.into_iter().map(finder).collect(),
+            seconds,
+        }
+    }
+}
+
+impl From<Needles> for Vec<(Vec<u8>, u32)> {
+    fn from(needles: Needles) -> Self {
+        let list = needles.list.into_iter();
+        list.map(|(finder, id)| (finder.needle().to_vec(), id))
+            .collect()
+    }
+}
+
+impl Needles {
+    /// Gives the number of each needle that the block holds, and the offset of the end of its first occurrence.
+    fn find(&self, block: &[u8], mut found: impl FnMut(u32, usize)) {
+        if self.list.is_empty() {
+            return;
+        }
+        let count = self.list.len().min(64);
+        let mut left = u64::MAX >> (64 - count);
+        let mut nuls = block.len() / BYTES_A_NUL;
+        // Where those are searched one by one that are left.
+        let mut from = block.len();
+        for at in memchr_iter(0, block) {
+            if nuls == 0 {
+                from = at;
+                break;
+            }
+            nuls -= 1;
+            let rest = block.get(at..).unwrap_or_default();
+            let second = rest.get(1).map_or(u64::MAX, |b| {
+                self.seconds.get(usize::from(*b)).copied().unwrap_or(0)
+            });
+            let mut here = left & second;
+            while here != 0 {
+                let number = here.trailing_zeros();
+                here &= here - 1;
+                if let Some((finder, id)) = self.list.get(number as usize)
+                    && rest.starts_with(finder.needle())
+                {
+                    found(*id, at + finder.needle().len());
+                    left &= !(1 << number);
+                }
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        let rest = block.get(from..).unwrap_or_default();
+        for (number, (finder, id)) in self.list.iter().enumerate() {
+            let (at, area) = if number < 64 {
+                (from, rest)
+            } else {
+                (0, block)
+            };
+            let open = number >= 64 || left & 1 << number != 0;
+            if open && let Some(place) = finder.find(area) {
+                found(*id, at + place + finder.needle().len());
+            }
+        }
     }
 }
 
@@ -216,11 +289,9 @@ impl Matcher {
             }
             true
         };
-        for (needle, id) in &self.table.needles {
-            if let Some(at) = needle.find(block) {
-                found(*id, at + needle.needle().len());
-            }
-        }
+        self.table.needles.find(block, |id, end| {
+            found(id, end);
+        });
         let scanned = scratch.map(|scratch| self.database.scan(scratch, block, found));
         if !matches!(scanned, Some(Ok(()))) {
             candidates.extend(self.table.entries.iter().map(|e| e.rank));
@@ -290,6 +361,34 @@ mod tests {
         let mut builder = MatcherBuilder::default();
         builder.add(&fast(b"\0\x19", false, None), 1);
         assert_eq!(candidates(builder, b"..\0\x19", 0), [1]);
+    }
+
+    #[test]
+    fn needles_are_found_where_they_first_stand_however_many_nuls_there_are() {
+        let bytes: [&[u8]; 5] = [b"\0", b"\0\0", b"\0ab", b"\0\0\0c", b"\0\xff\0"];
+        let needles: Needles = (bytes.iter().map(|b| b.to_vec()).zip(0..))
+            .collect::<Vec<_>>()
+            .into();
+        let mut state = 7u32;
+        for round in 0..4_000usize {
+            let block: Vec<u8> = (0..round % 300)
+                .map(|_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let letters = b"\0abc\xff.......................";
+                    letters[(state >> 16) as usize % (5 + round % 24)]
+                })
+                .collect();
+            let mut found = Vec::new();
+            needles.find(&block, |id, end| found.push((id, end)));
+            found.sort_unstable();
+            let naive: Vec<(u32, usize)> = (bytes.iter().zip(0u32..))
+                .filter_map(|(needle, id)| {
+                    let at = block.windows(needle.len()).position(|w| w == *needle)?;
+                    Some((id, at + needle.len()))
+                })
+                .collect();
+            assert_eq!(found, naive, "{block:?}");
+        }
     }
 
     #[test]

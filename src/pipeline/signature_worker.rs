@@ -867,6 +867,10 @@ impl Stages {
             None
         };
         let upto = window.map(|w| w.end());
+        // A packet that did not become part of the connection (a wrong checksum, an ICMP error about it) looks at no
+        // transaction, and must not hide what changed from the next one.
+        let looks = packet.ip_proto == flow.key.proto
+            && (packet.transport != Transport::Tcp || standing.stream);
         let view = StreamView {
             window,
             established: standing.stream,
@@ -906,7 +910,9 @@ impl Stages {
             },
             &mut self.hits,
         );
-        ext.changed[direction.index()] = false;
+        if looks {
+            ext.changed[direction.index()] = false;
+        }
         if ext.rules.take_changed() {
             metadata::write(self.inspector.engine().rules(), &ext.rules, &mut ext.noted);
         }

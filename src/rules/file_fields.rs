@@ -35,6 +35,17 @@ pub static FILE_FIELDS: &[Field] = &[
     },
 ];
 
+/// Whether there is a file: what `filestore` wants.
+#[derive(Debug)]
+pub(super) struct AnyFile;
+
+impl FieldTest for AnyFile {
+    fn test(&self, tx: &dyn Transaction, _: &dyn Session, direction: Direction) -> bool {
+        tx.files(direction)
+            .is_some_and(|files| files.iter().next().is_some())
+    }
+}
+
 /// A test on the size of a file.
 #[derive(Debug)]
 struct FileSize(Compare);

@@ -10,6 +10,7 @@ use crate::app::{Digests, FieldTest, Session, Transaction};
 use crate::packet::Direction;
 use crate::rules::draft::Draft;
 use crate::rules::fields::Fields;
+use crate::rules::file_fields::AnyFile;
 use crate::rules::ir::{Test, TxTest, TxWant};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -36,10 +37,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         doc: "keep the file that matched",
         example: r#"alert http any any -> any any (filename:"x"; filestore; sid:1;)"#,
         argument: Argument::Optional,
-        parse: |draft, _| {
-            draft.signature.filestore = true;
-            Ok(())
-        },
+        parse: store,
         ..Keyword::PLAIN
     },
     Keyword {
@@ -67,6 +65,22 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         ..Keyword::PLAIN
     },
 ];
+
+/// Only what has a file can match. Where the protocol has none that is known here, the rule stands as it is.
+fn store(draft: &mut Draft<'_>, _: Value<'_>) -> Result<(), String> {
+    draft.signature.filestore = true;
+    if let Some(field) = Fields::all().named("filesize")
+        && draft.require_field(field).is_ok()
+    {
+        draft.signature.tx.push(TxTest {
+            name: "filestore",
+            fields: field.fields.clone(),
+            only: None,
+            want: TxWant::Test(Box::new(AnyFile)),
+        });
+    }
+    Ok(())
+}
 
 fn extension(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     let field = Fields::all()

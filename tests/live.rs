@@ -561,6 +561,49 @@ fn a_worker_that_ended_is_passed_by_and_replaced() {
 }
 
 #[test]
+fn a_reload_changes_what_becomes_of_frames_that_a_stuck_worker_has() {
+    use sekisho::grade::{GradeSettings, Segment, Segments};
+    if !alone("a_reload_changes_what_becomes_of_frames_that_a_stuck_worker_has") {
+        return;
+    }
+    let (a, mut b) = two_pairs();
+    let live = in_process(Exceptions::default());
+    let control = Arc::clone(live.control());
+    let evil = udp(2, b"this is evil", false);
+    let stall = |ms| control.worker_orders[0].give(WorkerOrder::Stall(ms));
+    stall(400);
+    a.send(&evil);
+    assert_eq!(b.wait("a frame passed by policy"), evil);
+    until("the worker to go on", || {
+        control.workers[0].busy_since_ms.get() == 0
+    });
+    let closed = Exceptions {
+        worker_lost: OnException::Drop,
+        ring_full: OnException::Drop,
+        ..Exceptions::default()
+    };
+    let grade = GradeSettings {
+        segments: Segments {
+            list: vec![Segment {
+                exceptions: closed,
+                ..Segment::default()
+            }],
+            interfaces: vec!["a1".to_owned(), "b1".to_owned()],
+            ..Segments::default()
+        },
+        ..GradeSettings::default()
+    };
+    let engine = control.in_force().engine;
+    control.adopt(&engine, grade, Default::default()).unwrap();
+    stall(400);
+    a.send(&evil);
+    until("a frame dropped by policy", || {
+        control.lanes[0].dropped_by_policy.get() > 0
+    });
+    live.stop();
+}
+
+#[test]
 fn a_blocked_source_does_not_pass_and_an_unblocked_one_does() {
     use sekisho::grade::action::Action;
     use sekisho::packet::Timestamp;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sekisho::config::{Config, SOCKET, ServiceText, all_keys, is_table_size};
 use sekisho::detect::anomaly::service_impaired::ServiceCheck;
-use sekisho::grade::Exceptions;
 use sekisho::packet::Timestamp;
 use sekisho::pipeline::HEARTBEAT;
 use sekisho::pipeline::control::{
@@ -312,15 +311,16 @@ fn changeable(config: &Config) -> Vec<(String, String)> {
 /// What waits for a restart, with its value.
 fn waiting(config: &Config) -> Vec<(String, String)> {
     let segments = config.grade.segments.list.iter();
-    // The policies of packets are looked up with the segment; those of rings and threads were handed out at the start.
-    let of = |e: &Exceptions| (e.ring_full, e.worker_lost, e.parser_error, e.process_lost);
-    let exceptions: Vec<_> = segments.map(|s| (&s.name, of(&s.exceptions))).collect();
+    // What happens when the sensor is gone was told to the guardian, which is another process.
+    let exceptions: Vec<_> = segments
+        .map(|s| (&s.name, s.exceptions.process_lost))
+        .collect();
     let mut list = values(config, false);
     for (name, value) in [
         ("interface", format!("{:?}", config.listen)),
         ("inline", format!("{:?}", config.bridges)),
         ("service", format!("{:?}", config.operation.services)),
-        ("segment.exception", format!("{exceptions:?}")),
+        ("segment.exception.process-lost", format!("{exceptions:?}")),
     ] {
         list.push((name.to_owned(), value));
     }

@@ -11,7 +11,6 @@ use sekisho::capture::{
     QueueOptions, Source, XdpBridge,
 };
 use sekisho::config::{Config, ConfigError, Inline, InlineMethod, Listen, ListenMethod};
-use sekisho::grade::Exceptions;
 use sekisho::packet::choose_hash_key;
 use sekisho::pipeline::control::{Tally, TallySink};
 use sekisho::pipeline::evidence::{Desk, Writer};
@@ -372,23 +371,9 @@ fn options(config: &Config, opened: Opened, hosts: bool) -> LiveOptions {
         evidence: None,
         stuck_ms: config.worker_stuck_ms,
         verdict_timeout_ms: config.verdict_timeout_ms,
-        exceptions: exceptions(config),
+        exceptions: config.grade.segments.exceptions(),
         kernel_blocks: opened.kernel_blocks,
     }
-}
-
-/// The exception policies of each interface: those of the first segment that names it, else of the last one (the default).
-fn exceptions(config: &Config) -> Vec<Exceptions> {
-    let segments = &config.grade.segments;
-    let of = |name: &String| {
-        segments
-            .list
-            .iter()
-            .find(|s| s.interfaces.contains(name))
-            .or(segments.list.last())
-            .map_or(Exceptions::default(), |s| s.exceptions)
-    };
-    segments.interfaces.iter().map(of).collect()
 }
 
 /// Slots of an inline port: at 2 KiB each, 16 MiB.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use super::exceptions::Exceptions;
 use super::level::Role;
 use crate::alert::Level;
 use crate::detect::anomaly::place::{HostRole, Place, Places};
@@ -101,7 +102,7 @@ pub struct Segment {
     /// Thresholds of detectors that differ here: key of the configuration, value, and where it was said.
     pub detectors: Vec<(String, toml::Value, String)>,
     /// What becomes of traffic that cannot be inspected (inline).
-    pub exceptions: super::Exceptions,
+    pub exceptions: Exceptions,
 }
 
 impl Segment {
@@ -160,12 +161,25 @@ impl Default for Segment {
             changes: RuleChanges::default(),
             variables: BTreeMap::new(),
             detectors: Vec::new(),
-            exceptions: super::Exceptions::default(),
+            exceptions: Exceptions::default(),
         }
     }
 }
 
 impl Segments {
+    /// The exception policies of each interface: those of the first segment that names it, else of the last one (the
+    /// default).
+    pub fn exceptions(&self) -> Vec<Exceptions> {
+        let of = |name: &String| {
+            self.list
+                .iter()
+                .find(|s| s.interfaces.contains(name))
+                .or(self.list.last())
+                .map_or(Exceptions::default(), |s| s.exceptions)
+        };
+        self.interfaces.iter().map(of).collect()
+    }
+
     /// The segment of something between `victim` and `attacker` on an interface and VLAN.
     pub fn of(
         &self,

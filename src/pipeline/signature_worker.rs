@@ -21,7 +21,7 @@ use crate::flow::{
     FlowStats, FlowTable, Foreseen, Recycle, Silent, Slot, TcpState,
 };
 use crate::grade::action::{BlockList, Contact, Passage};
-use crate::grade::{Exceptions, Segments};
+use crate::grade::{Exceptions, OnException, Segments};
 use crate::packet::{
     Batch, Direction, FlowKey, Layers, Net, Packet, PacketOrigin, Slice, TcpFlags, Timestamp,
     Transport,
@@ -216,6 +216,12 @@ const IDLE_TRIES: u32 = 512;
 /// Packets stopped by the block list of which a second's records speak.
 const STOPS_WRITTEN: u32 = 20;
 
+/// For each interface, whether packets of which the analysis fails are dropped.
+pub fn failed_closed(exceptions: &[Exceptions]) -> Vec<bool> {
+    let closed = |e: &Exceptions| e.parser_error == OnException::Drop;
+    exceptions.iter().map(closed).collect()
+}
+
 impl SignatureWorker {
     /// A worker for an engine.
     pub fn new(engine: &Arc<Engine>, settings: WorkerSettings) -> Self {
@@ -264,6 +270,7 @@ impl SignatureWorker {
         self.stages.app.limits.file_digests = inspector.engine().wants_digests();
         inspector.take_over(&mut self.stages.inspector);
         self.stages.own_policies = has_policies(&segments);
+        self.failed_closed = failed_closed(&segments.exceptions());
         // The next packet's segment may have none any more.
         self.stages.streams.go_by(None, None);
         self.stages.segments = segments;

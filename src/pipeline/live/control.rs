@@ -15,7 +15,7 @@ use super::tap::HostTap;
 use crate::detect::anomaly::Report;
 use crate::detect::signature::{Engine, Inspector, RuleCost};
 use crate::grade::action::BlockList;
-use crate::grade::{GradeSettings, Segments};
+use crate::grade::{Exceptions, GradeSettings, Segments};
 use crate::pipeline::thresholds::Thresholds;
 use crate::ring::Bell;
 use crate::rules::RuleSet;
@@ -218,6 +218,8 @@ pub struct ReportCounts {
 pub enum LaneOrder {
     /// A worker was restarted: this leads to it from now on.
     Worker(usize, Box<Link>),
+    /// Other exception policies from now on, by interface number.
+    Exceptions(Vec<Exceptions>),
 }
 
 /// An order to a worker.
@@ -442,6 +444,9 @@ impl Control {
                 segments: Arc::clone(&segments),
                 number,
             };
+        }
+        for orders in &self.lane_orders {
+            orders.give(LaneOrder::Exceptions(segments.exceptions()));
         }
         for (orders, inspector) in self.worker_orders.iter().zip(inspectors) {
             let segments = Arc::clone(&segments);

@@ -42,7 +42,7 @@ const COUNT_EVERY: Duration = Duration::from_millis(500);
 /// What the thread goes by.
 #[derive(Clone, Debug)]
 pub(super) struct InlineSettings {
-    /// By interface number.
+    /// At the start, by interface number.
     pub exceptions: Vec<Exceptions>,
     /// How long a verdict is waited for.
     pub verdict_timeout: Duration,
@@ -71,6 +71,8 @@ struct Thread<'a> {
     flights: VecDeque<Flight>,
     spare: Vec<Flight>,
     settings: &'a InlineSettings,
+    /// By interface number; a reload may change them.
+    exceptions: Vec<Exceptions>,
     counts: &'a LaneCounts,
     index: usize,
 }
@@ -94,6 +96,7 @@ pub(super) fn stand_between(
         flights: VecDeque::new(),
         spare: Vec::new(),
         settings,
+        exceptions: settings.exceptions.clone(),
         counts,
         index,
     };
@@ -104,8 +107,11 @@ pub(super) fn stand_between(
     let mut frames = FrameBatch::default();
     let mut stopping = None;
     loop {
-        for LaneOrder::Worker(at, link) in orders.take() {
-            thread.replace(at, *link);
+        for order in orders.take() {
+            match order {
+                LaneOrder::Worker(at, link) => thread.replace(at, *link),
+                LaneOrder::Exceptions(exceptions) => thread.exceptions = exceptions,
+            }
         }
         let mut busy = thread.answers();
         thread.overdue();
@@ -180,8 +186,7 @@ fn bit(worker: usize) -> u64 {
 
 impl Thread<'_> {
     fn policy(&self, interface: u16) -> Exceptions {
-        self.settings
-            .exceptions
+        self.exceptions
             .get(usize::from(interface))
             .copied()
             .unwrap_or_default()

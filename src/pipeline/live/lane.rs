@@ -125,8 +125,11 @@ pub(super) fn listen(
     let mut drain = Drain::default();
     let mut drained = false;
     loop {
-        for LaneOrder::Worker(at, link) in orders.take() {
-            if let Some(slot) = links.get_mut(at) {
+        for order in orders.take() {
+            // Who only listens has nothing to decide by policy.
+            if let LaneOrder::Worker(at, link) = order
+                && let Some(slot) = links.get_mut(at)
+            {
                 *slot = *link;
             }
         }

@@ -41,8 +41,8 @@ use std::time::{Duration, Instant};
 use crate::capture::{BlockedSources, Bridge, CaptureError, Source};
 use crate::decode::DecodeSettings;
 use crate::detect::signature::Engine;
+use crate::grade::Exceptions;
 use crate::grade::action::BlockList;
-use crate::grade::{Exceptions, OnException};
 use crate::packet::Timestamp;
 use crate::ring::{Bell, ring, ring_to};
 use crate::stats::{Memory, MemoryBound};
@@ -51,7 +51,7 @@ use crate::sys;
 use super::evidence::{Chunk, Desk};
 use super::feeder::{Feeder, LaneNumbers};
 use super::report::{ReportStage, Said};
-use super::signature_worker::{SignatureWorker, WorkerSettings};
+use super::signature_worker::{SignatureWorker, WorkerSettings, failed_closed};
 use inline::InlineSettings;
 use kernel_blocks::KernelBlocks;
 use recorder::Recorder;
@@ -236,8 +236,7 @@ impl Live {
         if inline {
             options.worker.blocks = Some(Arc::clone(&blocks));
             report.enforce(Arc::clone(&blocks));
-            let closed = |e: &Exceptions| e.parser_error == OnException::Drop;
-            options.worker.failed_closed = options.exceptions.iter().map(closed).collect();
+            options.worker.failed_closed = failed_closed(&options.exceptions);
         }
         let control = Arc::new(Control::new(names, &bells, count, blocks, in_force));
         let inline = Arc::new(InlineSettings {
@@ -376,6 +375,9 @@ impl Live {
             .report_orders
             .give(ReportOrder::Worker(index, Box::new(inbox)));
         let now = self.control.in_force();
+        if self.settings.inline && now.number > 0 {
+            self.settings.failed_closed = failed_closed(&now.segments.exceptions());
+        }
         self.settings.segments = now.segments;
         if let Some(counts) = self.control.workers.get(index) {
             counts.adopted.set(now.number);

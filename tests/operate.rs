@@ -371,10 +371,11 @@ fn thresholds_change_by_reload_and_detectors_keep_what_they_know() {
     );
     let changed = texts("changed");
     assert!(
-        changed.contains(&"detectors.port-scan.targets-min: 1000 -> 20".to_owned())
-            && changed
-                .iter()
-                .any(|c| c.starts_with("detectors.worm-scan.answer-ms: ")),
+        changed.contains(
+            &"detectors.port-scan.targets-min: [1000, 1000, 1000] -> [20, 20, 20]".to_owned()
+        ) && changed
+            .iter()
+            .any(|c| c.starts_with("detectors.worm-scan.answer-ms: ")),
         "{answer}"
     );
     let scans = || sensor.alerts(400, 8);

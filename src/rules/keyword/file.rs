@@ -148,8 +148,9 @@ fn listed(draft: &mut Draft<'_>, value: Value<'_>, kind: Kind) -> Result<(), Str
     let bytes = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
     let list = digests(&bytes, kind.bytes())
         .map_err(|(line, why)| format!("{}:{line}: {why}", path.display()))?;
+    // Looked at where the content of files is: a digest is known when the last of it came.
     let keyword = Fields::all()
-        .named("filesize")
+        .named("file.data")
         .ok_or("needs files, which no protocol of this sensor has")?;
     draft.require_field(keyword)?;
     let asked = Digests {

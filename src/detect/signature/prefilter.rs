@@ -167,7 +167,8 @@ struct Needles {
 }
 
 /// Bytes of a block for each NUL that is looked at by itself. Where there are more, the needles are searched one by one.
-const BYTES_A_NUL: usize = 32;
+/// Random bytes have one in 256.
+const BYTES_A_NUL: usize = 128;
 
 impl From<Vec<(Vec<u8>, u32)>> for Needles {
     fn from(needles: Vec<(Vec<u8>, u32)>) -> Self {

@@ -89,7 +89,7 @@ fn word(i: u32) -> String {
     let mut rest = i.wrapping_mul(2_654_435_761);
     let mut letter = || {
         let at = rest % 26;
-        rest = rest / 26 ^ i.rotate_left(at);
+        rest = (rest / 26) ^ i.rotate_left(at);
         char::from(b'a' + at as u8)
     };
     let front: String = (0..4).map(|_| letter()).collect();

@@ -1,39 +1,21 @@
-//! Keywords that every protocol with files has, read from [`Transaction::files`]: names and sizes.
+//! What rules may ask of the files of any protocol, read from [`Transaction::files`]: names, sizes, whether there is one.
 
-use super::compare::{Range, compare};
 use super::ir::Compare;
 use crate::app::{Access, Field, FieldDirection, FieldTest, FileState, Session, Transaction};
 use crate::packet::Direction;
 
 /// Fields of each protocol that declares `file.data`.
-pub static FILE_FIELDS: &[Field] = &[
-    Field {
-        name: "file.name",
-        aliases: &[],
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 0,
-        access: Access::Multi(|tx, direction, index, _| {
-            tx.files(direction)?.get(index).map(|f| f.name.as_slice())
-        }),
-        doc: "name of a file",
-    },
-    Field {
-        name: "filesize",
-        aliases: &[],
-        modifier: None,
-        direction: FieldDirection::Both,
-        progress: 0,
-        access: Access::Test(|text| {
-            Ok(Box::new(FileSize(compare(
-                text,
-                u64::MAX,
-                Range::Exclusive,
-            )?)))
-        }),
-        doc: "size of a file, once it has ended",
-    },
-];
+pub static FILE_FIELDS: &[Field] = &[Field {
+    name: "file.name",
+    aliases: &[],
+    modifier: None,
+    direction: FieldDirection::Both,
+    progress: 0,
+    access: Access::Multi(|tx, direction, index, _| {
+        tx.files(direction)?.get(index).map(|f| f.name.as_slice())
+    }),
+    doc: "name of a file",
+}];
 
 /// Whether there is a file: what `filestore` wants.
 #[derive(Debug)]
@@ -46,9 +28,9 @@ impl FieldTest for AnyFile {
     }
 }
 
-/// A test on the size of a file.
+/// A test on the size of a file, known when the file has ended.
 #[derive(Debug)]
-struct FileSize(Compare);
+pub(super) struct FileSize(pub Compare);
 
 impl FieldTest for FileSize {
     fn test(&self, tx: &dyn Transaction, _: &dyn Session, direction: Direction) -> bool {

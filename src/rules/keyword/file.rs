@@ -8,9 +8,10 @@ use super::transform::hex;
 use super::{Argument, Keyword, Quotes, Value};
 use crate::app::{Digests, FieldTest, Session, Transaction};
 use crate::packet::Direction;
+use crate::rules::compare::{Range, compare};
 use crate::rules::draft::Draft;
 use crate::rules::fields::Fields;
-use crate::rules::file_fields::AnyFile;
+use crate::rules::file_fields::{AnyFile, FileSize};
 use crate::rules::ir::{Test, TxTest, TxWant};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
@@ -38,6 +39,14 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         example: r#"alert http any any -> any any (filename:"x"; filestore; sid:1;)"#,
         argument: Argument::Optional,
         parse: store,
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "filesize",
+        doc: "size of a file, once it has ended: `>N`, `<N`, `N<>M`",
+        example: r#"alert http any any -> any any (filesize:>1000; sid:1;)"#,
+        quotes: Quotes::Optional,
+        parse: size,
         ..Keyword::PLAIN
     },
     Keyword {
@@ -69,7 +78,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
 /// Only what has a file can match. Where the protocol has none that is known here, the rule stands as it is.
 fn store(draft: &mut Draft<'_>, _: Value<'_>) -> Result<(), String> {
     draft.signature.filestore = true;
-    if let Some(field) = Fields::all().named("filesize")
+    if let Some(field) = Fields::all().named("file.name")
         && draft.require_field(field).is_ok()
     {
         draft.signature.tx.push(TxTest {
@@ -148,30 +157,47 @@ fn listed(draft: &mut Draft<'_>, value: Value<'_>, kind: Kind) -> Result<(), Str
     let bytes = std::fs::read(&path).map_err(|why| format!("{}: {why}", path.display()))?;
     let list = digests(&bytes, kind.bytes())
         .map_err(|(line, why)| format!("{}:{line}: {why}", path.display()))?;
-    // Looked at where the content of files is: a digest is known when the last of it came.
-    let keyword = Fields::all()
-        .named("file.data")
-        .ok_or("needs files, which no protocol of this sensor has")?;
-    draft.require_field(keyword)?;
     let asked = Digests {
         md5: kind == Kind::Md5,
         sha1: kind == Kind::Sha1,
         sha256: kind == Kind::Sha256,
     };
     draft.signature.digests = draft.signature.digests.or(asked);
+    let name = match kind {
+        Kind::Md5 => "filemd5",
+        Kind::Sha1 => "filesha1",
+        Kind::Sha256 => "filesha256",
+    };
+    let test = Listed {
+        kind,
+        list,
+        negated: value.negated,
+    };
+    whole_file(draft, name, Box::new(test))
+}
+
+/// `filesize:COMPARISON`.
+fn size(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
+    let test = FileSize(compare(value.text, u64::MAX, Range::Exclusive)?);
+    whole_file(draft, "filesize", Box::new(test))
+}
+
+/// A test of what is known of a file when its last byte has come. It is made where the content of files is inspected,
+/// because transactions go on until then.
+fn whole_file(
+    draft: &mut Draft<'_>,
+    name: &'static str,
+    test: Box<dyn FieldTest>,
+) -> Result<(), String> {
+    let keyword = Fields::all()
+        .named("file.data")
+        .ok_or("needs files, which no protocol of this sensor has")?;
+    draft.require_field(keyword)?;
     draft.signature.tx.push(TxTest {
-        name: match kind {
-            Kind::Md5 => "filemd5",
-            Kind::Sha1 => "filesha1",
-            Kind::Sha256 => "filesha256",
-        },
+        name,
         fields: keyword.fields.clone(),
         only: None,
-        want: TxWant::Test(Box::new(Listed {
-            kind,
-            list,
-            negated: value.negated,
-        })),
+        want: TxWant::Test(test),
     });
     Ok(())
 }

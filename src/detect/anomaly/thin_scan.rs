@@ -2,8 +2,8 @@
 //!
 //! - *Spread*: within ten minutes many sources fail at many ports of one host, or at one port of many hosts of a network (/24,
 //!   /48), a few tries each. Who was told as a scanner already does not count.
-//! - *Slow*: within a day one source, or the sources of one network, fail at many distinct (host, port), and hardly succeed
-//!   at any.
+//! - *Slow*: within a day one source (for an hour at least), or the sources of one network, fail at many distinct (host,
+//!   port), and hardly succeed at any.
 //!
 //! What is *not* evidence: clients of a farm that is down (it answered before); one dead service; floods (the caller leaves
 //! out what goes to a flooded service); crawlers and offices, most of whose contacts succeed.
@@ -45,6 +45,8 @@ impl Default for Settings {
 }
 
 const DAY_SECS: u64 = 86_400;
+/// What one source does faster than this is judged by the fast test, with its own threshold: four of its half-lives.
+const SLOW_SECS: u64 = 3_600;
 /// Sources of a network without which it is one source's scan.
 const NEIGHBOURS_MIN: u32 = 3;
 /// Failures a second from which sources that come once each are forged, or may be.
@@ -239,7 +241,9 @@ impl ThinScans {
                 Origin::Host(_) => (1, true),
                 Origin::Net(_) => (NEIGHBOURS_MIN, false),
             };
+            let slow = !alone || record.ts.is_outside(daily.since, SLOW_SECS);
             if !daily.told
+                && slow
                 && count >= self.settings.slow_targets_min
                 && sources >= least
                 // θ0 of the fast test: whoever means well succeeds four times in five.
@@ -364,6 +368,15 @@ mod tests {
             } else {
                 office.succeeded(&one);
             }
+        }
+    }
+
+    #[test]
+    fn what_one_source_does_fast_is_left_to_the_fast_test() {
+        let mut scans = ThinScans::new(Settings::default());
+        for i in 0..200 {
+            let thin = scans.failed(&contact(1, 1, 2_000 + i, u64::from(i)));
+            assert!(!matches!(thin, Some(Thin::Slow { .. })), "{i}: {thin:?}");
         }
     }
 

@@ -78,7 +78,7 @@ pub(in crate::rules) fn parse(
 }
 
 /// `to_server,` or `to_client,` before the argument.
-fn direction_prefix<'a>(
+pub(super) fn direction_prefix<'a>(
     draft: &mut Draft<'_>,
     given: Option<&'a str>,
 ) -> Result<(Option<Direction>, Option<&'a str>), String> {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::app::legacy;
 use super::dataset::VALUES_MAX;
+use super::field::direction_prefix;
 use super::transform::hex;
 use super::{Argument, Keyword, Quotes, Value};
 use crate::app::{Digests, FieldTest, Session, Transaction};
@@ -173,13 +174,18 @@ fn listed(draft: &mut Draft<'_>, value: Value<'_>, kind: Kind) -> Result<(), Str
         list,
         negated: value.negated,
     };
-    whole_file(draft, name, Box::new(test))
+    whole_file(draft, name, None, Box::new(test))
 }
 
-/// `filesize:COMPARISON`.
+/// `filesize:[to_server|to_client,] COMPARISON`.
 fn size(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
-    let test = FileSize(compare(value.text, u64::MAX, Range::Exclusive)?);
-    whole_file(draft, "filesize", Box::new(test))
+    let (only, text) = direction_prefix(draft, Some(value.text))?;
+    let test = FileSize(compare(
+        text.unwrap_or_default(),
+        u64::MAX,
+        Range::Exclusive,
+    )?);
+    whole_file(draft, "filesize", only, Box::new(test))
 }
 
 /// A test of what is known of a file when its last byte has come. It is made where the content of files is inspected,
@@ -187,6 +193,7 @@ fn size(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
 fn whole_file(
     draft: &mut Draft<'_>,
     name: &'static str,
+    only: Option<Direction>,
     test: Box<dyn FieldTest>,
 ) -> Result<(), String> {
     let keyword = Fields::all()
@@ -196,7 +203,7 @@ fn whole_file(
     draft.signature.tx.push(TxTest {
         name,
         fields: keyword.fields.clone(),
-        only: None,
+        only,
         want: TxWant::Test(test),
     });
     Ok(())
@@ -226,6 +233,17 @@ fn digests(bytes: &[u8], len: usize) -> Result<HashSet<Box<[u8]>>, (usize, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_a_file_may_be_asked_in_one_direction() {
+        use crate::rules::{Variables, load_text};
+        let text = "alert http any any -> any any (filesize:>1; sid:1;)
+alert http any any => any any (http.uri; content:\"/a\"; filesize: to_client, <100; sid:2;)
+alert http any any -> any any (filesize:to_nobody,3; sid:3;)\n";
+        let rules = load_text("sizes.rules", text, &Variables::default());
+        let wrong: Vec<u32> = rules.errors.iter().map(|e| e.line).collect();
+        assert_eq!(wrong, [3], "{:?}", rules.errors);
+    }
 
     #[test]
     fn lists_are_as_the_tools_write_them() {

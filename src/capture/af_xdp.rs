@@ -88,6 +88,7 @@ pub struct AfXdp {
     interface: u16,
     free: Vec<u64>,
     home: Arc<Mutex<Vec<u64>>>,
+    arrived: u32,
     dropped: u64,
     finish: bool,
     name: String,
@@ -111,6 +112,7 @@ impl AfXdp {
             interface,
             free,
             home: Arc::new(Mutex::new(Vec::with_capacity(UMEM_FRAMES))),
+            arrived: 0,
             dropped: 0,
             finish: leaves_checksums(name),
             name: name.to_owned(),
@@ -164,9 +166,11 @@ impl Source for AfXdp {
 
     fn arrivals(&mut self) -> Arrivals {
         let before = std::mem::replace(&mut self.dropped, self.socket.dropped());
+        let dropped = self.dropped.saturating_sub(before);
+        let before = std::mem::replace(&mut self.arrived, self.socket.arrived());
         Arrivals {
-            frames: 0,
-            dropped: self.dropped.saturating_sub(before),
+            frames: u64::from(self.arrived.wrapping_sub(before)) + dropped,
+            dropped,
         }
     }
 }

@@ -159,8 +159,13 @@ impl Ring {
         self.seen.wrapping_sub(self.next)
     }
 
+    /// Entries that the producer has made, modulo 2^32.
+    fn produced(&self) -> u32 {
+        self.word(self.producer).load(Ordering::Acquire)
+    }
+
     fn is_ready(&self) -> bool {
-        self.word(self.producer).load(Ordering::Acquire) != self.next
+        self.produced() != self.next
     }
 
     /// Writes the next entry. There must be room.
@@ -310,6 +315,11 @@ impl XdpSocket {
     /// Whether packets wait.
     pub fn is_ready(&self) -> bool {
         self.receive.is_ready()
+    }
+
+    /// Packets that have come, taken or not, modulo 2^32.
+    pub fn arrived(&self) -> u32 {
+        self.receive.produced()
     }
 
     /// The next packet that has come. [`Self::received`] is to be called behind the last.

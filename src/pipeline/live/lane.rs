@@ -64,8 +64,9 @@ impl Link {
         !self.stalled && !self.out.is_abandoned() && self.out.has_room()
     }
 
-    /// Whether a batch can be sent; waits a moment when there is no room.
-    fn wait_for_room(&mut self, control: &Control) -> bool {
+    /// Whether a batch can be sent; waits a moment when there is no room, also while the sensor ends: what has come is
+    /// still to be looked at, and a worker that does not move is waited for once.
+    fn wait_for_room(&mut self) -> bool {
         if self.out.is_abandoned() {
             return false;
         }
@@ -77,7 +78,7 @@ impl Link {
             return false;
         }
         let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && !control.stopping() {
+        while Instant::now() < until {
             std::thread::sleep(Duration::from_micros(100));
             if self.out.has_room() {
                 return true;
@@ -98,7 +99,7 @@ pub(super) fn clock() -> Timestamp {
 
 /// How long frames that have come are still taken when the sensor is to end.
 pub(super) const DRAIN: Duration = Duration::from_millis(500);
-/// The same for a source that counts what came: it ends as soon as that is taken.
+/// The same for what a source says has come and was not taken yet.
 const DRAIN_COUNTED: Duration = Duration::from_secs(3);
 /// A wait for frames that was at least so long was one for frames, not for buffers that workers still hold. What had come
 /// before it began has been handed over: the kernel keeps a block for [`PacketOptions::timeout_ms`], a few milliseconds.
@@ -166,7 +167,7 @@ pub(super) fn listen(
             }
         }
         let last = works.iter().any(|w| w.batch.last);
-        send(&mut links, works, index, counts, control);
+        send(&mut links, works, index, counts);
         counts.beat_ms.set(control.uptime_ms());
         if counted.elapsed() >= COUNT_EVERY || last {
             counted = Instant::now();
@@ -179,7 +180,7 @@ pub(super) fn listen(
     }
     let mut works: Vec<Work> = links.iter_mut().map(Link::fresh).collect();
     with_batches(&mut works, |batches| feeder.finish(batches));
-    send(&mut links, works, index, counts, control);
+    send(&mut links, works, index, counts);
     result
 }
 
@@ -208,13 +209,13 @@ impl Drain {
         counts.kernel_drops.add(arrivals.dropped);
     }
 
-    /// Whether what had come when this was first asked has been taken, or given up.
+    /// Whether what had come when this was first asked has been taken, or given up. What is still between the wire and
+    /// the source is not counted yet: on a wire that falls silent it is waited for, too.
     fn is_done(&mut self, taken: u64, silent: bool) -> bool {
         let (since, goal) = *self.goal.get_or_insert((Instant::now(), self.arrived));
-        if goal == 0 {
-            return silent || since.elapsed() > DRAIN;
-        }
-        taken + self.dropped >= goal || since.elapsed() > DRAIN_COUNTED
+        let taken = taken + self.dropped >= goal;
+        let late = if taken { DRAIN } else { DRAIN_COUNTED };
+        (taken && silent) || since.elapsed() > late
     }
 }
 
@@ -231,17 +232,8 @@ pub(super) fn with_batches<R>(works: &mut [Work], fill: impl FnOnce(&mut [Batch]
     result
 }
 
-fn send(
-    links: &mut [Link],
-    works: Vec<Work>,
-    index: usize,
-    counts: &super::control::LaneCounts,
-    control: &Control,
-) {
-    let room: Vec<bool> = links
-        .iter_mut()
-        .map(|link| link.wait_for_room(control))
-        .collect();
+fn send(links: &mut [Link], works: Vec<Work>, index: usize, counts: &super::control::LaneCounts) {
+    let room: Vec<bool> = links.iter_mut().map(Link::wait_for_room).collect();
     let expected = u16::try_from(room.iter().filter(|r| **r).count()).unwrap_or(u16::MAX);
     for ((mut work, link), room) in works.into_iter().zip(links).zip(room) {
         work.lane = u16::try_from(index).unwrap_or(u16::MAX);
@@ -273,8 +265,9 @@ mod tests {
         drain.count(arrivals(100, 10), &counts);
         assert!(!drain.is_done(80, true), "ten are still in the kernel");
         drain.count(arrivals(50, 0), &counts);
-        assert!(!drain.is_done(89, false));
-        assert!(drain.is_done(90, false));
+        assert!(!drain.is_done(89, true));
+        assert!(!drain.is_done(90, false), "more comes");
+        assert!(drain.is_done(90, true));
         assert_eq!(counts.kernel_drops.get(), 10);
     }
 

@@ -3,7 +3,8 @@
 //! TCP bytes come through [`Receiver`] (bytes not yet consumed are offered again, so nothing is buffered here),
 //! datagrams through [`AppLayer::datagram`]. When the protocol is known a [`Session`] parses; when it changes in the
 //! middle (CONNECT, STARTTLS, upgrades) identification starts afresh; when it fails the flow is no longer parsed, but
-//! raw inspection goes on. So it goes when there is no memory for what a parser would hold ([`super::account`]). The order of events and the names of `applayer_*` events follow Suricata.
+//! raw inspection goes on. So it goes when there is no memory for what a parser would hold ([`super::account`]). The
+//! order of events and the names of `applayer_*` events follow Suricata.
 
 use super::account::{Account, Booked};
 use super::expect::Expectations;

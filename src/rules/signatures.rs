@@ -168,10 +168,10 @@ impl Unread {
     }
 }
 
+#[cfg(test)]
 impl std::ops::Index<usize> for Signatures {
     type Output = Signature;
 
-    #[expect(clippy::expect_used, reason = "indexing panics as that of a list does")]
     fn index(&self, index: usize) -> &Signature {
         self.get(index).expect("a signature of that index")
     }

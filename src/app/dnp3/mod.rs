@@ -117,18 +117,8 @@ impl Protocol for Dnp3 {
         EVENTS
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
-        of(tx).filter(|tx| tx.done).map(|_| LogHead {
-            event_type: "dnp3",
-            by_packet: false,
-        })
+        of(tx).filter(|tx| tx.done).map(|_| LogHead::by_flow("dnp3"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

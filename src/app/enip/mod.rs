@@ -73,18 +73,8 @@ impl Protocol for Enip {
         &["hdr", "data", "pdu", "cip", "enip.item"]
     }
 
-    fn states(&self, direction: Direction) -> &'static [&'static str] {
-        match direction {
-            Direction::ToServer => &["request_started", "request_complete"],
-            Direction::ToClient => &["response_started", "response_complete"],
-        }
-    }
-
     fn log_head(&self, _tx: &dyn Transaction) -> Option<LogHead> {
-        Some(LogHead {
-            event_type: "enip",
-            by_packet: false,
-        })
+        Some(LogHead::by_flow("enip"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

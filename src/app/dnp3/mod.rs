@@ -118,7 +118,9 @@ impl Protocol for Dnp3 {
     }
 
     fn log_head(&self, tx: &dyn Transaction) -> Option<LogHead> {
-        of(tx).filter(|tx| tx.done).map(|_| LogHead::by_flow("dnp3"))
+        of(tx)
+            .filter(|tx| tx.done)
+            .map(|_| LogHead::by_flow("dnp3"))
     }
 
     fn log(&self, _session: &dyn Session, tx: &dyn Transaction, json: &mut Json<'_>) {

@@ -207,6 +207,12 @@ impl<R: Receiver> Work<'_, '_, R> {
         }
         let depth = u64::from(self.engine.settings.depth);
         if depth != 0 && (side.depth_reached || end > depth) {
+            let acked = side.acked(self.tcp.side(direction).last_ack);
+            if !side.depth_reached && at > side.end().max(acked) as i64 {
+                // Far ahead of a hole that the receiver still waits to be filled: this ends nothing, or one such segment
+                // would hide all that fills the hole. Suricata stops here.
+                return true;
+            }
             if !side.depth_reached {
                 self.engine.stats.depth_reached += 1;
             }

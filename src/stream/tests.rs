@@ -493,6 +493,25 @@ fn a_gap_is_reported_once_acknowledged_data_is_missing() {
 }
 
 #[test]
+fn a_segment_beyond_the_depth_does_not_hide_what_is_sent_before_it() {
+    for inline in [false, true] {
+        let mut wire = Wire::established(StreamSettings {
+            depth: 100,
+            inline,
+            ..StreamSettings::default()
+        });
+        wire.send(ToServer, DATA, CLIENT + 1 + 200, SERVER + 1, b"far");
+        assert!(wire.events.is_empty());
+        wire.send(ToServer, DATA, CLIENT + 1, SERVER + 1, b"attack");
+        assert_eq!(wire.read_up_to(CLIENT + 7), b"attack");
+        // What is lost and was acknowledged is not waited for.
+        wire.send(ToClient, TcpFlags::ACK, SERVER + 1, CLIENT + 204, b"");
+        wire.send(ToServer, DATA, CLIENT + 204, SERVER + 1, b"further");
+        assert_eq!(wire.names(), ["stream.reassembly_depth_reached"]);
+    }
+}
+
+#[test]
 fn depth_ends_reassembly() {
     let mut wire = Wire::established(StreamSettings {
         depth: 10,

@@ -184,6 +184,7 @@ impl Sensor {
                     md5: true,
                     sha1: true,
                     sha256: true,
+                    magic: false,
                 },
                 ..Limits::default()
             },

@@ -10,8 +10,8 @@ pub use graded::Alert;
 pub use json::Json;
 pub(crate) use json::hex_digit;
 pub use outbox::{
-    EventKind, Finding, FindingSource, Outbox, OutcomeNote, Record, TextRange, XbitCondition,
-    XbitOperation, XbitTrack,
+    DatasetChange, DatasetCondition, EventKind, Finding, FindingSource, Outbox, OutcomeNote,
+    Record, TextRange, XbitCondition, XbitOperation, XbitTrack,
 };
 
 /// How much it matters: the SOC's own promise of response.

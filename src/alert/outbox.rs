@@ -5,6 +5,7 @@
 //! packet number and settles what no single worker can know: thresholds, xbits, incidents, the level.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Efficacy, Severity, Verdict};
 use crate::packet::{FlowKey, Timestamp};
@@ -85,6 +86,34 @@ pub struct XbitCondition {
     pub expire_secs: u32,
 }
 
+/// What a `dataset` option asks or does. Settled by the report stage, in packet order, when rules change the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DatasetChange {
+    /// Requires the set to have the value.
+    IsSet,
+    /// Requires it not to have it.
+    IsNotSet,
+    /// Adds it; requires that it was not there.
+    Set,
+    /// Takes it out; requires that it was there.
+    Unset,
+}
+
+/// A `dataset` option on a set that rules change, with the values of the packet or transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatasetCondition {
+    /// Number of the set in the rule set.
+    pub set: u16,
+    /// Which option of the rule set: the values of one option come one after the other.
+    pub option: u32,
+    /// What is asked or done.
+    pub change: DatasetChange,
+    /// Also look for the domains above a name.
+    pub subdomain: bool,
+    /// The buffer.
+    pub value: Box<[u8]>,
+}
+
 /// What a signature or a detector saw, not yet graded.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -112,6 +141,10 @@ pub struct Finding {
     pub open: bool,
     /// xbits and hostbits to be settled in packet order: conditions first, then changes.
     pub xbits: Vec<XbitCondition>,
+    /// Values of data sets to be settled likewise.
+    pub datasets: Vec<DatasetCondition>,
+    /// What data sets know of the values that matched: members of a JSON object.
+    pub context: Option<Arc<str>>,
     /// What the worker did with the packet.
     pub verdict: Verdict,
     /// Whether the traffic already shows that it worked.

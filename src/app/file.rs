@@ -10,6 +10,7 @@ use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
 use super::Window;
+use crate::sys::libmagic;
 
 /// Bytes of a file that are awaited before the first look (Suricata's `content-inspect-min-size`).
 const FIRST_LOOK_BYTES: u64 = 32 * 1024;
@@ -26,6 +27,8 @@ pub struct Digests {
     pub sha1: bool,
     /// SHA-256.
     pub sha256: bool,
+    /// Not a digest, but also computed only when asked for: the kind of file, in libmagic's words.
+    pub magic: bool,
 }
 
 impl Digests {
@@ -35,12 +38,13 @@ impl Digests {
             md5: self.md5 || other.md5,
             sha1: self.sha1 || other.sha1,
             sha256: self.sha256 || other.sha256,
+            magic: self.magic || other.magic,
         }
     }
 
-    /// Whether any is asked for.
+    /// Whether any digest is asked for.
     pub fn any(self) -> bool {
-        self != Self::default()
+        self.md5 || self.sha1 || self.sha256
     }
 }
 
@@ -148,6 +152,39 @@ pub struct File {
     inspected: u64,
     /// Digests, when any are wanted and nothing of it was lost.
     hashing: Option<Box<Hashing>>,
+    /// Its kind, when it is wanted and its beginning was seen.
+    magic: Option<Box<Magic>>,
+}
+
+/// Bytes by which the kind of a file is told (Suricata: what has come by then, 512 at least). A fixed number, so that the
+/// answer does not depend on how the bytes were cut into segments.
+const MAGIC_BYTES: usize = 4096;
+
+/// The kind of a file: its beginning until that is long enough, then what libmagic says of it.
+#[derive(Debug, Default)]
+struct Magic {
+    head: Vec<u8>,
+    said: Option<Vec<u8>>,
+}
+
+impl Magic {
+    fn append(&mut self, bytes: &[u8]) {
+        if self.said.is_none() {
+            let room = MAGIC_BYTES - self.head.len().min(MAGIC_BYTES);
+            let taken = bytes.get(..room).unwrap_or(bytes);
+            self.head.extend_from_slice(taken);
+            if self.head.len() >= MAGIC_BYTES {
+                self.tell();
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.said.is_none() && !self.head.is_empty() {
+            self.said = Some(libmagic::describe(&self.head).unwrap_or_default());
+            self.head = Vec::new();
+        }
+    }
 }
 
 impl File {
@@ -157,6 +194,7 @@ impl File {
             name,
             window_max: limits.window.max(1),
             hashing: Hashing::new(limits.digests),
+            magic: limits.digests.magic.then(Box::default),
             ..Self::default()
         }
     }
@@ -167,11 +205,20 @@ impl File {
         (self.state == FileState::Closed).then_some(&hashing.values)
     }
 
+    /// Its kind in libmagic's words, once that can be told.
+    pub fn magic(&self) -> Option<&[u8]> {
+        let said = self.magic.as_ref()?.said.as_deref()?;
+        (!said.is_empty()).then_some(said)
+    }
+
     /// Takes the next bytes. Once the window is full, its inspected front gives way.
     pub fn append(&mut self, bytes: &[u8]) {
         self.size = self.size.saturating_add(bytes.len() as u64);
         if let Some(hashing) = &mut self.hashing {
             hashing.update(bytes);
+        }
+        if let Some(magic) = &mut self.magic {
+            magic.append(bytes);
         }
         self.kept.extend_from_slice(bytes);
         let excess = (self.kept.len() - self.front).saturating_sub(self.window_max);
@@ -188,6 +235,9 @@ impl File {
     pub fn gap(&mut self, len: u64) {
         self.gaps = true;
         self.hashing = None;
+        if self.magic.as_ref().is_some_and(|m| m.said.is_none()) {
+            self.magic = None;
+        }
         self.size = self.size.saturating_add(len);
         self.window_offset = self.size;
         self.kept.clear();
@@ -206,6 +256,9 @@ impl File {
             };
             if let Some(hashing) = &mut self.hashing {
                 hashing.finish();
+            }
+            if let Some(magic) = &mut self.magic {
+                magic.tell();
             }
         }
     }
@@ -342,11 +395,37 @@ mod tests {
     }
 
     #[test]
+    fn the_kind_is_the_same_however_the_bytes_come() {
+        let wanted = Digests {
+            magic: true,
+            ..Digests::default()
+        };
+        let bytes = [&b"GIF89a\x01\x00\x01\x00"[..], &[7; 9000]].concat();
+        let mut told = Vec::new();
+        for size in [1, 511, 4096, 9010] {
+            let mut file = wanting(wanted);
+            assert_eq!(file.magic(), None);
+            bytes.chunks(size).for_each(|piece| file.append(piece));
+            // Without libmagic nothing is told.
+            assert_eq!(file.magic().is_some(), libmagic::load().is_ok());
+            told.push(file.magic().map(<[u8]>::to_vec));
+        }
+        told.dedup();
+        assert_eq!(told.len(), 1, "{told:?}");
+        let mut lost = wanting(wanted);
+        lost.append(b"GIF89a");
+        lost.gap(1);
+        lost.close(FileState::Closed);
+        assert_eq!(lost.magic(), None);
+    }
+
+    #[test]
     fn what_is_not_whole_or_not_wanted_has_none() {
         let all = Digests {
             md5: true,
             sha1: true,
             sha256: true,
+            magic: false,
         };
         let mut gaps = wanting(all);
         gaps.append(b"a");

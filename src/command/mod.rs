@@ -20,7 +20,7 @@ use sekisho::config::{Config, ConfigError};
 use sekisho::detect::signature::{Engine, EngineSettings};
 use sekisho::pipeline::evidence::{Clerk, Desk};
 use sekisho::pipeline::{ReportStage, Thresholds};
-use sekisho::rules::{self, LoadError, LoadSettings, RuleSet};
+use sekisho::rules::{self, DataSettings, LoadError, LoadSettings, RuleSet};
 use sekisho::sink::Sink;
 use sekisho::sink::evidence::EvidenceStore;
 
@@ -44,7 +44,44 @@ fn load_settings(config: &Config) -> LoadSettings {
         variables: config.variables.clone(),
         classification: config.classification_file.clone(),
         reference: config.reference_file.clone(),
+        data: data_settings(config),
         ..LoadSettings::default()
+    }
+}
+
+/// Files besides the rules that rules ask about.
+fn data_settings(config: &Config) -> DataSettings {
+    let mut data = config.data.clone();
+    data.datasets.folder = datasets_folder(config);
+    data
+}
+
+/// Where data sets lie that rules write.
+fn datasets_folder(config: &Config) -> PathBuf {
+    let folder = config.datasets_folder.clone();
+    folder.unwrap_or_else(|| config.log_dir.join("data"))
+}
+
+/// Writes the data sets that rules changed, where they are to be kept. Each file is replaced as a whole.
+fn save_datasets(report: &ReportStage) {
+    let datasets = report.grader().datasets();
+    for (path, text) in datasets.to_save() {
+        let save = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut new = path.as_os_str().to_owned();
+            new.push(".new");
+            std::fs::write(&new, text)?;
+            std::fs::rename(&new, path)
+        };
+        if let Err(error) = save() {
+            eprintln!("sekisho: data set {}: {error}", path.display());
+        }
+    }
+    let refused = datasets.refused();
+    if refused > 0 {
+        eprintln!("sekisho: data sets: {refused} values did not fit (memcap)");
     }
 }
 

@@ -141,6 +141,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let noise = report.grader().ledger().clone();
     let hosts = hosts(&report, config.grade.map.listed);
+    super::save_datasets(&report);
     let (_, sink_errors) = report.finish();
     if config.operation.evidence.level.is_some() {
         let store = super::evidence_store(&config);
@@ -234,7 +235,18 @@ pub(super) fn stage_settings(
     hosts: bool,
 ) -> (DecodeSettings, WorkerSettings) {
     let workers = u32::from(workers.max(1));
+    let mut fragments = DecodeSettings::default().host_policies;
+    let mut segments = StreamSettings::default().policies;
+    for (address, prefix, system) in &config.host_os {
+        if let Some(policy) = sekisho::decode::OsPolicy::named(system) {
+            fragments.add(*address, *prefix, policy);
+        }
+        if let Some(policy) = sekisho::stream::OsPolicy::from_name(system) {
+            segments.add(*address, *prefix, policy);
+        }
+    }
     let decode = DecodeSettings {
+        host_policies: fragments,
         checksums: if config.ignore_checksums {
             ChecksumMode::None
         } else {
@@ -262,6 +274,7 @@ pub(super) fn stage_settings(
         urgent_limit: urgent(&config.urgent_limit_policy),
         depth: u32::try_from(config.stream_depth_bytes).unwrap_or(u32::MAX),
         memory_bytes: config.stream_memory_bytes / u64::from(workers),
+        policies: segments,
         ..StreamSettings::default()
     };
     let worker = WorkerSettings {

@@ -165,6 +165,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Some(report) = report else {
         anyhow::bail!("the report thread failed");
     };
+    super::save_datasets(&report);
     let (_, sink_errors) = report.finish();
     for error in &sink_errors {
         eprintln!("sekisho: {error}");
@@ -293,6 +294,8 @@ fn confine(arguments: &Arguments, config: &Config) -> Result<()> {
     let files = [
         &config.classification_file,
         &config.reference_file,
+        &config.data.reputation.categories,
+        &config.data.countries,
         &config.syslog.tls.authority,
         &config.syslog.tls.certificate,
         &config.syslog.tls.key,
@@ -302,11 +305,16 @@ fn confine(arguments: &Arguments, config: &Config) -> Result<()> {
     let spool = config.syslog.spool_dir.clone();
     let socket = folder(&config.operation.socket);
     let evidence = config.operation.evidence.folder.clone();
+    let reputation = &config.data.reputation;
+    let lists = reputation.files.iter();
+    keep.read
+        .extend(lists.filter_map(|file| folder(&reputation.folder.join(file))));
     keep.write = [
         Some(config.log_dir.clone()),
         super::cache_dir(config),
         spool,
         evidence,
+        Some(super::datasets_folder(config)),
     ]
     .into_iter()
     .flatten()

@@ -8,8 +8,10 @@ use toml::Value;
 use super::Config;
 use super::detector_keys::by_role;
 use crate::alert::Level;
+use crate::app::Digests;
 use crate::grade::Subnet;
 use crate::stream::{ExceptionPolicy, UrgentPolicy};
+use crate::sys::libmagic;
 
 /// A key.
 pub struct Key {
@@ -153,11 +155,108 @@ pub static KEYS: &[Key] = &[
         operation.confine,
         boolean
     ),
+    Key {
+        name: "eve.force-magic",
+        doc: "fileinfo has the kind of every file, in libmagic's words",
+        set: |config, value| {
+            let on = boolean(value)?;
+            if on {
+                libmagic::load()?;
+            }
+            config.eve.forced.magic = on;
+            Ok(())
+        },
+        get: |config| show(&config.eve.forced.magic),
+    },
+    Key {
+        name: "eve.force-hash",
+        doc: "digests that fileinfo has of every file: md5, sha1, sha256",
+        set: |config, value| {
+            let mut forced = Digests {
+                magic: config.eve.forced.magic,
+                ..Digests::default()
+            };
+            for name in texts(value)? {
+                match name.as_str() {
+                    "md5" => forced.md5 = true,
+                    "sha1" => forced.sha1 = true,
+                    "sha256" => forced.sha256 = true,
+                    other => return Err(format!("wants md5, sha1 or sha256, not '{other}'")),
+                }
+            }
+            config.eve.forced = forced;
+            Ok(())
+        },
+        get: |config| {
+            let forced = config.eve.forced;
+            let all = [
+                (forced.md5, "md5"),
+                (forced.sha1, "sha1"),
+                (forced.sha256, "sha256"),
+            ];
+            let on: Vec<&str> = all.iter().filter(|a| a.0).map(|a| a.1).collect();
+            show(&on)
+        },
+    },
     key!("log-dir", "folder for eve.json", log_dir, path),
     key!(
         "cache-dir",
         "folder for compiled rules; default: the user's cache folder",
         cache_dir,
+        some_path
+    ),
+    key!(
+        "datasets.folder",
+        "folder of data sets that rules write, and of [[dataset]]; default: data in the log folder",
+        datasets_folder,
+        some_path
+    ),
+    key!(
+        "datasets.rules.allow-write",
+        "rules may have files written (save, state) in that folder",
+        data.datasets.allow_write,
+        boolean
+    ),
+    key!(
+        "datasets.rules.allow-absolute-filenames",
+        "rules may have files written anywhere",
+        data.datasets.allow_absolute,
+        boolean
+    ),
+    key!(
+        "datasets.defaults.memcap",
+        "bytes that rules may add to one data set where it says nothing else",
+        data.datasets.memcap_bytes,
+        size
+    ),
+    Key {
+        name: "datasets.defaults.hashsize",
+        doc: "as Suricata has it; tables here grow by themselves",
+        set: |_, value| size(value).map(|_| ()),
+        get: |_| "0".to_owned(),
+    },
+    key!(
+        "reputation-categories-file",
+        "categories of reputations (iprep): NUMBER,NAME,DESCRIPTION a line",
+        data.reputation.categories,
+        some_path
+    ),
+    key!(
+        "default-reputation-path",
+        "folder of reputation-files",
+        data.reputation.folder,
+        path
+    ),
+    key!(
+        "reputation-files",
+        "lists of addresses (iprep): ADDRESS,CATEGORY,SCORE a line",
+        data.reputation.files,
+        paths
+    ),
+    key!(
+        "geoip-database",
+        "database of countries in MaxMind's format (geoip)",
+        data.countries,
         some_path
     ),
     key!(

@@ -17,12 +17,14 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::app::Limits;
 use crate::detect::anomaly::AnomalySettings;
 use crate::grade::GradeSettings;
-use crate::rules::Variables;
+use crate::rules::dataset::DatasetText;
+use crate::rules::{DataSettings, Variables};
 use crate::sink::eve::EveSettings;
 use crate::sink::syslog::SyslogSettings;
 
@@ -48,6 +50,12 @@ pub struct Config {
     pub classification_file: Option<PathBuf>,
     /// reference.config; `None`: the bundled one.
     pub reference_file: Option<PathBuf>,
+    /// `host-os-policy`: network, prefix length, name of the system.
+    pub host_os: Vec<(IpAddr, u8, String)>,
+    /// Files besides the rules that rules ask about.
+    pub data: DataSettings,
+    /// Folder of data sets; `None`: `data` in the log folder.
+    pub datasets_folder: Option<PathBuf>,
     /// Folder for logs.
     pub log_dir: PathBuf,
     /// Folder for compiled rule databases; `None`: the user's cache folder.
@@ -118,6 +126,9 @@ impl Default for Config {
             variables: Variables::default(),
             classification_file: None,
             reference_file: None,
+            host_os: Vec::new(),
+            data: DataSettings::default(),
+            datasets_folder: None,
             log_dir: PathBuf::from("./sekisho-log"),
             cache_dir: None,
             workers: 0,
@@ -169,6 +180,45 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)
     }
+}
+
+/// The networks of a system: one, several with commas (in brackets, as Suricata has them), or a list.
+fn host_os(system: &str, networks: &toml::Value) -> Result<Vec<(IpAddr, u8, String)>, String> {
+    let known = crate::decode::OsPolicy::named(system).is_some()
+        && crate::stream::OsPolicy::from_name(system).is_some();
+    if !known {
+        let names = crate::decode::OsPolicy::NAMES.iter().map(|(name, _)| *name);
+        let names: Vec<&str> = names.collect();
+        return Err(format!("is none of {}", names.join(", ")));
+    }
+    let mut all = Vec::new();
+    let list: Vec<&str> = match networks {
+        toml::Value::String(text) => vec![text],
+        toml::Value::Array(list) => list
+            .iter()
+            .map(|item| item.as_str().ok_or("wants networks as strings"))
+            .collect::<Result<_, _>>()?,
+        other => return Err(format!("wants a list of networks, not {other}")),
+    };
+    let parts = list.into_iter().flat_map(|text| text.split(','));
+    for part in parts.map(|p| p.trim_matches([' ', '[', ']'])) {
+        let (address, prefix) = part
+            .split_once('/')
+            .map_or((part, None), |(a, p)| (a, Some(p)));
+        let wrong = || format!("\"{part}\" is not an address or network");
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let whole = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|p| *p <= whole)
+                .ok_or_else(wrong)?,
+            None => whole,
+        };
+        all.push((address, prefix, system.to_owned()));
+    }
+    Ok(all)
 }
 
 impl Config {
@@ -275,6 +325,20 @@ impl Config {
                     }
                 }
             }
+            ("dataset", toml::Value::Array(list)) => {
+                for (at, item) in list.iter().enumerate() {
+                    let read = item.clone().try_into().map_err(|e| e.to_string());
+                    let checked = read
+                        .and_then(|text: DatasetText| self.data.datasets.info(&text).map(|_| text));
+                    match checked {
+                        Ok(text) => self.data.datasets.declared.push(text),
+                        Err(message) => errors.push(ConfigError {
+                            place: format!("{} ([[dataset]] number {})", place(), at + 1),
+                            message: message.trim().to_owned(),
+                        }),
+                    }
+                }
+            }
             ("service", toml::Value::Array(list)) => {
                 for (at, item) in list.iter().enumerate() {
                     let added = services::service(item).and_then(|service| {
@@ -290,6 +354,18 @@ impl Config {
                                 message,
                             }));
                         }
+                    }
+                }
+            }
+            ("host-os-policy", toml::Value::Table(systems)) => {
+                for (system, networks) in systems {
+                    let read = host_os(system, networks);
+                    match read {
+                        Ok(list) => self.host_os.extend(list),
+                        Err(message) => errors.push(ConfigError {
+                            place: place(),
+                            message: format!("host-os-policy.{system}: {message}"),
+                        }),
                     }
                 }
             }

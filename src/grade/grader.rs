@@ -15,7 +15,7 @@ use super::level::{self, Role, Severity};
 use super::pending::{Pending, Waiting};
 use super::repeat::Repeats;
 use super::watch::{Suspect, Watch};
-use super::{GradeSettings, Profile, Segment, xbit};
+use super::{GradeSettings, Profile, Segment};
 use crate::alert::{
     Alert, Efficacy, Finding, FindingSource, Json, Level, Outbox, Phenomenon, TextRange, Threat,
     Verdict,
@@ -23,7 +23,9 @@ use crate::alert::{
 use crate::asset::{AssetMap, Product, roles};
 use crate::detect::anomaly::place::{HostRole, Places};
 use crate::detect::anomaly::{DETECTORS, GID, HostRecord, RecordKind};
+use crate::detect::signature::Datasets;
 use crate::detect::signature::threshold::Thresholds;
+use crate::detect::signature::xbit::Xbits;
 use crate::packet::Timestamp;
 use crate::rules::{RuleSet, Signature, Target};
 use crate::stats::{Memory, MemoryBound};
@@ -101,7 +103,8 @@ pub struct Grader {
     /// The settings in force now.
     settings: Arc<GradeSettings>,
     thresholds: Thresholds,
-    xbits: xbit::Xbits,
+    xbits: Xbits,
+    datasets: Datasets,
     pending: Pending,
     order: Vec<(u64, u64, u32, u32)>,
     assets: Option<AssetMap>,
@@ -131,13 +134,16 @@ impl Grader {
     /// For a rule set. `heads` writes the beginning of alerts that no packet in hand shows.
     pub fn new(rules: Arc<RuleSet>, settings: GradeSettings, heads: Heads) -> Self {
         let assets = settings.map.enabled.then(|| AssetMap::new(&settings.map));
+        let mut datasets = Datasets::default();
+        datasets.adopt(&rules.datasets);
         let set = InForce::new(0, rules, settings);
         Self {
             settings: Arc::clone(&set.settings),
             sets: VecDeque::from([set]),
             assets,
             thresholds: Thresholds::default(),
-            xbits: xbit::Xbits::default(),
+            xbits: Xbits::default(),
+            datasets,
             pending: Pending::default(),
             order: Vec::new(),
             blocks: Arc::new(BlockList::default()),
@@ -176,6 +182,7 @@ impl Grader {
             }
             self.sets.pop_front();
         }
+        self.datasets.adopt(&rules.datasets);
         let set = InForce::new(first, rules, settings);
         self.settings = Arc::clone(&set.settings);
         self.enforce = self.can_enforce && self.settings.actions.enabled;
@@ -201,6 +208,11 @@ impl Grader {
         &self.blocks
     }
 
+    /// The data sets that rules change.
+    pub fn datasets(&self) -> &Datasets {
+        &self.datasets
+    }
+
     /// Whether host records are wanted.
     pub fn wants_records(&self) -> bool {
         self.assets.is_some()
@@ -211,6 +223,7 @@ impl Grader {
         let mut bounds: Vec<MemoryBound> = self.assets.iter().flat_map(AssetMap::bounds).collect();
         bounds.extend([
             self.incidents.memory().of("incidents"),
+            self.datasets.memory().of("data sets"),
             self.repeats.bound(),
             self.watch.bound(),
             self.campaigns.bound(),
@@ -394,13 +407,18 @@ impl Grader {
             return false;
         };
         let what = (signature.gid, signature.sid.0, 0);
-        if !finding.xbits.is_empty() && !self.xbits.settle(&finding.xbits, &finding.key, finding.ts)
-        {
+        let (key, now) = (&finding.key, finding.ts);
+        if !self.xbits.hold(&finding.xbits, key, now) {
             if !finding.silent {
                 self.ledger.note(Stage::Xbits, what, String::new);
             }
             return false;
         }
+        // A value that is not new, or not there, is no noise that somebody may want to know of.
+        if !self.datasets.settle(&rules.datasets, &finding.datasets) {
+            return false;
+        }
+        self.xbits.carry_out(&finding.xbits, key, now);
         if finding.silent {
             return false;
         }
@@ -894,6 +912,7 @@ fn without_text(finding: &Finding) -> Finding {
         tail: TextRange::default(),
         evidence: TextRange::default(),
         xbits: Vec::new(),
+        datasets: Vec::new(),
         ..finding.clone()
     }
 }

@@ -27,7 +27,6 @@ mod profile;
 mod repeat;
 mod segment;
 mod watch;
-pub mod xbit;
 
 pub use budget::BudgetSettings;
 pub use exceptions::{Exceptions, OnException};
@@ -90,6 +89,8 @@ mod tests {
             tx: None,
             open: false,
             xbits: Vec::new(),
+            datasets: Vec::new(),
+            context: None,
             verdict: Verdict::Accept,
             efficacy: Efficacy::Unknown,
             efficacy_reason: "",

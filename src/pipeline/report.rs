@@ -376,6 +376,8 @@ fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
         tx: None,
         open: false,
         xbits: Vec::new(),
+        datasets: Vec::new(),
+        context: None,
         verdict: Verdict::Accept,
         efficacy: report.efficacy,
         efficacy_reason: report.reason,

@@ -227,7 +227,7 @@ impl SignatureWorker {
     pub fn new(engine: &Arc<Engine>, settings: WorkerSettings) -> Self {
         let limits = Limits {
             frames: engine.wants_frames(),
-            file_digests: engine.wants_digests(),
+            file_digests: engine.wants_digests().or(settings.eve.forced),
             ..settings.limits
         };
         let mut app = AppContext::new(limits, settings.inline, settings.stream.midstream);
@@ -267,7 +267,10 @@ impl SignatureWorker {
     /// batches. What it worked with before comes back, to be freed where nobody waits for it.
     pub fn adopt(&mut self, mut inspector: Inspector, segments: Arc<Segments>) -> Inspector {
         self.stages.app.limits.frames = inspector.engine().wants_frames();
-        self.stages.app.limits.file_digests = inspector.engine().wants_digests();
+        self.stages.app.limits.file_digests = inspector
+            .engine()
+            .wants_digests()
+            .or(self.stages.eve.forced);
         inspector.take_over(&mut self.stages.inspector);
         self.stages.own_policies = has_policies(&segments);
         self.failed_closed = failed_closed(&segments.exceptions());
@@ -1157,6 +1160,8 @@ impl Stages {
                     | crate::rules::Action::RejectBoth
             ) || (self.inline && hit.action == crate::rules::Action::Drop);
             let packet = subject.packet;
+            let noted = self.inspector.noted(&hit).unwrap_or_default();
+            let context = eve::alert::context(&noted.objects);
             let (number, order) = out.rank();
             out.findings.push(Finding {
                 number,
@@ -1171,10 +1176,12 @@ impl Stages {
                 tx: hit.tx,
                 open: open && !blocks && verdict == Verdict::Accept,
                 xbits: if hit.xbits {
-                    engine.xbits(hit.signature).collect()
+                    engine.xbits(hit.signature)
                 } else {
                     Vec::new()
                 },
+                datasets: noted.conditions,
+                context,
                 verdict: if blocks {
                     verdict.max(Verdict::DropPacket)
                 } else {

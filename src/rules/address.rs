@@ -54,7 +54,13 @@ impl Member for Ranges {
 
 /// The addresses that `text` means under `variables`.
 pub fn addresses(text: &str, variables: &Variables) -> Result<AddressSet, String> {
-    let Ranges { v4, v6 } = evaluate(text, variables, 0)?;
+    // A list may do without its brackets.
+    let list = text.contains(',') && !text.starts_with(['[', '!']);
+    let Ranges { v4, v6 } = if list {
+        evaluate(&format!("[{text}]"), variables, 0)?
+    } else {
+        evaluate(text, variables, 0)?
+    };
     let text = text.into();
     if is_full(&v4) && is_full(&v6) {
         return Ok(AddressSet {

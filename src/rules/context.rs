@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use super::address::addresses;
 use super::classification::Classes;
+use super::country::Countries;
+use super::dataset::{Dataset, DatasetInfo, DatasetSettings};
 use super::ir::{
-    AddressSet, Buffer, BufferId, BufferSource, Dataset, HeaderBuffer, PortSet, RuleSet, Transform,
+    AddressSet, Buffer, BufferId, BufferSource, HeaderBuffer, PortSet, RuleSet, Transform,
 };
 use super::names::Names;
 use super::port::ports;
+use super::reputation::{ReputationSettings, Reputations};
 use super::variables::Variables;
 use crate::app::AppProto;
 use crate::sys::pcre::{Regex, RegexOptions};
@@ -25,6 +28,17 @@ enum SourceKey {
     Header(HeaderBuffer),
     App(&'static str),
     Frame(AppProto, String),
+}
+
+/// Files besides the rules that rules may ask about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataSettings {
+    /// Data sets.
+    pub datasets: DatasetSettings,
+    /// Reputations of addresses.
+    pub reputation: ReputationSettings,
+    /// The database of countries (MaxMind's format), for `geoip`.
+    pub countries: Option<PathBuf>,
 }
 
 /// What the rules of one load share.
@@ -45,8 +59,14 @@ pub struct Context {
     /// Which flowbits some rule sets, and which are tested (with the place of the first test).
     pub(super) bits_set: std::collections::HashSet<u32>,
     pub(super) bits_tested: Map<u32, (u16, u32, u32)>,
-    /// Data sets by name.
+    /// Data sets by name in lower case.
     pub(super) datasets: Map<String, Arc<Dataset>>,
+    /// Files besides the rules, and where they may be.
+    pub data: DataSettings,
+    /// Reputations of addresses, once a rule asked for them.
+    pub(super) reputations: Option<Arc<Reputations>>,
+    /// The database of countries, once a rule asked for it.
+    pub(super) countries: Option<Arc<Countries>>,
     /// Folder of the rule file, for files that rules name.
     pub folder: PathBuf,
     /// Do not compile expressions to see whether they are valid.
@@ -110,6 +130,39 @@ impl Context {
         Regex::compile(expression.as_bytes(), options)
             .map(|_| ())
             .map_err(|why| why.to_string())
+    }
+
+    /// Loads a data set.
+    pub(super) fn dataset(&mut self, info: DatasetInfo) -> Result<Arc<Dataset>, String> {
+        let number = u16::try_from(self.set.datasets.len())
+            .map_err(|_| "more than 65,536 different sets of data")?;
+        let name = info.name.to_ascii_lowercase();
+        let set = Arc::new(Dataset::load(info, number)?);
+        self.set.datasets.push(set.clone());
+        self.datasets.insert(name, set.clone());
+        Ok(set)
+    }
+
+    /// The reputations of addresses; read when they are first asked for.
+    pub(super) fn reputations(&mut self) -> Result<Arc<Reputations>, String> {
+        if let Some(known) = &self.reputations {
+            return Ok(known.clone());
+        }
+        let read = Arc::new(Reputations::load(&self.data.reputation)?);
+        self.set.uncached = true;
+        Ok(self.reputations.insert(read).clone())
+    }
+
+    /// The database of countries; read when it is first asked for.
+    pub(super) fn countries(&mut self) -> Result<Arc<Countries>, String> {
+        if let Some(known) = &self.countries {
+            return Ok(known.clone());
+        }
+        let path = self.data.countries.as_deref();
+        let path = path.ok_or("needs a database of countries (geoip-database)")?;
+        let read = Arc::new(Countries::load(path)?);
+        self.set.uncached = true;
+        Ok(self.countries.insert(read).clone())
     }
 
     /// The number of a buffer; the same source and transforms give the same number.

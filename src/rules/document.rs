@@ -92,7 +92,21 @@ alert http $EXTERNAL_NET any -> $HTTP_SERVERS any (msg:\"what was seen\"; flow:e
 - `sekisho rules check` shows what loads and what is refused, `sekisho rules explain SID` one rule in words.
 
 The fast pattern is chosen by how rare a content is, not only by how long; `fast_pattern` overrides it.
-`dataset` reads sets from files; sets that change while traffic flows, `lua`, `geoip` and `iprep` are refused by name.
+
+## Lists beside the rules
+
+`dataset` asks for values, or changes them (`set`, `unset`): sets are declared where a rule names them first, or as `[[dataset]]` in the configuration (`name`, `type`, `load` or `state`, `memcap`).
+`load` is beside the rules; `save` and `state` are in `datasets.folder` (default: `data` in the log folder) and are written when the sensor ends.
+Sets with `load` alone are read again at a reload; the others go on with what they have.
+A set that rules change is kept in the order of the packets, for all workers together, so that the alerts do not depend on their number.
+It changes when the whole rule has matched, and by `memcap` bytes at most (default 16 MiB, said with the memory bounds at start).
+A rule that drops or passes by such a set, or by `xbits` of one host, acts by what its own worker has seen; the alert is by all.
+`format json` and `ndjson` sets show their objects in `alert.context`.
+
+`iprep` needs `reputation-categories-file`, `reputation-files` and `default-reputation-path`; `geoip` needs `geoip-database` (MaxMind's format; IPv6 too); `filemagic`, `file.magic` and `eve.force-magic` need libmagic (Debian: `libmagic1`).
+They are read again at a reload.
+`lua` is refused by name.
+`nfq_set_mark`, `tls.store` and `flow.elephant` load with a warning that says what they do not do.
 
 ## Keywords
 ";

@@ -6,12 +6,13 @@ use std::fmt::{self, Display, Write as _};
 
 use super::fields::Fields;
 use super::ir::{
-    Action, Buffer, BufferSource, Compare, Content, FlagMode, FlowIntOperand, FlowIntOperation,
-    FlowStateOption, Group, HeaderProto, Hook, IntCompare, Number, NumberIndex, PacketTest,
-    RuleSet, Signature, SignatureKind, StreamTest, Test, ThresholdKind, ThresholdTrack, Transform,
-    TxTest, TxWant,
+    Action, Buffer, BufferSource, Compare, Content, DatasetOperation, FlagMode, FlowIntOperand,
+    FlowIntOperation, FlowStateOption, Group, HeaderProto, Hook, IntCompare, Number, NumberIndex,
+    PacketTest, RuleSet, Signature, SignatureKind, StreamTest, Test, ThresholdKind, ThresholdTrack,
+    Transform, TxTest, TxWant,
 };
-use crate::alert::{XbitOperation, XbitTrack};
+use super::reputation::Ends;
+use crate::alert::{DatasetChange, XbitOperation, XbitTrack};
 use crate::app::registry;
 use crate::packet::{Direction, TcpFlags, Transport};
 
@@ -330,7 +331,27 @@ impl Words<'_> {
                 compare(*value)
             ),
             Test::Asn1(_) => "its ASN.1 is malformed as asked".into(),
-            Test::Dataset { set, negate } => format!("is {}in the set {}", not(*negate), set.name),
+            Test::Dataset(test) => {
+                let name = &test.set.info.name;
+                match test.operation {
+                    DatasetOperation::Change(DatasetChange::IsSet) => {
+                        format!("is in the set {name}")
+                    }
+                    DatasetOperation::Change(DatasetChange::IsNotSet) => {
+                        format!("is not in the set {name}")
+                    }
+                    DatasetOperation::Change(DatasetChange::Set) => {
+                        format!("is not in the set {name} yet, and is added")
+                    }
+                    DatasetOperation::Change(DatasetChange::Unset) => {
+                        format!("is in the set {name}, and is taken out")
+                    }
+                    DatasetOperation::Reputation(value) => format!(
+                        "is in the set {name} with a reputation that is {}",
+                        compare(value)
+                    ),
+                }
+            }
         }
     }
 
@@ -636,6 +657,24 @@ fn packet(test: &PacketTest) -> String {
         PacketTest::IpProto(c) => is("the IP protocol", c),
         PacketTest::IpOption(None) => "an IP option is there".into(),
         PacketTest::IpOption(Some(n)) => format!("the IP option {n} is there"),
+        PacketTest::Reputation(test) => match test.score {
+            Some(score) => format!(
+                "{} in the category {} with a score that is {}",
+                ends(test.ends),
+                test.category,
+                compare(score)
+            ),
+            None => format!("{} not in the category {}", ends(test.ends), test.category),
+        },
+        PacketTest::Country(test) => {
+            let countries: Vec<_> = test
+                .countries
+                .iter()
+                .map(|code| String::from_utf8_lossy(code).into_owned())
+                .collect();
+            let not = if test.negate { "none of " } else { "" };
+            format!("{} in {not}{}", ends(test.ends), countries.join(", "))
+        }
         PacketTest::SameIp => "source and destination are the same address".into(),
         PacketTest::FragBits { bits, mode } => format!("fragment bits {bits:#x} ({mode:?})"),
         PacketTest::FragOffset(c) => is("the fragment offset", c),
@@ -803,6 +842,16 @@ fn quoted(bytes: &[u8]) -> String {
         }
     }
     Quoted(bytes).to_string()
+}
+
+/// Whose address is asked about.
+fn ends(ends: Ends) -> &'static str {
+    match ends {
+        Ends::Any => "source or destination is",
+        Ends::Source => "the source is",
+        Ends::Destination => "the destination is",
+        Ends::Both => "source and destination are",
+    }
 }
 
 #[cfg(test)]

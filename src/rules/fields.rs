@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::file_fields::FILE_FIELDS;
+use super::file_fields::file_fields;
 use crate::app::{Access, AppProto, Field, FieldDirection, registry};
 
 /// A keyword that protocols declare.
@@ -76,8 +76,12 @@ impl Fields {
     fn of(protocols: impl Iterator<Item = (AppProto, &'static [Field])>) -> Self {
         let mut all = Self::default();
         for (proto, fields) in protocols {
-            let files = fields.iter().any(|f| f.name == "file.data");
-            let common = if files { FILE_FIELDS } else { &[] };
+            let data = fields.iter().find(|f| f.name == "file.data");
+            // Made once, like the others, and never freed.
+            let common: &'static [Field] = match data {
+                Some(data) => Box::leak(Box::new(file_fields(data.progress))),
+                None => &[],
+            };
             for field in fields.iter().chain(common) {
                 let at = *all.names.entry(field.name).or_insert_with(|| {
                     all.list.push(FieldKeyword {

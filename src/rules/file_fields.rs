@@ -1,21 +1,41 @@
-//! What rules may ask of the files of any protocol, read from [`Transaction::files`]: names, sizes, whether there is one.
+//! What rules may ask of the files of any protocol, read from [`Transaction::files`]: names, kinds, sizes, whether there is one.
 
 use super::ir::Compare;
 use crate::app::{Access, Field, FieldDirection, FieldTest, FileState, Session, Transaction};
 use crate::packet::Direction;
 
-/// Fields of each protocol that declares `file.data`.
-pub static FILE_FIELDS: &[Field] = &[Field {
-    name: "file.name",
-    aliases: &[],
-    modifier: None,
-    direction: FieldDirection::Both,
-    progress: 0,
-    access: Access::Multi(|tx, direction, index, _| {
-        tx.files(direction)?.get(index).map(|f| f.name.as_slice())
-    }),
-    doc: "name of a file",
-}];
+/// Fields of a protocol that declares `file.data`. They are known as the bytes of files come, so they are looked at as long
+/// as those: `progress` is that of `file.data`.
+pub(super) fn file_fields(progress: u8) -> [Field; 2] {
+    let field = |name, access, doc| Field {
+        progress,
+        ..Field::new(name, FieldDirection::Both, access, doc)
+    };
+    [
+        field(
+            "file.name",
+            Access::Multi(|tx, direction, index, _| {
+                tx.files(direction)?.get(index).map(|f| f.name.as_slice())
+            }),
+            "name of a file",
+        ),
+        field(
+            MAGIC,
+            Access::Multi(|tx, direction, index, _| {
+                let file = tx.files(direction)?.get(index)?;
+                // What cannot be told yet is not there yet, so that a negated test waits, too.
+                match file.magic() {
+                    None if file.state == FileState::Open => None,
+                    told => Some(told.unwrap_or_default()),
+                }
+            }),
+            "kind of a file, in libmagic's words",
+        ),
+    ]
+}
+
+/// The field that needs libmagic.
+pub(super) const MAGIC: &str = "file.magic";
 
 /// Whether there is a file: what `filestore` wants.
 #[derive(Debug)]

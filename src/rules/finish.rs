@@ -408,11 +408,11 @@ fn kind(signature: &Signature, groups: &[DraftGroup]) -> SignatureKind {
         .state
         .iter()
         .all(|s| matches!(s, FlowStateOption::BitSet(_) | FlowStateOption::Xbit(_)));
-    // `ip_proto` narrows the header and is no test of its own.
+    // `ip_proto` and `iprep` narrow the header and are no tests of their own.
     let packet: Vec<&PacketTest> = signature
         .packet
         .iter()
-        .filter(|t| !matches!(t, PacketTest::IpProto(_)))
+        .filter(|t| !matches!(t, PacketTest::IpProto(_) | PacketTest::Reputation(_)))
         .collect();
     let directed = signature.flow.to_server || signature.flow.to_client;
     let flow_tests = FlowTest {

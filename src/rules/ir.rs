@@ -14,8 +14,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::country::CountryTest;
+use super::dataset::Dataset;
+use super::reputation::ReputationTest;
 use super::signatures::Signatures;
-use crate::alert::XbitCondition;
+use crate::alert::{DatasetChange, XbitCondition};
 use crate::app::{AppProto, Digests, Field, FieldTest};
 use crate::packet::{DecodeEvent, Direction, Transport};
 
@@ -317,6 +320,10 @@ pub enum PacketTest {
     Sctp(SctpTest),
     /// `igmp.type`.
     IgmpType(Compare),
+    /// `iprep`: a score of one of the ends.
+    Reputation(ReputationTest),
+    /// `geoip`: the country of one of the ends.
+    Country(CountryTest),
     /// Fixed outcomes.
     Never,
 }
@@ -960,42 +967,32 @@ pub enum Test {
     Asn1(Asn1Test),
     /// `dsize`-like checks of `urilen` (`norm`/`raw` chose the buffer already).
     Length(Compare),
-    /// `dataset:isset` / `isnotset` on the whole buffer. Its values are of another file, so it is not stored;
+    /// `dataset`, `datarep` on the whole buffer. Its values are of another file, so it is not stored;
     /// last, because what is stored is numbered without it.
     #[serde(skip)]
-    Dataset {
-        /// The set.
-        set: Arc<Dataset>,
-        /// Must not hold it.
-        negate: bool,
-    },
+    Dataset(DatasetTest),
 }
 
-/// A set of values loaded from a file (`dataset:isset,name,type string,load file`).
-#[derive(Clone, Debug, Default)]
-pub struct Dataset {
-    /// Its name.
-    pub name: String,
-    /// What its values are.
-    pub kind: DatasetKind,
-    /// The values: bytes as they are compared (hashes and addresses binary).
-    pub values: std::collections::HashSet<Box<[u8]>>,
+/// What a rule asks of a set, or does to it.
+#[derive(Clone, Debug)]
+pub struct DatasetTest {
+    /// The set.
+    pub set: Arc<Dataset>,
+    /// What.
+    pub operation: DatasetOperation,
+    /// Also look for the domains above a name.
+    pub subdomain: bool,
+    /// Name under which alerts show the object of a value.
+    pub context: Option<Arc<str>>,
 }
 
-/// What the values of a [`Dataset`] are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DatasetKind {
-    /// Byte strings, in the file as base64.
-    #[default]
-    String,
-    /// MD5 of the buffer, in the file as hex.
-    Md5,
-    /// SHA-256 of the buffer, in the file as hex.
-    Sha256,
-    /// IPv4 address, 4 bytes (of `ip.src`, `ip.dst`).
-    Ipv4,
-    /// IPv6 or IPv4 address, 16 bytes, IPv4 mapped.
-    Ip,
+/// What a rule asks of a set, or does to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatasetOperation {
+    /// The set has the value, loses it, …
+    Change(DatasetChange),
+    /// The value's reputation (`datarep`).
+    Reputation(Compare),
 }
 
 /// `asn1` options.
@@ -1438,6 +1435,11 @@ pub struct RuleSet {
     pub int_names: Vec<String>,
     /// See `bit_names`.
     pub xbit_names: Vec<String>,
+    /// Data sets, by number; rules that name one are not kept in the cache.
+    #[serde(skip)]
+    pub datasets: Vec<Arc<Dataset>>,
+    /// Whether rules depend on files that the cache does not watch (reputations, countries).
+    pub uncached: bool,
     /// Rules that were refused.
     pub errors: Vec<RuleError>,
     /// Rules skipped because their `requires` is not met (not an error): file, line, reason.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::classification::Classes;
-use super::context::Context;
+use super::context::{Context, DataSettings};
 use super::ir::{RuleError, RuleSet, Sid};
 use super::lexer::Lines;
 use super::parser::{Parsed, parse};
@@ -27,6 +27,8 @@ pub struct LoadSettings {
     pub reference: Option<PathBuf>,
     /// Do not compile expressions to see whether they are valid (they are known to be).
     pub trust_expressions: bool,
+    /// Other files that rules ask about.
+    pub data: DataSettings,
 }
 
 /// Why nothing could be loaded.
@@ -143,6 +145,18 @@ pub fn load_files(settings: &LoadSettings, files: &RuleFiles) -> RuleSet {
             sid: None,
             message: why,
         });
+    }
+    context.data = settings.data.clone();
+    for declared in &settings.data.datasets.declared {
+        let loaded = settings.data.datasets.info(declared);
+        if let Err(why) = loaded.and_then(|info| context.dataset(info)) {
+            context.set.errors.push(RuleError {
+                file: "configuration".to_owned(),
+                line: 0,
+                sid: None,
+                message: format!("dataset {}: {why}", declared.name),
+            });
+        }
     }
     let mut places = HashMap::default();
     for (path, bytes) in &files.rules {

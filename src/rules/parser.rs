@@ -249,10 +249,11 @@ fn set_hook(draft: &mut Draft<'_>, proto: &str, name: &str) -> Result<(), String
             }
         }
         (_, "flow_start") => Hook::FlowStart,
-        (_, "all") => Hook::All,
+        // What is looked at is the same: a packet before its flow, or its stream, takes notice of it.
+        (_, "all" | "pre_flow" | "pre_stream") => Hook::All,
         (_, other) => {
             return Err(format!(
-                "\"{other}\" is not a hook of {proto}: flow_start or all"
+                "\"{other}\" is not a hook of {proto}: flow_start, pre_flow, pre_stream or all"
             ));
         }
     };

@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod heap;
 pub mod hs;
 pub mod interface;
+pub mod libmagic;
 mod libpcap;
 mod memory;
 pub mod netlink;

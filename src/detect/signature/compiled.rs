@@ -12,6 +12,7 @@ use super::program::{Program, ProgramBuilder, Programs};
 use super::sets::{SetBuilder, SetId, Sets};
 use super::situation::Situations;
 use super::starts::{Starts, StartsBuilder};
+use super::verdict::acts_on_shared;
 use crate::app::{AppProto, Digests, Field, FieldDirection, registry};
 use crate::packet::{Direction, Transport};
 use crate::rules::{
@@ -176,6 +177,8 @@ pub(super) struct Ranked {
     pub sets_bits: bool,
     /// `=>`: one transaction's both directions.
     pub transactional: bool,
+    /// Whether a match depends on data sets that rules change, or shows what sets know.
+    pub notes: bool,
     pub app: AppSet,
     pub src: SetId,
     pub dst: SetId,
@@ -398,6 +401,8 @@ pub(super) struct Compiled {
     pub wants_stream: [bool; 2],
     /// Digests of files that signatures ask for.
     pub digests: Digests,
+    /// Whether a rule passes or blocks, depending on what several workers share.
+    pub acts_on_shared: bool,
 }
 
 /// Compiled signatures whose databases are still to be compiled.
@@ -522,6 +527,9 @@ impl<'r> Build<'r> {
                 )
             }),
             transactional: signature.transactional,
+            notes: signature.groups.iter().flat_map(|g| &g.tests).any(
+                |t| matches!(t, Test::Dataset(test) if test.set.changes() || test.context.is_some()),
+            ),
             app,
             src,
             dst,
@@ -733,6 +741,7 @@ impl<'r> Build<'r> {
     /// Enters a signature where its candidates are found.
     fn enter(&mut self, signature: &'r Signature, ranked: &Ranked, rank: u32) {
         self.compiled.digests = self.compiled.digests.or(signature.digests);
+        self.compiled.acts_on_shared |= acts_on_shared(signature);
         if let Some(look) = self.frame_look(signature, rank) {
             self.compiled.frames.push(look);
             return;

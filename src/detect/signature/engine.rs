@@ -278,7 +278,7 @@ impl Engine {
     }
 
     /// xbits and hostbits options of a signature, to be settled in packet order by the report stage.
-    pub fn xbits(&self, signature: u32) -> impl Iterator<Item = XbitCondition> + '_ {
+    pub fn xbits(&self, signature: u32) -> Vec<XbitCondition> {
         self.rules
             .signatures
             .get(signature as usize)
@@ -288,6 +288,7 @@ impl Engine {
                 crate::rules::FlowStateOption::Xbit(condition) => Some(*condition),
                 _ => None,
             })
+            .collect()
     }
 }
 

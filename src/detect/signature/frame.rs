@@ -47,6 +47,19 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
             if !all {
                 continue;
             }
+            let noted = if signature.notes {
+                let again = |work: &mut Work| {
+                    for (_, buffer, program) in &look.buffers {
+                        matches(work, engine, frame, *buffer, *program);
+                    }
+                };
+                match work.note(engine, signature, again) {
+                    Some(noted) => noted,
+                    None => continue,
+                }
+            } else {
+                0
+            };
             frame.matched.push(look.rank);
             matched(rule, input);
             work.note_captures(input);
@@ -54,6 +67,7 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
                 rank: look.rank,
                 tx: frame.tx,
                 place: HitPlace::Frame(frame.id),
+                noted,
             });
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::compiled::{Class, FRONT_BYTES, ProtoTest, Ranked, Scans, need};
 use super::cost::{Costs, RuleCost};
+use super::datasets::Settled;
 use super::flow_rules::{FlowAction, FlowRules};
 use super::packet_test::{
     flow_test, is_established, packet_test, sctp_user_data, segment, state_changes, state_tests,
@@ -15,7 +16,7 @@ use super::situation::Known;
 use super::threshold::Thresholds;
 use super::tx::{self, TxScratch};
 use super::values::Values;
-use super::verify::{Subject, Verifier};
+use super::verify::{Noted, Subject, Verifier};
 use super::{Engine, frame, transform, verdict};
 use crate::alert::Verdict;
 use crate::app::{AppLayer, AppProto};
@@ -104,6 +105,8 @@ pub struct Hit {
     pub silent: bool,
     /// Whether it has xbits or hostbits options ([`Engine::xbits`]), to be settled in packet order.
     pub xbits: bool,
+    /// For [`Inspector::noted`].
+    pub noted: u16,
 }
 
 /// Counters of an inspector, since it was made.
@@ -159,6 +162,12 @@ pub(super) struct Work {
     dport: Memo,
     /// Result of a header buffer that is transformed.
     pub header: [Vec<u8>; 2],
+    /// What matches of the packet depend on of data sets.
+    notes: Vec<Noted>,
+    /// Values that are in sets which nothing leaves.
+    settled: Settled,
+    /// What it knows of bits and sets that workers share.
+    own: verdict::OwnView,
 }
 
 /// What is known of the packet in hand.
@@ -183,6 +192,8 @@ pub(super) struct Match {
     pub rank: u32,
     pub tx: Option<u64>,
     pub place: HitPlace,
+    /// What it depends on of data sets: its place among [`Work::notes`], from 1; 0: nothing.
+    pub noted: u16,
 }
 
 impl Inspector {
@@ -213,6 +224,9 @@ impl Inspector {
             sport: Memo::default(),
             dport: Memo::default(),
             header: Default::default(),
+            notes: Vec::new(),
+            settled: Settled::default(),
+            own: verdict::OwnView::default(),
         };
         Self { engine, work }
     }
@@ -236,10 +250,17 @@ impl Inspector {
     /// Goes on where `before` stops, which worked with the engine that this one's replaces: its counts.
     pub fn take_over(&mut self, before: &mut Self) {
         self.work.thresholds = std::mem::take(&mut before.work.thresholds);
+        self.work.own = std::mem::take(&mut before.work.own);
         self.work.stats = before.work.stats;
         self.profile(before.work.costs.is_on());
         self.work.verifier.step_limits = before.work.verifier.step_limits;
         self.work.verifier.pcre_limits = before.work.verifier.pcre_limits;
+    }
+
+    /// What a hit of the packet inspected last depends on of data sets, or shows of them.
+    pub fn noted(&mut self, hit: &Hit) -> Option<Noted> {
+        let at = usize::from(hit.noted.checked_sub(1)?);
+        self.work.notes.get_mut(at).map(std::mem::take)
     }
 
     /// Counters.
@@ -281,6 +302,7 @@ impl Inspector {
         }
         let facts = work.facts(&input);
         work.queue.clear();
+        work.notes.clear();
         work.candidates.clear();
         work.tx_candidates.clear();
         work.ask_sets(engine);
@@ -290,7 +312,16 @@ impl Inspector {
         frame::inspect(work, engine, &mut input, &facts);
         work.note_entropies(&mut input);
         let counts = (&mut work.stats, &mut work.thresholds);
-        verdict::settle(engine, &mut work.queue, counts, &mut input, hits)
+        let (own, notes) = (&mut work.own, work.notes.as_slice());
+        verdict::settle(
+            engine,
+            &mut work.queue,
+            counts,
+            own,
+            notes,
+            &mut input,
+            hits,
+        )
     }
 }
 
@@ -593,6 +624,18 @@ impl Work {
             let Some(place) = place else {
                 continue;
             };
+            let noted = if signature.notes {
+                let packet = input.packet;
+                let look = |work: &mut Self| {
+                    work.header_buffers(engine, signature, &packet);
+                };
+                match self.note(engine, signature, look) {
+                    Some(noted) => noted,
+                    None => continue,
+                }
+            } else {
+                0
+            };
             matched(rule, input);
             self.note_captures(input);
             let tx = if rule.app.is_empty() {
@@ -604,6 +647,7 @@ impl Work {
                 rank: *rank,
                 tx,
                 place,
+                noted,
             });
         }
         self.candidates = candidates;
@@ -836,6 +880,34 @@ impl Work {
                     matched
                 })
         })
+    }
+
+    /// Looks again at what a signature matched on, and notes what that depends on of data sets. `None`: it is known
+    /// already that it does not match after all.
+    pub fn note(
+        &mut self,
+        engine: &Engine,
+        signature: &Ranked,
+        look: impl FnOnce(&mut Self),
+    ) -> Option<u16> {
+        self.verifier.noting = true;
+        look(self);
+        self.verifier.noting = false;
+        let noted = std::mem::take(&mut self.verifier.noted);
+        if noted.conditions.is_empty() && noted.objects.is_empty() {
+            return Some(0);
+        }
+        let rules = engine.rules();
+        // With xbits it depends on these whether the set is changed.
+        let alone = rules
+            .signatures
+            .get(signature.index as usize)
+            .is_some_and(|rule| rule.state.is_empty());
+        if alone && !self.settled.may_hold(&rules.datasets, &noted.conditions) {
+            return None;
+        }
+        self.notes.push(noted);
+        u16::try_from(self.notes.len()).ok()
     }
 
     /// What the signature that matched captured belongs to the flow from now on.

@@ -23,6 +23,7 @@ mod bytes;
 mod cache;
 mod compiled;
 mod cost;
+mod datasets;
 mod engine;
 mod flow_rules;
 mod flow_vars;
@@ -46,13 +47,16 @@ mod tx;
 mod values;
 mod verdict;
 mod verify;
+pub mod xbit;
 
 pub use cost::RuleCost;
+pub use datasets::Datasets;
 pub use engine::{CompileReport, Engine, EngineError, EngineSettings, SegmentView};
 pub use flow_rules::{FlowAction, FlowRules};
 pub use flow_vars::{Captured, FlowVars};
 pub use inspect::{Hit, HitPlace, Inspection, Inspector, InspectorStats, StreamView};
 pub use replace::{Replacement, replacements};
+pub use verify::Noted;
 
 /// Alerts that one packet may raise (Suricata's `packet-alert-max`).
 pub const ALERTS_MAX: usize = 15;

@@ -41,6 +41,8 @@ pub(super) fn packet_test(
                     None => packet.ip_options != 0,
                 }
         }
+        PacketTest::Reputation(test) => packet.is_ip() && test.holds(packet.src, packet.dst),
+        PacketTest::Country(test) => packet.is_ip() && test.holds(packet.src, packet.dst),
         PacketTest::SameIp => packet.is_ip() && packet.src == packet.dst,
         PacketTest::FragBits { bits, mode } => {
             packet.net == Net::V4 && flags_match(fragment_bits(packet), *bits, *mode)

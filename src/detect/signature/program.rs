@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{CaptureScope, Compare, Content, Dataset, Number, Pcre, Test};
+use crate::rules::{CaptureScope, Compare, Content, DatasetTest, Number, Pcre, Test};
 use crate::sys::pcre::{Regex, RegexOptions};
 
 /// Steps of a program: a range of [`Programs::steps`].
@@ -53,7 +53,15 @@ pub(super) enum Step {
     Other(Box<Test>),
     /// `dataset`; not stored, as its values are of another file. Last, because what is stored is numbered without it.
     #[serde(skip)]
-    Dataset { set: Arc<Dataset>, negate: bool },
+    Dataset(DatasetStep),
+}
+
+/// `dataset`, `datarep`.
+#[derive(Debug)]
+pub(super) struct DatasetStep {
+    pub test: DatasetTest,
+    /// Tells one option of the rule set from another.
+    pub option: u32,
 }
 
 /// `content`, compact.
@@ -174,6 +182,13 @@ impl Programs {
             .unwrap_or_default()
     }
 
+    /// Whether a program asks a data set.
+    pub fn has_dataset(&self, program: Program) -> bool {
+        self.steps_of(program)
+            .iter()
+            .any(|step| matches!(step, Step::Dataset(_)))
+    }
+
     /// Bytes of a content.
     pub fn bytes_of(&self, content: &ContentStep) -> &[u8] {
         let start = content.start as usize;
@@ -192,6 +207,8 @@ pub(super) struct ProgramBuilder<'r> {
     hasher: foldhash::fast::RandomState,
     regexes: HashMap<RegexKey<'r>, u32, foldhash::fast::RandomState>,
     lower: Vec<u8>,
+    /// Options of data sets so far.
+    datasets: u32,
 }
 
 impl<'r> ProgramBuilder<'r> {
@@ -261,10 +278,13 @@ impl<'r> ProgramBuilder<'r> {
                 relative: *relative,
                 then,
             },
-            Test::Dataset { set, negate } => Step::Dataset {
-                set: set.clone(),
-                negate: *negate,
-            },
+            Test::Dataset(test) => {
+                self.datasets += 1;
+                Step::Dataset(DatasetStep {
+                    test: test.clone(),
+                    option: self.datasets,
+                })
+            }
             other => Step::Other(Box::new(other.clone())),
         }
     }

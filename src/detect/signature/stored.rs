@@ -2,8 +2,8 @@
 //! rule is looked at ([`crate::rules::Signatures`]).
 //!
 //! The key is made of everything that goes into loading and compiling: the program's own source, libhs and the CPU, the
-//! bytes of the rule files, variables, classification, and what segments change. Rules that name data sets are compiled at
-//! every start, because the values are of other files.
+//! bytes of the rule files, variables, classification, and what segments change. Rules that name data sets, reputations or
+//! countries are compiled at every start, because these are of other files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -63,6 +63,9 @@ impl Engine {
 
     /// The body of its file; `None` when something in it cannot be stored.
     fn stored(&self, databases: Key) -> Option<Vec<u8>> {
+        if self.rules().uncached {
+            return None;
+        }
         let tables: Vec<&PatternTable> =
             self.compiled.matchers.iter().map(Matcher::table).collect();
         let parts = (&**self.rules(), &self.compiled, tables, self.report());

@@ -150,6 +150,8 @@ struct InHand<'t> {
 /// What inspecting a signature gave.
 struct Inspected {
     matched: bool,
+    /// See [`Match::noted`].
+    noted: u16,
     /// State to be noted; `None`: nothing new.
     bits: Option<u32>,
 }
@@ -420,6 +422,7 @@ fn inspect_in_hand(
                 rank: candidate.rank,
                 tx: Some(id),
                 place: HitPlace::Transaction,
+                noted: outcome.noted,
             });
         }
     }
@@ -614,6 +617,7 @@ fn signature_on(
 ) -> Inspected {
     const NOTHING: Inspected = Inspected {
         matched: false,
+        noted: 0,
         bits: None,
     };
     if candidate.is_new {
@@ -687,6 +691,7 @@ fn signature_on(
             Answer::Reached => {
                 return Inspected {
                     matched: true,
+                    noted: 0,
                     bits: (progress > step.progress).then_some(bits | DONE),
                 };
             }
@@ -696,11 +701,27 @@ fn signature_on(
         whole = false;
         break;
     }
-    let matched = whole && matches > 0;
+    let mut matched = whole && matches > 0;
+    let mut noted = 0;
+    if matched && signature.notes {
+        let look = |work: &mut Work| {
+            work.header_buffers(engine, signature, &input.packet);
+            for step in steps {
+                if step.proto == AppProto::UNKNOWN || step.proto == hand.proto {
+                    note_values(work, engine, hand, step);
+                }
+            }
+        };
+        match work.note(engine, signature, look) {
+            Some(place) => noted = place,
+            None => (matched, never) = (false, true),
+        }
+    }
     if !candidate.is_new {
         let end = if matched || never { DONE } else { 0 };
         return Inspected {
             matched,
+            noted,
             bits: Some(bits | end),
         };
     }
@@ -708,12 +729,14 @@ fn signature_on(
         // Past the fast pattern's stage the signature does not come up again.
         return Inspected {
             matched,
+            noted,
             bits: (!beyond_fast || signature.transactional).then_some(bits | DONE),
         };
     }
     if never {
         return Inspected {
             matched,
+            noted,
             bits: (!beyond_fast).then_some(bits | DONE),
         };
     }
@@ -724,6 +747,7 @@ fn signature_on(
         .is_some_and(|p| *p < hand.complete_at);
     Inspected {
         matched,
+        noted,
         bits: (bits != 0 && (waits && !in_fast || signature.transactional)).then_some(bits),
     }
 }
@@ -822,6 +846,44 @@ fn step_on(
             }
         }
     }
+}
+
+/// Runs the program of a step over every value of its buffer, for what data sets say of them.
+fn note_values(work: &mut Work, engine: &Engine, hand: &InHand<'_>, step: &TxStep) {
+    let TxLook::Buffer {
+        buffer,
+        field,
+        program,
+    } = step.look
+    else {
+        return;
+    };
+    if !engine.compiled.programs.has_dataset(program) {
+        return;
+    }
+    let mut values = std::mem::take(&mut work.values);
+    for index in 0..VALUES_MAX {
+        let value = values.value(
+            &engine.transforms,
+            work.regex.as_mut(),
+            buffer,
+            field,
+            hand.tx,
+            step.direction,
+            index,
+        );
+        let Some(subject) = value else { break };
+        let subject = Subject {
+            little: hand.tx.is_little_endian(),
+            ..subject
+        };
+        work.verifier
+            .matches(&engine.compiled.programs, program, subject);
+        if matches!(field.access, Access::Bytes(_)) {
+            break;
+        }
+    }
+    work.values = values;
 }
 
 /// Whether what a field lacks now stays missing. A single value can be read, or is missing for good, from its progress on.

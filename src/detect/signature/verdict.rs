@@ -1,11 +1,14 @@
 //! From matches to hits and a verdict: the order of alerts, pass before drop before alert, the limit of alerts a packet.
 
+use super::datasets::Datasets;
 use super::flow_rules::FlowAction;
 use super::inspect::{Hit, HitPlace, Inspection, InspectorStats, Match};
 use super::threshold::Thresholds;
+use super::verify::Noted;
+use super::xbit::Xbits;
 use super::{ALERTS_MAX, Engine};
 use crate::alert::Verdict;
-use crate::rules::{Action, ActionScope, FlowStateOption, SignatureKind};
+use crate::rules::{Action, ActionScope, FlowStateOption, Signature, SignatureKind, Test};
 
 /// Turns the matches of a packet into hits, notes decisions for the flow, and says what becomes of the packet. A rule
 /// whose threshold is not reached does not act: `thresholds` are what this worker counted.
@@ -13,6 +16,8 @@ pub(super) fn settle(
     engine: &Engine,
     queue: &mut [Match],
     (stats, thresholds): (&mut InspectorStats, &mut Thresholds),
+    own: &mut OwnView,
+    notes: &[Noted],
     input: &mut Inspection<'_>,
     hits: &mut Vec<Hit>,
 ) -> Verdict {
@@ -34,7 +39,12 @@ pub(super) fn settle(
             Some(scope) => scope == ActionScope::Flow,
             None => applies_to_flow(ranked.kind, ranked.is_tx(), found.place),
         };
+        let holds =
+            !engine.compiled.acts_on_shared || own.settle(engine, rule, found, notes, input);
         if rule.action == Action::Pass {
+            if !holds {
+                continue;
+            }
             if whole_flow && verdict == Verdict::Accept {
                 decide(input, FlowAction::Pass);
             }
@@ -49,19 +59,20 @@ pub(super) fn settle(
                     action: rule.action,
                     silent: false,
                     xbits: false,
+                    noted: found.noted,
                 });
             }
             break;
         }
         let acts = match &rule.threshold {
-            Some(threshold) if input.inline && is_blocking(rule.action) => {
+            Some(threshold) if holds && input.inline && is_blocking(rule.action) => {
                 let flow = input.flow.as_deref().map_or(0, |f| f.id);
                 let (key, now) = (input.packet.key(), input.packet.ts);
                 thresholds
                     .passes((rule.gid, rule.sid.0), threshold, &key, flow, now)
                     .acts
             }
-            _ => true,
+            _ => holds,
         };
         let action = if acts { rule.action } else { Action::Alert };
         let wanted = match action {
@@ -81,7 +92,7 @@ pub(super) fn settle(
             .state
             .iter()
             .any(|o| matches!(o, FlowStateOption::Xbit(_)));
-        if silent && !xbits && rule.action != Action::Config {
+        if silent && !xbits && found.noted == 0 && rule.action != Action::Config {
             continue;
         }
         if !silent {
@@ -100,9 +111,63 @@ pub(super) fn settle(
             action,
             silent,
             xbits,
+            noted: found.noted,
         });
     }
     verdict
+}
+
+/// What this worker knows of bits of hosts and of data sets that rules change: enough for what pairs of hosts do, as each
+/// pair has one worker. Rules that pass or block act by it; whether they *alert* is settled over all workers. It is kept
+/// only where a rule acts on such conditions.
+#[derive(Debug, Default)]
+pub(super) struct OwnView {
+    xbits: Xbits,
+    datasets: Datasets,
+    /// The engine whose sets these are.
+    generation: u32,
+}
+
+impl OwnView {
+    /// Whether a rule's conditions on bits and sets hold, as far as this worker knows; carries out its changes.
+    fn settle(
+        &mut self,
+        engine: &Engine,
+        rule: &Signature,
+        found: &Match,
+        notes: &[Noted],
+        input: &Inspection<'_>,
+    ) -> bool {
+        let noted = found.noted.checked_sub(1);
+        let noted = noted.and_then(|at| notes.get(usize::from(at)));
+        let conditions = noted.map_or(&[][..], |noted| &noted.conditions);
+        let bits = engine.xbits(rule.index);
+        if conditions.is_empty() && bits.is_empty() {
+            return true;
+        }
+        let sets = &engine.rules().datasets;
+        if self.generation != engine.generation {
+            self.datasets.adopt(sets);
+            self.generation = engine.generation;
+        }
+        let (key, now) = (input.packet.key(), input.packet.ts);
+        if !self.xbits.hold(&bits, &key, now) || !self.datasets.settle(sets, conditions) {
+            return false;
+        }
+        self.xbits.carry_out(&bits, &key, now);
+        true
+    }
+}
+
+/// Whether a rule passes or blocks, depending on what several workers share.
+pub(super) fn acts_on_shared(rule: &Signature) -> bool {
+    let of_sets = |test: &Test| matches!(test, Test::Dataset(test) if test.set.changes());
+    let shared = rule
+        .state
+        .iter()
+        .any(|option| matches!(option, FlowStateOption::Xbit(_)))
+        || rule.groups.iter().flat_map(|g| &g.tests).any(of_sets);
+    shared && (rule.action == Action::Pass || is_blocking(rule.action))
 }
 
 fn is_blocking(action: Action) -> bool {

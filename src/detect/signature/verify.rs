@@ -12,8 +12,9 @@ use memchr::{memchr, memchr_iter, memchr2_iter, memmem};
 use super::base64;
 use super::bytes::{self, Cursor};
 use super::flow_vars::Captured;
-use super::program::{ContentStep, PcreStep, Program, Programs, Step};
-use crate::rules::{Base64Mode, Compare, Dataset, DatasetKind, Test};
+use super::program::{ContentStep, DatasetStep, PcreStep, Program, Programs, Step};
+use crate::alert::{DatasetChange, DatasetCondition};
+use crate::rules::{Attached, Base64Mode, Compare, DatasetOperation, Test};
 use crate::sys::pcre::{Matched, RegexScratch};
 
 /// What is inspected.
@@ -82,6 +83,19 @@ pub(super) struct Verifier {
     pub captured: Vec<Captured>,
     /// Entropies found since they were last taken.
     pub entropies: Vec<(Arc<str>, f64)>,
+    /// Whether what data sets say is noted.
+    pub noting: bool,
+    /// What they said.
+    pub noted: Noted,
+}
+
+/// What a match depends on, or shows, of data sets.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// Options on sets that rules change, with their values.
+    pub conditions: Vec<DatasetCondition>,
+    /// Objects of values, with the names under which alerts show them.
+    pub objects: Vec<(Arc<str>, Box<str>)>,
 }
 
 /// Captures of one signature, and entropies of one packet, that are kept.
@@ -102,6 +116,8 @@ impl Verifier {
             decoded: Vec::new(),
             captured: Vec::new(),
             entropies: Vec::new(),
+            noting: false,
+            noted: Noted::default(),
         }
     }
 
@@ -115,6 +131,16 @@ impl Verifier {
 
     /// Whether the program matches the buffer.
     pub fn matches(&mut self, programs: &Programs, program: Program, subject: Subject<'_>) -> bool {
+        let (values, objects) = (self.noted.conditions.len(), self.noted.objects.len());
+        let matched = self.start(programs, program, subject);
+        if self.noting && !matched {
+            self.noted.conditions.truncate(values);
+            self.noted.objects.truncate(objects);
+        }
+        matched
+    }
+
+    fn start(&mut self, programs: &Programs, program: Program, subject: Subject<'_>) -> bool {
         self.cursor = 0;
         self.steps = 0;
         self.pcre_start = 0;
@@ -165,9 +191,7 @@ impl Verifier {
                 }
             }
             Step::Absent { or_else } => yes_or(*or_else, Answer::NoMatch),
-            Step::Dataset { set, negate } => {
-                yes_or(dataset_holds(set, subject.bytes) != *negate, Answer::Never)
-            }
+            Step::Dataset(step) => yes_or(self.dataset(step, subject.bytes), Answer::Never),
             Step::Other(test) => self.other(test, subject),
         };
         if answer == Answer::Match {
@@ -175,6 +199,57 @@ impl Verifier {
         } else {
             answer
         }
+    }
+
+    /// Whether a buffer fits a data set. Of a set that rules change it is assumed, and what it depends on is noted when
+    /// that is asked for.
+    fn dataset(&mut self, step: &DatasetStep, bytes: &[u8]) -> bool {
+        let test = &step.test;
+        let set = &test.set;
+        let change = match test.operation {
+            DatasetOperation::Reputation(wanted) => {
+                return set.look_up(bytes, false).is_some_and(|attached| {
+                    let reputation = match attached {
+                        Attached::Reputation(reputation) => *reputation,
+                        _ => 0,
+                    };
+                    wanted.test(reputation.into())
+                });
+            }
+            DatasetOperation::Change(change) => change,
+        };
+        if bytes.is_empty() {
+            return false;
+        }
+        let mut own = [0; 16];
+        if set.info.kind.key(bytes, &mut own).is_none() {
+            // What cannot be in it is not in it.
+            return change == DatasetChange::IsNotSet;
+        }
+        if set.changes() {
+            if self.noting && self.noted.conditions.len() < NOTED_MAX {
+                let condition = DatasetCondition {
+                    set: set.number,
+                    option: step.option,
+                    change,
+                    subdomain: test.subdomain,
+                    value: bytes.into(),
+                };
+                if self.noted.conditions.last() != Some(&condition) {
+                    self.noted.conditions.push(condition);
+                }
+            }
+            return true;
+        }
+        let found = set.look_up(bytes, test.subdomain);
+        if self.noting
+            && change == DatasetChange::IsSet
+            && self.noted.objects.len() < NOTED_MAX
+            && let (Some(Attached::Json(object)), Some(name)) = (found, &test.context)
+        {
+            self.noted.objects.push((Arc::clone(name), object.clone()));
+        }
+        found.is_some() == (change == DatasetChange::IsSet)
     }
 
     fn content(
@@ -567,21 +642,6 @@ fn buffer_size(compare: Compare, size: u64, complete: bool) -> Answer {
         Answer::NoMatch
     } else {
         Answer::Never
-    }
-}
-
-fn dataset_holds(set: &Dataset, bytes: &[u8]) -> bool {
-    use md5::Digest as _;
-    match set.kind {
-        DatasetKind::String | DatasetKind::Ipv4 => set.values.contains(bytes),
-        DatasetKind::Md5 => set.values.contains(md5::Md5::digest(bytes).as_slice()),
-        DatasetKind::Sha256 => set.values.contains(sha2::Sha256::digest(bytes).as_slice()),
-        DatasetKind::Ip => match <[u8; 4]>::try_from(bytes) {
-            Ok(v4) => set
-                .values
-                .contains(&std::net::Ipv4Addr::from(v4).to_ipv6_mapped().octets()[..]),
-            Err(_) => set.values.contains(bytes),
-        },
     }
 }
 

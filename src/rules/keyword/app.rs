@@ -14,6 +14,23 @@ use crate::rules::names::nearest;
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
+        name: "tls.store",
+        aliases: &["tls_store"],
+        doc: "the rule is about TLS; certificates are not stored by this sensor, which a warning says",
+        example: "alert tls any any -> any any (tls.store; sid:1;)",
+        parse: |draft, _| {
+            draft.require_protos(
+                &Fields::all().named("tls.sni").map_or_else(Vec::new, |tls| {
+                    tls.fields.iter().map(|(proto, _)| *proto).collect()
+                }),
+            )?;
+            let note = "tls.store: certificates are not stored; the rule matches without it";
+            draft.context.notes.push(note.to_owned());
+            Ok(())
+        },
+        ..Keyword::BARE
+    },
+    Keyword {
         name: "app-layer-protocol",
         doc: "protocol of the flow: [!]name|name…[, to_server | to_client | either | original | final | toserver …][, exact]",
         example: "app-layer-protocol:!failed;",

@@ -1,11 +1,13 @@
 //! Fields of application protocols as keywords: sticky buffers, numbers, and tests of their own.
 
+use super::file::wants_magic;
 use super::{Argument, Quotes, Value, parts, value};
 use crate::app::Access;
 use crate::packet::Direction;
 use crate::rules::compare::{self, Range};
 use crate::rules::draft::{Draft, GroupKind};
 use crate::rules::fields::{FieldKeyword, Fields};
+use crate::rules::file_fields::MAGIC;
 use crate::rules::ir::{Compare, NumberIndex, NumberTest, TxTest, TxWant};
 
 /// Whether a name that is both an old modifier and a buffer means the modifier here: it does without a sticky buffer and
@@ -40,6 +42,9 @@ pub(in crate::rules) fn parse(
         };
         if let Some(direction) = direction {
             draft.ask(direction)?;
+        }
+        if keyword.name == MAGIC {
+            wants_magic(draft)?;
         }
         return draft.stick_field(keyword, direction);
     }

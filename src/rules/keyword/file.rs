@@ -3,17 +3,18 @@
 use std::collections::HashSet;
 
 use super::app::legacy;
-use super::dataset::VALUES_MAX;
 use super::field::direction_prefix;
 use super::transform::hex;
 use super::{Argument, Keyword, Quotes, Value};
 use crate::app::{Digests, FieldTest, Session, Transaction};
 use crate::packet::Direction;
 use crate::rules::compare::{Range, compare};
+use crate::rules::dataset::VALUES_MAX;
 use crate::rules::draft::Draft;
 use crate::rules::fields::Fields;
-use crate::rules::file_fields::{AnyFile, FileSize};
+use crate::rules::file_fields::{AnyFile, FileSize, MAGIC};
 use crate::rules::ir::{Test, TxTest, TxWant};
+use crate::sys::libmagic;
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
@@ -32,6 +33,18 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         quotes: Quotes::Optional,
         negation: true,
         parse: extension,
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "filemagic",
+        doc: "the file's kind in libmagic's words contains this, in any case",
+        example: "",
+        quotes: Quotes::Required,
+        negation: true,
+        parse: |draft, value| {
+            wants_magic(draft)?;
+            legacy(draft, value, MAGIC, true)
+        },
         ..Keyword::PLAIN
     },
     Keyword {
@@ -75,6 +88,13 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         ..Keyword::PLAIN
     },
 ];
+
+/// The kinds of files are asked for: libmagic has to be there.
+pub(in crate::rules) fn wants_magic(draft: &mut Draft<'_>) -> Result<(), String> {
+    libmagic::load()?;
+    draft.signature.digests.magic = true;
+    Ok(())
+}
 
 /// Only what has a file can match. Where the protocol has none that is known here, the rule stands as it is.
 fn store(draft: &mut Draft<'_>, _: Value<'_>) -> Result<(), String> {
@@ -162,6 +182,7 @@ fn listed(draft: &mut Draft<'_>, value: Value<'_>, kind: Kind) -> Result<(), Str
         md5: kind == Kind::Md5,
         sha1: kind == Kind::Sha1,
         sha256: kind == Kind::Sha256,
+        magic: false,
     };
     draft.signature.digests = draft.signature.digests.or(asked);
     let name = match kind {

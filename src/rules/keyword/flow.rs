@@ -3,7 +3,7 @@
 use super::{Keyword, Value, parts};
 use crate::rules::compare::{self, Range};
 use crate::rules::draft::Draft;
-use crate::rules::ir::{Compare, FlowCounter, StreamSide, StreamTest};
+use crate::rules::ir::{Compare, FlowCounter, PacketTest, StreamSide, StreamTest};
 
 /// A counter of the flow that has a direction in its name.
 macro_rules! counter {
@@ -26,6 +26,24 @@ macro_rules! counter {
 }
 
 pub(super) const KEYWORDS: &[Keyword] = &[
+    Keyword {
+        name: "flow.elephant",
+        doc: "the flow's rate is over that of flow.rate-tracking: toserver, toclient, either, both; this sensor has no \
+              such setting, and without it nothing matches (as in Suricata), which a warning says",
+        example: "flow.elephant:either;",
+        parse: |draft, value| {
+            if !matches!(value.text, "toserver" | "toclient" | "either" | "both") {
+                let text = value.text;
+                return Err(format!(
+                    "\"{text}\" is not toserver, toclient, either or both"
+                ));
+            }
+            let note = "flow.elephant: rates of flows are not configured; the rule never matches";
+            draft.context.notes.push(note.to_owned());
+            super::ip::packet(draft, PacketTest::Never)
+        },
+        ..Keyword::PLAIN
+    },
     Keyword {
         name: "flow",
         doc: "direction and state: to_server, to_client, established, not_established, stateless, only_stream, no_stream, …",

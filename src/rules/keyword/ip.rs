@@ -1,9 +1,11 @@
 //! Headers of IP, VLAN, and checksums.
 
-use super::{Keyword, Quotes, Value};
+use super::{Keyword, Quotes, Value, parts};
 use crate::rules::compare::{Range, compare};
+use crate::rules::country::CountryTest;
 use crate::rules::draft::Draft;
 use crate::rules::ir::{ChecksumOf, Compare, FlagMode, NumberIndex, PacketTest};
+use crate::rules::reputation::{Ends, ReputationTest, SCORE_MAX};
 
 /// A number of the header.
 macro_rules! number {
@@ -131,6 +133,20 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         parse: vlan_id,
         ..Keyword::PLAIN
     },
+    Keyword {
+        name: "iprep",
+        doc: "an end is in a category of reputations: any | src | dst | both, category, [<>=] score 0..127 | isset | isnotset",
+        example: "",
+        parse: iprep,
+        ..Keyword::PLAIN
+    },
+    Keyword {
+        name: "geoip",
+        doc: "an end is in a country: [any | src | dst | both,] [!]code, code …; needs geoip-database",
+        example: "",
+        parse: geoip,
+        ..Keyword::PLAIN
+    },
     number!(
         "vlan.layers",
         "number of VLAN tags",
@@ -146,6 +162,86 @@ pub(super) fn packet(draft: &mut Draft<'_>, test: PacketTest) -> Result<(), Stri
     draft.signature.packet.push(test);
     Ok(())
 }
+
+/// `iprep:ENDS,CATEGORY,OPERATOR,SCORE`, `iprep:ENDS,CATEGORY,isset|isnotset`.
+fn iprep(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
+    let words: Vec<&str> = parts(value.text).collect();
+    let [ends, name, wanted @ ..] = words.as_slice() else {
+        return Err("wants ENDS,CATEGORY,OPERATOR,SCORE".into());
+    };
+    let ends =
+        Ends::from_name(ends).ok_or_else(|| format!("\"{ends}\" is not any, src, dst or both"))?;
+    let score = match wanted {
+        ["isset"] => Some(Compare::GreaterOrEqual(0)),
+        ["isnotset"] => None,
+        [operator @ ("<" | "<=" | ">" | ">="), score] => {
+            let text = format!("{operator}{score}");
+            Some(compare(&text, SCORE_MAX.into(), Range::Exclusive)?)
+        }
+        ["=", score] => Some(compare(score, SCORE_MAX.into(), Range::Exclusive)?),
+        _ => {
+            return Err(format!(
+                "\"{}\" is not isset, isnotset, or <, <=, >, >=, = with a score",
+                wanted.join(",")
+            ));
+        }
+    };
+    let all = draft.context.reputations()?;
+    let category = all
+        .category(name)
+        .ok_or_else(|| format!("\"{name}\" is not a category of reputation-categories-file"))?;
+    draft
+        .signature
+        .packet
+        .push(PacketTest::Reputation(ReputationTest {
+            ends,
+            category,
+            score,
+            all,
+        }));
+    Ok(())
+}
+
+/// `geoip:[ENDS,][!]CODE,CODE …`.
+fn geoip(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
+    let mut words: Vec<&str> = parts(value.text).collect();
+    let ends = words.first().and_then(|word| match *word {
+        "dest" => Some(Ends::Destination),
+        word => Ends::from_name(word),
+    });
+    if ends.is_some() {
+        words.remove(0);
+    }
+    let mut negate = false;
+    let mut countries = Vec::new();
+    for word in words {
+        let code = match word.strip_prefix('!') {
+            Some(code) => {
+                negate = true;
+                code
+            }
+            None => word,
+        };
+        let code = <[u8; 2]>::try_from(code.as_bytes())
+            .ok()
+            .filter(|code| code.iter().all(u8::is_ascii_uppercase));
+        countries.push(code.ok_or_else(|| format!("\"{word}\" is not a country's two letters"))?);
+    }
+    if countries.is_empty() || countries.len() > COUNTRIES_MAX {
+        return Err(format!("wants 1 to {COUNTRIES_MAX} countries"));
+    }
+    let database = draft.context.countries()?;
+    let test = CountryTest {
+        ends: ends.unwrap_or(Ends::Any),
+        countries,
+        negate,
+        database,
+    };
+    packet(draft, PacketTest::Country(test))
+}
+
+/// Countries of one rule (Suricata's GEOOPTION_MAXLOCATIONS).
+const COUNTRIES_MAX: usize = 64;
 
 fn tos(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     let (negated, text) = value

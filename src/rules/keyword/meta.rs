@@ -6,6 +6,22 @@ use crate::rules::ir::{Action, Sid, Target};
 
 pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword {
+        name: "nfq_set_mark",
+        doc: "mark[/mask] for NFQUEUE; this sensor sets no marks, which a warning says",
+        example: "nfq_set_mark:0x8/0xf;",
+        parse: |draft, value| {
+            let mut parts = value.text.splitn(2, '/');
+            let max = u64::from(u32::MAX);
+            if !parts.all(|part| crate::rules::compare::number(part.trim(), max).is_some()) {
+                return Err(format!("\"{}\" is not MARK or MARK/MASK", value.text));
+            }
+            let note = "nfq_set_mark: marks are not set; the rule acts without it";
+            draft.context.notes.push(note.to_owned());
+            Ok(())
+        },
+        ..Keyword::PLAIN
+    },
+    Keyword {
         name: "msg",
         doc: "text of the alert",
         example: r#"msg:"what was seen\; and why";"#,

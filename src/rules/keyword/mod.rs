@@ -25,6 +25,7 @@ mod transform;
 
 pub(super) use app::{no_protocol, state};
 pub(super) use meta::{alerts, unmet};
+pub(in crate::rules) use transform::hex;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -260,36 +261,10 @@ pub(super) fn plain_content(text: &str) -> Result<super::ir::Content, String> {
 }
 
 /// Keywords of Suricata that this sensor does not have, with the reason.
-const ABSENT: &[(&[&str], &str)] = &[
-    (
-        &["lua", "luajit", "luaxform"],
-        "scripts are not run by this sensor",
-    ),
-    (
-        &["geoip"],
-        "needs a database of countries, which this sensor does not read",
-    ),
-    (
-        &["iprep", "datarep"],
-        "reputation lists are not read by this sensor; dataset reads sets of addresses",
-    ),
-    (
-        &["filemagic", "file.magic"],
-        "kinds of files are not recognised by this sensor; a content at the start of file.data says the same",
-    ),
-    (
-        &["nfq_set_mark"],
-        "marks of NFQUEUE are not set by rules here",
-    ),
-    (
-        &["tls.store", "tls_store"],
-        "certificates are not stored by this sensor",
-    ),
-    (
-        &["flow.elephant"],
-        "needs rates of flows, which this sensor does not configure",
-    ),
-];
+const ABSENT: &[(&[&str], &str)] = &[(
+    &["lua", "luajit", "luaxform"],
+    "scripts are not run by this sensor (nor by Suricata, unless security.lua.allow-rules is set)",
+)];
 
 /// The error for a keyword that does not exist.
 fn unknown(name: &str) -> String {

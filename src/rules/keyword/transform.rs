@@ -199,7 +199,7 @@ fn xor(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
 }
 
 /// Bytes of hex digits.
-pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
+pub(in crate::rules) fn hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     if !digits.len().is_multiple_of(2) {
         return None;

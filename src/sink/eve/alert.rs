@@ -1,5 +1,7 @@
 //! Alerts: what the worker writes around `"alert"`, and the line the report stage makes of it.
 
+use std::sync::Arc;
+
 use super::record::{app_proto, direction_name, file_members, flow_members};
 use super::{EveSettings, Facing, Subject, address, head};
 use crate::alert::{Alert, Json, Outbox, TextRange};
@@ -180,6 +182,21 @@ fn printable(json: &mut Json<'_>, bytes: &[u8]) {
     json.text(text);
 }
 
+/// What data sets know of the values that matched, as members of an object.
+pub fn context(objects: &[(Arc<str>, Box<str>)]) -> Option<Arc<str>> {
+    let (first, more) = objects.split_first()?;
+    let member = |(name, object): &(Arc<str>, Box<str>)| format!("\"{name}\":{object}");
+    let mut text = member(first);
+    for (at, object) in more.iter().enumerate() {
+        // A name once: the first that matched.
+        if objects.iter().take(at + 1).all(|known| known.0 != object.0) {
+            text.push(',');
+            text.push_str(&member(object));
+        }
+    }
+    Some(text.into())
+}
+
 /// Writes the whole line of a graded alert (without the newline): the worker's parts around the graded middle.
 pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
     out.push(b'{');
@@ -194,6 +211,10 @@ pub fn compose(out: &mut Vec<u8>, settings: &EveSettings, alert: &Alert<'_>) {
         .str("category", alert.category)
         .num("severity", alert.severity);
     metadata(&mut json, alert);
+    if let Some(context) = &alert.finding.context {
+        json.key("context");
+        json.raw(format!("{{{context}}}").as_bytes());
+    }
     json.end();
     if !alert.capture_file.is_empty() {
         json.str("capture_file", &alert.capture_file);

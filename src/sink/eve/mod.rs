@@ -13,6 +13,7 @@ pub use record::{FlowExtras, anomaly, app_anomaly, drop, file, flow, tagged, tra
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::alert::{Json, Outbox, Record};
+use crate::app::Digests;
 use crate::flow::Flow;
 use crate::packet::{Direction, FlowKey, Net, Packet, Timestamp, Transport};
 
@@ -32,6 +33,8 @@ pub struct EveSettings {
     pub app: bool,
     /// Write `fileinfo` records.
     pub files: bool,
+    /// What `fileinfo` has of every file, besides what rules ask for.
+    pub forced: Digests,
     /// Write `flow` records.
     pub flow: bool,
     /// Write `anomaly` records.
@@ -58,6 +61,7 @@ impl Default for EveSettings {
             metadata: true,
             app: true,
             files: true,
+            forced: Digests::default(),
             flow: true,
             anomaly: true,
             anomaly_packets: false,

@@ -67,6 +67,9 @@ pub(super) fn file_members(json: &mut Json<'_>, file: &File, tx_id: u64) {
     if !file.name.is_empty() {
         json.str("filename", &file.name);
     }
+    if let Some(magic) = file.magic() {
+        json.str("magic", magic);
+    }
     json.bool("gaps", file.gaps)
         .str("state", file.state.as_str());
     if let Some(digests) = file.digests() {

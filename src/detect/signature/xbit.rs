@@ -26,17 +26,28 @@ pub struct Xbits {
 }
 
 impl Xbits {
-    /// Tests all conditions; when they hold, carries out the changes. Returns whether they held.
-    pub fn settle(&mut self, options: &[XbitCondition], key: &FlowKey, now: Timestamp) -> bool {
-        let holds = options.iter().all(|option| match option.operation {
+    /// Whether all conditions hold.
+    pub fn hold(&self, options: &[XbitCondition], key: &FlowKey, now: Timestamp) -> bool {
+        options.iter().all(|option| match option.operation {
             XbitOperation::IsSet => self.is_set(option, key, now),
             XbitOperation::IsNotSet => !self.is_set(option, key, now),
             _ => true,
-        });
+        })
+    }
+
+    /// Carries out the changes.
+    pub fn carry_out(&mut self, options: &[XbitCondition], key: &FlowKey, now: Timestamp) {
+        for option in options {
+            self.change(option, key, now);
+        }
+    }
+
+    /// Tests all conditions; when they hold, carries out the changes. Returns whether they held.
+    #[cfg(test)]
+    fn settle(&mut self, options: &[XbitCondition], key: &FlowKey, now: Timestamp) -> bool {
+        let holds = self.hold(options, key, now);
         if holds {
-            for option in options {
-                self.change(option, key, now);
-            }
+            self.carry_out(options, key, now);
         }
         holds
     }

@@ -10,6 +10,8 @@ use crate::packet::Timestamp;
 
 /// Notes kept until they are taken.
 pub const NOTES_MAX: usize = 32;
+/// A certificate that lasts longer than this, in seconds, is nothing to tell: 30 days.
+pub const CERTIFICATE_SECS: u64 = 30 * 86_400;
 /// Requests of a flow whose beginning is remembered (pipelining; most protocols have one).
 const OPEN_MAX: usize = 64;
 
@@ -38,6 +40,8 @@ pub enum Note {
         /// First router it hands out (option 3), or 0.
         router: u32,
     },
+    /// The server's certificate has ended, or ends within [`CERTIFICATE_SECS`]: when, in seconds since the epoch.
+    Certificate(u64),
     /// The client asked, and waits.
     Asked,
     /// The server answered the oldest open request.

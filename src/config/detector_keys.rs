@@ -166,6 +166,7 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
     policy "policy" {
         learn_secs "learn-secs" number "seconds of traffic that are learned from";
         services "services" services "services of ours that are allowed: address:port or *:port";
+        certificate_days "certificate-days" number "days before the end of a certificate from which it is told";
         breaches "breaches" count "breaches watched";
         off_secs "off-secs" number "quiet seconds that close an incident";
     }

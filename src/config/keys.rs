@@ -952,6 +952,18 @@ pub static KEYS: &[Key] = &[
         number
     ),
     key!(
+        "detectors.dns-tunnel.slow-bytes-min",
+        "information bytes of a slow tunnel, with a half-life of an hour",
+        anomaly.dns_tunnel.slow_bytes_min,
+        number
+    ),
+    key!(
+        "detectors.dns-tunnel.slow-minutes-min",
+        "minutes of the last 64 in which a slow tunnel asked",
+        anomaly.dns_tunnel.slow_minutes_min,
+        number
+    ),
+    key!(
         "detectors.dns-tunnel.domains",
         "clients and domains watched",
         anomaly.dns_tunnel.domains,

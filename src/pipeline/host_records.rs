@@ -216,6 +216,7 @@ pub fn of_notes(
                 let account = u64::from(told.account.hash);
                 (RecordKind::Login, outcome as u32, account)
             }
+            Note::Certificate(ends) => (RecordKind::Certificate, 0, ends),
             Note::Asked => (RecordKind::Asked, proto, 0),
             Note::Replied { micros, failed } => {
                 (RecordKind::Replied, proto | u32::from(failed) << 8, micros)
@@ -311,13 +312,19 @@ pub fn of_packet(
     let Some(seen) = told.payloads.get_mut(at) else {
         return;
     };
-    if packet.transport == Transport::Icmp {
-        if packet.sport == 0 || packet.sport == 8 {
+    if matches!(packet.transport, Transport::Icmp | Transport::Icmpv6) {
+        // Types of echo (RFC 792, RFC 4443 §4).
+        let (request, reply) = if packet.transport == Transport::Icmp {
+            (8, 0)
+        } else {
+            (128, 129)
+        };
+        if packet.sport == request || packet.sport == reply {
             *seen = seen.saturating_add(1);
             if *seen <= 256 {
                 let len = (payload.len() as u32).min(0x7fff);
                 let detail =
-                    u32::from(packet.sport == 0) << 31 | len << 16 | u32::from(packet.icmp_seq);
+                    u32::from(packet.sport == reply) << 31 | len << 16 | u32::from(packet.icmp_seq);
                 push(RecordKind::Echo, detail, first_bytes::hash(payload));
             }
         }
@@ -393,6 +400,14 @@ pub fn of_packet(
     {
         told.first = [Some(verdict); 2];
         push(RecordKind::FirstBytes, verdict as u32, 0);
+    }
+    // RFC 1035 §4.2.2: over TCP a message is preceded by its length.
+    if (key.dport == 53 || key.sport == 53)
+        && seen <= NAMES
+        && let Some(name) = payload.get(2..).and_then(dns_names::read)
+    {
+        let (value, detail) = name.pack();
+        push(RecordKind::DnsName, detail, value);
     }
     if to_server {
         told.account.client(payload, key.dport);

@@ -16,9 +16,10 @@ mod record;
 mod ssl2;
 pub mod version;
 
+use super::note::CERTIFICATE_SECS;
 use super::reader::Reader;
 use super::{
-    AppProto, Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Parsed, Pattern, Probe,
+    AppProto, Field, FlowInfo, FrameNotes, Input, Limits, LogHead, Note, Parsed, Pattern, Probe,
     Protocol, Rides, Session, Transaction, TxList, TxState, TxStore, session_members,
     transaction_members,
 };
@@ -316,6 +317,8 @@ struct TlsSession {
     heartbeat: record::Heartbeat,
     /// Frames noted.
     frames: FrameNotes,
+    /// The server's certificate was looked at for its end.
+    dated: bool,
 }
 
 impl Session for TlsSession {
@@ -367,6 +370,17 @@ impl Session for TlsSession {
 
     fn frame_notes(&mut self) -> Option<&mut FrameNotes> {
         Some(&mut self.frames)
+    }
+
+    fn take_note(&mut self) -> Option<Note> {
+        if self.dated {
+            return None;
+        }
+        let tx = self.txs.last_mut()?;
+        let leaf = tx.side(Direction::ToClient).chain.leaf.as_ref()?;
+        self.dated = true;
+        let ends = u64::try_from(leaf.not_after).unwrap_or(0);
+        (ends <= tx.last.secs().saturating_add(CERTIFICATE_SECS)).then_some(Note::Certificate(ends))
     }
 }
 

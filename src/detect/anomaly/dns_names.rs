@@ -108,14 +108,8 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
             -share * share.log2()
         })
         .sum();
-    let domain_hash = domain.iter().fold(0u64, |h, label| {
-        h.rotate_left(7)
-            ^ label.iter().fold(7u64, |h, b| {
-                h.wrapping_mul(131) ^ u64::from(b.to_ascii_lowercase())
-            })
-    });
     Some(DnsName {
-        domain: (domain_hash ^ domain_hash >> 32) as u32,
+        domain: domain_hash(domain.iter().copied()),
         below: below_hash as u32,
         info: (f64::from(len_below) * entropy.min(5.0) / 8.0) as u32,
         len: (at - 12) as u32,
@@ -124,6 +118,17 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
         invented: domain.first().is_some_and(|label| looks_invented(label)),
         failed,
     })
+}
+
+/// The number by which a domain is known ([`DnsName::domain`]), from its labels.
+pub fn domain_hash<'a>(labels: impl Iterator<Item = &'a [u8]>) -> u32 {
+    let hash = labels.fold(0u64, |h, label| {
+        h.rotate_left(7)
+            ^ label.iter().fold(7u64, |h, b| {
+                h.wrapping_mul(131) ^ u64::from(b.to_ascii_lowercase())
+            })
+    });
+    (hash ^ hash >> 32) as u32
 }
 
 /// A label of eight or more letters or digits with hardly a vowel, digits among letters, or a long run of consonants.

@@ -4,19 +4,22 @@
 //! bytes of every name not asked before, fading with a half-life. Alarm at a KiB when the names are long or of types
 //! that browsing does not use.
 //! Names asked with types that no program uses (NULL, KEY, private) are a tunnel from the eighth on.
-//! What is *not* a tunnel: block lists and reputation services (short names, addresses), content networks (few names),
-//! names asked again. Memory: fixed, one record per client and domain.
+//! A slow tunnel shows by its patience: a second count with a half-life of an hour, for a domain that is asked for new long
+//! names in most minutes of that hour. Whoever reads pages asks in bursts.
+//! What is *not* a tunnel: block lists (short names), reputation services of virus scanners (long names below domains that
+//! are known: [`REPUTATION`]), content networks (few names), names asked again.
+//! Memory: fixed, one record per client and domain, and one filter of names asked before.
 
 use std::net::IpAddr;
 
 use super::DNS_TUNNEL;
+use super::bloom::Bloom;
 use super::detector::plain_detector;
-use super::dns_names::DnsName;
-use super::engine::{Report, evidence};
+use super::dns_names::{DnsName, domain_hash};
+use super::engine::{Report, endpoint_hash, evidence};
 use super::live::{Entry, Fading, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
-use super::table::Bitmap256;
-use crate::alert::Efficacy;
+use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
 use crate::stats::Memory;
 
@@ -30,8 +33,14 @@ pub struct DnsTunnelSettings {
     pub unheard_min: u32,
     /// Mean length of names from which they are long. Default 40 (detectors.md D13 has 28, which content networks reach).
     pub name_len_min: u32,
-    /// Seconds in which the count halves. Default 120.
+    /// Seconds in which the count halves. Default 300: 2 KiB in 5 min are serious (detectors.md
+    /// D13).
     pub half_life_secs: u32,
+    /// Information bytes below one domain, with a half-life of an hour, of a tunnel that is slow. Default 1,800: what
+    /// 0.7 bytes a second leave after an hour (detectors.md D13).
+    pub slow_bytes_min: u32,
+    /// Minutes of the last 64 in which a slow tunnel asked for a new name, at least. Default 40.
+    pub slow_minutes_min: u32,
     /// Clients and domains watched. Default 16,384.
     pub domains: usize,
     /// Quiet seconds after which an incident closes. Default 3,600.
@@ -44,17 +53,61 @@ impl Default for DnsTunnelSettings {
             info_bytes_min: 1_024,
             unheard_min: 8,
             name_len_min: 40,
-            half_life_secs: 120,
+            half_life_secs: 300,
+            slow_bytes_min: 1_800,
+            slow_minutes_min: 40,
             domains: 16_384,
             off_secs: 3_600,
         }
     }
 }
 
+/// Seconds in which the slow count halves.
+const SLOW_HALF_LIFE_SECS: u32 = 3_600;
+/// Seconds after which a slow tunnel is serious: a day (detectors.md D13).
+const SERIOUS_SECS: u64 = 86_400;
+/// Bytes of each generation of the filter of names asked before, and how long one lasts.
+const ASKED: usize = 1 << 19;
+const ASKED_SECS: u64 = 6 * 3_600;
+
+/// Domains below which virus scanners and mail filters ask for digests of files, addresses and links. They are run by
+/// those who sell the scanner, so that nobody else gets what is asked there.
+const REPUTATION: &[&str] = &[
+    "mcafee.com",
+    "trellix.com",
+    "sophosxl.net",
+    "sophosxl.com",
+    "e5.sk",
+    "eset.com",
+    "trendmicro.com",
+    "kaspersky-labs.com",
+    "bitdefender.net",
+    "avast.com",
+    "avcdn.net",
+    "f-secure.com",
+    "fsapi.com",
+    "webrootcloudav.com",
+    "symantec.com",
+    "cymru.com",
+    "spamhaus.org",
+    "spamhaus.net",
+    "surbl.org",
+    "uribl.com",
+    "barracudacentral.org",
+    "senderbase.org",
+    "dnswl.org",
+    "mailspike.net",
+];
+
 #[derive(Clone, Debug, Default)]
 struct Domain {
     info: Fading,
-    seen: Bitmap256,
+    slow: Fading,
+    /// Minutes with a new name: bit 0 is minute `minute` since the epoch, bit 1 the one before.
+    minutes: u64,
+    minute: u64,
+    /// Since when it has been slow and steady without a pause.
+    steady: Option<Timestamp>,
     queries: u32,
     rare: u32,
     /// New names of types that nobody asks for.
@@ -76,11 +129,28 @@ impl Entry for Domain {
     }
 }
 
+impl Domain {
+    /// A new name in this minute.
+    fn minute(&mut self, now: Timestamp) {
+        let minute = now.secs() / 60;
+        let passed = minute.saturating_sub(self.minute);
+        self.minutes = match u32::try_from(passed) {
+            Ok(passed @ 0..64) => self.minutes << passed | 1,
+            _ => 1,
+        };
+        self.minute = self.minute.max(minute);
+    }
+}
+
 /// State of the detector.
 #[derive(Debug)]
 pub struct DnsTunnel {
     settings: DnsTunnelSettings,
     domains: Watch<(IpAddr, u32), Domain>,
+    /// Names asked before.
+    asked: Bloom,
+    /// Hashes of [`REPUTATION`], in order.
+    known: Vec<u32>,
 }
 
 plain_detector!(DnsTunnel, |_, all| all.dns_tunnel.clone(), DnsName);
@@ -88,15 +158,22 @@ plain_detector!(DnsTunnel, |_, all| all.dns_tunnel.clone(), DnsName);
 impl DnsTunnel {
     /// Takes its memory.
     pub fn new(settings: DnsTunnelSettings) -> Self {
+        let mut known: Vec<u32> = REPUTATION
+            .iter()
+            .map(|domain| domain_hash(domain.split('.').map(str::as_bytes)))
+            .collect();
+        known.sort_unstable();
         Self {
             domains: Watch::new(DNS_TUNNEL, settings.domains),
+            asked: Bloom::new(ASKED, ASKED_SECS),
+            known,
             settings,
         }
     }
 
     /// Bytes it takes.
     pub fn memory(&self) -> Memory {
-        self.domains.memory()
+        self.domains.memory() + self.asked.memory()
     }
 
     /// Takes one record.
@@ -105,7 +182,7 @@ impl DnsTunnel {
             return;
         }
         let name = DnsName::unpack(record.value, record.detail);
-        if name.failed || name.info == 0 {
+        if name.failed || name.info == 0 || self.known.binary_search(&name.domain).is_ok() {
             return;
         }
         let key = (record.key.src, name.domain);
@@ -116,31 +193,40 @@ impl DnsTunnel {
         domain.queries = domain.queries.saturating_add(1);
         domain.rare = domain.rare.saturating_add(u32::from(name.rare));
         domain.length = domain.length.saturating_add(u64::from(name.len));
-        // A full bitmap knows every name: it starts again, and the count has faded by then.
-        if domain.seen.estimate() > 400 {
-            domain.seen = Bitmap256::default();
-        }
-        if !domain
-            .seen
-            .insert(u64::from(name.below).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20)
-        {
+        let name_hash = endpoint_hash(record.key.src, 0)
+            ^ (u64::from(name.domain) << 32 | u64::from(name.below));
+        if !self.asked.insert(name_hash, record.ts) {
             return;
         }
-        let info = domain
-            .info
-            .add(f64::from(name.info), record.ts, settings.half_life_secs);
+        let (info, ts) = (f64::from(name.info), record.ts);
+        let fast = domain.info.add(info, ts, settings.half_life_secs);
+        let slow = domain.slow.add(info, ts, SLOW_HALF_LIFE_SECS);
+        domain.minute(ts);
         domain.leaked = domain.leaked.saturating_add(u64::from(name.info));
         domain.unheard = domain.unheard.saturating_add(u32::from(name.unheard));
         let mean = domain.length / u64::from(domain.queries.max(1));
         let odd = mean >= u64::from(settings.name_len_min)
             || (domain.rare * 10 >= domain.queries * 3 && mean >= 20);
-        let heavy = info >= f64::from(settings.info_bytes_min) && odd;
+        let heavy = fast >= f64::from(settings.info_bytes_min) && odd;
         let unheard = domain.unheard >= settings.unheard_min && mean >= 20;
-        if !heavy && !unheard {
+        let steady = domain.minutes.count_ones() >= settings.slow_minutes_min;
+        let patient = steady && odd && slow >= f64::from(settings.slow_bytes_min);
+        let since = *domain.steady.get_or_insert(ts);
+        if !steady {
+            domain.steady = None;
+        }
+        if !heavy && !unheard && !patient {
             return;
         }
+        let severity = if heavy || unheard || ts.secs_since(since) >= SERIOUS_SECS {
+            Severity::Major
+        } else {
+            Severity::Minor
+        };
+        let minutes = domain.minutes.count_ones();
         let size = domain.leaked;
-        self.domains.alarm(
+        self.domains.alarm_as(
+            severity,
             key,
             record,
             (record.key, size),
@@ -155,7 +241,8 @@ impl DnsTunnel {
                     json.num("info_bytes", domain.leaked)
                         .num("queries", domain.queries)
                         .num("rare_types", domain.rare)
-                        .num("mean_name_length", mean);
+                        .num("mean_name_length", mean)
+                        .num("minutes_of_the_last_64", minutes);
                 }),
             },
         );
@@ -187,6 +274,72 @@ mod tests {
             tunnel.record(&r, &mut reports);
         }
         reports
+    }
+
+    /// A query every so many ms.
+    fn paced(names: impl Iterator<Item = String>, kind: u16, ms: u64) -> Vec<Report> {
+        paced_at(
+            names.enumerate().map(|(i, name)| (name, i as u64 * ms)),
+            kind,
+        )
+    }
+
+    fn paced_at(names: impl Iterator<Item = (String, u64)>, kind: u16) -> Vec<Report> {
+        let mut tunnel = DnsTunnel::new(DnsTunnelSettings::default());
+        let mut reports = Vec::new();
+        for (name, ms) in names {
+            let (value, detail) = read(&query(&name, kind)).expect("name").pack();
+            let r = HostRecord {
+                value,
+                detail,
+                ..record(RecordKind::DnsName, 17, 1, 1, 53, ms)
+            };
+            tunnel.record(&r, &mut reports);
+        }
+        reports
+    }
+
+    #[test]
+    fn a_patient_tunnel_of_less_than_a_byte_a_second_is_found() {
+        // 48 letters are 24 bytes of information; one name in 30 s is 0.8 bytes a second.
+        let names = |n: u64| (0..n).map(|i| format!("{}.t.example.com", coded(i)));
+        let reports = paced(names(240), 1, 30_000);
+        assert_eq!(reports.len(), 1);
+        assert_eq!(reports[0].severity, Severity::Minor);
+        println!(
+            "dns_tunnel, one name in 30 s: alert after {} s",
+            reports[0]
+                .ts
+                .secs_since(record(RecordKind::DnsName, 17, 1, 1, 53, 0).ts)
+        );
+        // For a day it is serious.
+        let day = paced(names(2 * 60 * 26), 1, 30_000);
+        assert!(
+            day.iter().any(|r| r.severity == Severity::Major),
+            "{}",
+            day.len()
+        );
+    }
+
+    #[test]
+    fn pages_with_long_names_all_day_are_no_patient_tunnel() {
+        // Every ten minutes a page with twelve new names of a content network.
+        let pages = (0..600u64).map(|i| {
+            let at = i / 12 * 600_000 + i % 12 * 40;
+            (format!("{}.cdn.example.com", coded(i)), at)
+        });
+        assert!(paced_at(pages, 1).is_empty());
+        // The same names over and over, all day.
+        let same = (0..3_000u64).map(|i| format!("{}.cdn.example.com", coded(i % 40)));
+        assert!(paced(same, 1, 30_000).is_empty());
+    }
+
+    #[test]
+    fn virus_scanners_that_ask_for_digests_are_none() {
+        let ask = |domain: &'static str| (0..400u64).map(move |i| format!("{}.{domain}", coded(i)));
+        assert!(paced(ask("avqs.mcafee.com"), 1, 500).is_empty());
+        assert!(paced(ask("p.00.s.SophosXL.net"), 16, 500).is_empty());
+        assert!(!paced(ask("mcafee.com.example.org"), 1, 500).is_empty());
     }
 
     fn coded(i: u64) -> String {

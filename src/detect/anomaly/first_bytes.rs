@@ -7,7 +7,7 @@
 //! Sources: BEP 3, 5, 15, 29 (BitTorrent); Gnutella 0.6; the eMule protocol (Kulbak and Bickson 2005); devp2p discovery
 //! v4; OpenVPN's wire protocol; the WireGuard paper §5.4; RFC 2637, 2661, 7296 §3.1, 2408 §3.1; RFC 1928; RFC 4253 §4.2.
 
-use super::service_names;
+use super::{edonkey, service_names};
 
 /// Bytes looked at.
 pub const LOOK: usize = 2_048;
@@ -243,11 +243,7 @@ fn classify_tcp(bytes: &[u8], to_server: bool, dport: u16, other: FirstBytes) ->
     if bytes.starts_with(b"GNUTELLA CONNECT/") || bytes.starts_with(b"GNUTELLA/0.") {
         return FirstBytes::Gnutella;
     }
-    // Length of what follows, then hello (1) with the length of a user hash (16).
-    if let [0xe3, a, b, c, d, 1, 0x10, ..] = bytes
-        && (u32::from_le_bytes([*a, *b, *c, *d]) as usize).abs_diff(bytes.len().saturating_sub(5))
-            < 64
-    {
+    if edonkey::is_tcp(bytes) {
         return FirstBytes::Edonkey;
     }
     if let [_, _, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, ..] = bytes {
@@ -360,6 +356,9 @@ fn classify_udp(
     if bytes.starts_with(b"GND") && bytes.get(3).is_some_and(|b| *b & 0xfc == 0) && bytes.len() > 8
     {
         return FirstBytes::Gnutella;
+    }
+    if edonkey::is_udp(bytes) {
+        return FirstBytes::Edonkey;
     }
     if on(21_027) && word(0) == 0x2ea7_d90b {
         return FirstBytes::Syncthing;

@@ -274,8 +274,8 @@ impl Flood {
                     _ => Some((key, 0, count)),
                 }
             }
-            (ICMP_FLOOD, RecordKind::Opened) if key.proto == 1 => Some((key, 1, 0)),
-            (ICMP_FLOOD, RecordKind::Packets) if key.proto == 1 && record.detail == 0 => {
+            (ICMP_FLOOD, RecordKind::Opened) if floods(&key) => Some((key, 1, 0)),
+            (ICMP_FLOOD, RecordKind::Packets) if floods(&key) && record.detail == 0 => {
                 Some((key, count, 0))
             }
             (SMURF, RecordKind::Opened) if icmp && is_reply(&key) && !is_multicast(key.dst) => {
@@ -311,6 +311,12 @@ impl Flood {
 /// An echo reply opened the flow: types are in the source port.
 fn is_reply(key: &FlowKey) -> bool {
     matches!((key.proto, key.sport), (1, 0) | (58, 129))
+}
+
+/// ICMP, but for what hosts on an IPv6 link tell each other all the time: neighbours, routers, groups (types 130 to 137
+/// and 143).
+fn floods(key: &FlowKey) -> bool {
+    key.proto == 1 || key.proto == 58 && !matches!(key.sport, 130..=137 | 143)
 }
 
 /// What is most likely the directed broadcast of a segment: the mask is not in the packet, and /24 is what they have.
@@ -368,6 +374,19 @@ mod tests {
         };
         assert_eq!(run(ICMP_FLOOD, echo(20, 50)).len(), 1);
         assert!(run(ICMP_FLOOD, echo(20, 64_000)).is_empty());
+    }
+
+    #[test]
+    fn echo_requests_of_ipv6_are_a_flood_and_neighbours_are_not() {
+        let of = |kind: u16| {
+            (0..40).map(move |i| {
+                let mut r = record(RecordKind::Packets, 58, 1, 1, 0, i * 25);
+                (r.key.sport, r.value) = (kind, 64);
+                r
+            })
+        };
+        assert!(!run(ICMP_FLOOD, of(128)).is_empty());
+        assert!(run(ICMP_FLOOD, of(135)).is_empty());
     }
 
     #[test]

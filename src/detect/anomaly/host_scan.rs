@@ -158,7 +158,7 @@ impl HostScan {
     /// Takes one record.
     pub fn record(&mut self, record: &HostRecord, reports: &mut Vec<Report>) {
         let key = record.key;
-        let echo = matches!((key.proto, key.sport), (1, 8 | 13 | 17));
+        let echo = matches!((key.proto, key.sport), (1, 8 | 13 | 17) | (58, 128));
         let answer = match record.kind {
             RecordKind::ArpRequest if self.detector == ARP_SCAN => false,
             RecordKind::Opened if self.detector == HOST_SCAN && echo => false,
@@ -254,6 +254,19 @@ mod tests {
     fn unanswered_pings_of_many_hosts_are_a_sweep() {
         let sweep = (0..100).map(|i| ping(RecordKind::Opened, i, u64::from(i) * 10));
         assert_eq!(run(HOST_SCAN, sweep).len(), 1);
+    }
+
+    #[test]
+    fn pings_of_ipv6_count_and_neighbour_solicitations_do_not() {
+        let of = |kind: u16| {
+            (0..100).map(move |i| {
+                let mut r = record(RecordKind::Opened, 58, 1, i, 0, u64::from(i) * 10);
+                r.key.sport = kind;
+                r
+            })
+        };
+        assert_eq!(run(HOST_SCAN, of(128)).len(), 1);
+        assert!(run(HOST_SCAN, of(135)).is_empty());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod dga;
 pub mod dns_answers;
 pub mod dns_names;
 mod dns_tunnel;
+mod edonkey;
 mod engine;
 mod exfiltration;
 pub mod first_bytes;

@@ -2,10 +2,13 @@
 //!
 //! - `cleartext_password`: a login over a protocol that does not encrypt (FTP, Telnet, POP3, IMAP, SMTP, HTTP Basic, LDAP);
 //! - `old_tls`: a server of ours agrees on SSL 3, TLS 1.0 or 1.1 (RFC 8996);
+//! - `expired_certificate`: a server of ours shows a certificate whose time is over; `certificate_ends` before that, from
+//!   `certificate_days` on (TLS 1.3 shows none);
 //! - `new_service`: a host of ours answers on a port that is not declared, or that was never seen in the time of learning;
 //! - `new_path`: a host of ours connects to a port outside that it never used in the time of learning.
 //!
-//! Where no segment is declared nobody said what is allowed: cleartext passwords and old TLS are statistics (GREEN). Learned
+//! Where no segment is declared nobody said what is allowed: cleartext passwords, old TLS and
+//! certificates are statistics (GREEN). Learned
 //! contracts begin when `learn_secs` have been seen; a declared list of services holds at once.
 //! What is *not* a breach: what was there while learning; refused or unanswered attempts; clients' own high ports.
 //! Memory: fixed, two filters of what is known and one record per breach.
@@ -35,6 +38,8 @@ pub struct PolicySettings {
     /// Services of ours that are allowed, `address:port` or `*:port`; when there are any, every other one is a breach.
     /// Default: none declared.
     pub services: Vec<String>,
+    /// Days before the end of a certificate from which it is told; at most 30. Default 14: time to order a new one.
+    pub certificate_days: u32,
     /// Breaches watched. Default 8,192.
     pub breaches: usize,
     /// Quiet seconds after which an incident closes. Default 86,400: one notice per breach and day.
@@ -46,6 +51,7 @@ impl Default for PolicySettings {
         Self {
             learn_secs: 604_800,
             services: Vec::new(),
+            certificate_days: 14,
             breaches: 8_192,
             off_secs: 86_400,
         }
@@ -78,6 +84,8 @@ const GENERATION_SECS: u64 = 30 * 86_400;
 enum Contract {
     CleartextPassword,
     OldTls,
+    ExpiredCertificate,
+    CertificateEnds,
     NewService,
     NewPath,
 }
@@ -87,6 +95,8 @@ impl Contract {
         match self {
             Self::CleartextPassword => "cleartext_password",
             Self::OldTls => "old_tls",
+            Self::ExpiredCertificate => "expired_certificate",
+            Self::CertificateEnds => "certificate_ends",
             Self::NewService => "new_service",
             Self::NewPath => "new_path",
         }
@@ -97,6 +107,8 @@ impl Contract {
 struct Breach {
     seen: u64,
     version: u32,
+    /// When its certificate ends, in seconds since the epoch.
+    ends: u64,
     first: Timestamp,
     live: Live,
 }
@@ -152,6 +164,15 @@ impl Policy {
             }
             RecordKind::OldTls if place.dst_ours => {
                 self.breach(Contract::OldTls, record, &place, reports);
+            }
+            RecordKind::Certificate if place.dst_ours => {
+                let (ends, now) = (record.value, record.ts.secs());
+                let early = u64::from(self.settings.certificate_days) * 86_400;
+                if ends < now {
+                    self.breach(Contract::ExpiredCertificate, record, &place, reports);
+                } else if ends - now < early {
+                    self.breach(Contract::CertificateEnds, record, &place, reports);
+                }
             }
             RecordKind::Established if key.proto == 6 => {
                 self.watch(record.ts);
@@ -233,9 +254,15 @@ impl Policy {
         }
         breach.seen += 1;
         breach.version = record.detail;
+        breach.ends = record.value;
         let size = breach.seen;
         let severity = match (contract, place.declared, place.role) {
-            (Contract::CleartextPassword | Contract::OldTls, false, _) => Severity::Informational,
+            (
+                Contract::CleartextPassword | Contract::OldTls | Contract::ExpiredCertificate,
+                false,
+                _,
+            )
+            | (Contract::CertificateEnds, ..) => Severity::Informational,
             (Contract::NewService | Contract::NewPath, _, Role::Dmz) => Severity::Major,
             _ => Severity::Minor,
         };
@@ -260,6 +287,14 @@ impl Policy {
                     match contract {
                         Contract::OldTls => {
                             json.str("version", tls_name(breach.version));
+                        }
+                        Contract::ExpiredCertificate => {
+                            let over = record.ts.secs().saturating_sub(breach.ends);
+                            json.num("days_over", over / 86_400);
+                        }
+                        Contract::CertificateEnds => {
+                            let left = breach.ends.saturating_sub(record.ts.secs());
+                            json.num("days_left", left / 86_400);
                         }
                         Contract::CleartextPassword => {}
                         Contract::NewService | Contract::NewPath => {
@@ -296,6 +331,7 @@ impl Detector for Policy {
         &[
             RecordKind::Login,
             RecordKind::OldTls,
+            RecordKind::Certificate,
             RecordKind::Established,
         ]
     }
@@ -442,6 +478,33 @@ mod tests {
         let mut policy = Policy::new(PolicySettings::default());
         let drawn = run_at(&mut policy, &Drawn, records);
         assert!(drawn.iter().all(|r| r.severity == Severity::Minor));
+    }
+
+    #[test]
+    fn a_certificate_is_told_before_its_end_and_after_it() {
+        let shown = |ends: u64| {
+            let r = HostRecord {
+                kind: RecordKind::Certificate,
+                ..connected(7, 443, 100 * DAY)
+            };
+            let mut policy = Policy::new(PolicySettings::default());
+            let value = (r.ts.secs() + 40 * 86_400) - ends * 86_400;
+            run_at(&mut policy, &Drawn, vec![HostRecord { value, ..r }; 3])
+        };
+        let severity = |days: u64| shown(days).iter().map(|r| r.severity).collect::<Vec<_>>();
+        assert_eq!(severity(50), [Severity::Minor]);
+        assert_eq!(severity(30), [Severity::Informational]);
+        assert!(severity(20).is_empty(), "twenty days are left");
+        let evidence = String::from_utf8_lossy(&shown(50)[0].evidence).into_owned();
+        assert!(evidence.contains("expired_certificate"), "{evidence}");
+        // Of the world's servers nobody here takes care.
+        let foreign = HostRecord {
+            kind: RecordKind::Certificate,
+            value: 5,
+            ..record(RecordKind::Certificate, 6, 7, 9, 443, 1)
+        };
+        let mut policy = Policy::new(PolicySettings::default());
+        assert!(run_at(&mut policy, &Drawn, vec![foreign]).is_empty());
     }
 
     #[test]

@@ -88,6 +88,8 @@ pub enum RecordKind {
     Irc,
     /// TLS: the server chose a version before 1.2; `detail` = version.
     OldTls,
+    /// TLS: the server's certificate has ended or will within a month; `value` = when, in seconds since the epoch.
+    Certificate,
     /// How a client goes on with a request that is not finished, or with an answer it does not take: see
     /// [`super::pace::Said`]. At most one a second and flow.
     Pace,

@@ -2,6 +2,10 @@
 //! - `land`: source and destination are one;
 //! - `loopback`, `group`, `reserved`: addresses that no packet may come from (RFC 1122 §3.2.1.3, RFC 6890);
 //! - `foreign`: where segments are declared, neither end is ours (reverse path);
+//! - `ours_from_outside`: where segments are declared, a source of ours comes from the hardware address behind which the
+//!   outside is, and behind which none of ours ever completed a connection (reverse path, RFC 2827);
+//! - `bogon`: at the edge, where segments are declared, a source that the Internet does not route (RFC 1918, RFC 6598,
+//!   RFC 6890) and that is not ours;
 //! - `many_sources`: one hardware address that has an address of ours by ARP sends from many others, none of which
 //!   completes a connection: a host that forges, named by its hardware address;
 //! - `illegal_flags`: TCP flags that contradict each other (SYN with FIN or RST, RFC 9293 §3.10.7).
@@ -17,7 +21,7 @@ use super::detector::{Detector, Seen};
 use super::engine::{Report, endpoint_hash, evidence};
 use super::lan;
 use super::live::{Entry, Live, Says, Watch};
-use super::place::{ByRole, HostRole, Role, is_group, is_local};
+use super::place::{ByRole, HostRole, Place, Role, is_group, is_local};
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
 use crate::alert::{Efficacy, Severity};
@@ -67,6 +71,8 @@ enum Reason {
     Group,
     Reserved,
     Foreign,
+    OursFromOutside,
+    Bogon,
     ManySources,
     IllegalFlags,
 }
@@ -79,6 +85,8 @@ impl Reason {
             Self::Group => "group",
             Self::Reserved => "reserved",
             Self::Foreign => "foreign",
+            Self::OursFromOutside => "ours_from_outside",
+            Self::Bogon => "bogon",
             Self::ManySources => "many_sources",
             Self::IllegalFlags => "illegal_flags",
         }
@@ -115,6 +123,9 @@ struct Sender {
     since: Timestamp,
     /// A foreign source completed a connection: it is a router.
     routes: bool,
+    /// Connections that sources outside completed through it, and whether one of ours did that is not its own.
+    outside: u8,
+    inside: bool,
     last: Timestamp,
 }
 
@@ -160,6 +171,12 @@ impl Spoofed {
                 {
                     sender.routes |= sender.own.is_some_and(|own| own != key.src);
                     sender.last = record.ts;
+                    let place = seen.place();
+                    if place.src_ours {
+                        sender.inside |= sender.own != Some(key.src);
+                    } else if place.declared {
+                        sender.outside = sender.outside.saturating_add(1);
+                    }
                 }
             }
             RecordKind::Stray if is_illegal(record.detail as u8) => {
@@ -179,6 +196,11 @@ impl Spoofed {
                         && !is_local(key.dst);
                     if foreign {
                         Some(Reason::Foreign)
+                    } else if place.declared && place.role == Role::Edge && is_bogon(record, &place)
+                    {
+                        Some(Reason::Bogon)
+                    } else if place.declared && place.src_ours && self.is_behind(record) {
+                        Some(Reason::OursFromOutside)
                     } else if !place.src_ours && self.forges(record, seen) {
                         Some(Reason::ManySources)
                     } else {
@@ -191,6 +213,16 @@ impl Spoofed {
             }
             _ => {}
         }
+    }
+
+    /// Whether a source of ours comes from where only the outside is.
+    fn is_behind(&mut self, record: &HostRecord) -> bool {
+        if record.value == 0 || lan::is_virtual(record.value) || is_local(record.key.src) {
+            return false;
+        }
+        self.senders
+            .get_mut(&record.value)
+            .is_some_and(|s| s.outside >= OUTSIDE_MIN && !s.inside && s.own != Some(record.key.src))
     }
 
     /// Whether the hardware address behind a flow sends from more sources than a host has.
@@ -248,6 +280,8 @@ impl Spoofed {
         let settings = &self.settings;
         let enough = match reason {
             Reason::IllegalFlags => settings.packets_min.of(role).max(settings.flags_min),
+            // The first connection of ours through a router shows that it is one inside as well.
+            Reason::OursFromOutside => settings.packets_min.of(role).max(OURS_MIN),
             // No capture makes these by itself.
             Reason::Land | Reason::ManySources | Reason::Foreign => settings.packets_min.of(role),
             _ if !place.declared => settings.packets_min.of(role).max(settings.undeclared_min),
@@ -305,6 +339,34 @@ impl Spoofed {
                 }),
             },
         );
+    }
+}
+
+/// Connections that the outside completed through a hardware address until it is known to lead there.
+const OUTSIDE_MIN: u8 = 8;
+/// Flows in a minute with a source of ours from there, at least.
+const OURS_MIN: u32 = 5;
+
+/// A source that the Internet does not route, towards one of ours.
+fn is_bogon(record: &HostRecord, place: &Place) -> bool {
+    if place.src_ours || !place.dst_ours || record.value == 0 {
+        return false;
+    }
+    match record.key.src {
+        IpAddr::V4(a) => {
+            let [first, second, third, _] = a.octets();
+            a.is_private()
+                || a.is_documentation()
+                || (first == 100 && second & 0xc0 == 64)
+                || (first == 198 && second & 0xfe == 18)
+                || (first == 192 && second == 0 && third == 0)
+        }
+        IpAddr::V6(a) => {
+            let [first, second, ..] = a.segments();
+            first & 0xfe00 == 0xfc00
+                || first & 0xffc0 == 0xfec0
+                || (first, second) == (0x2001, 0xdb8)
+        }
     }
 }
 
@@ -377,7 +439,7 @@ impl Detector for Spoofed {
 mod tests {
     use super::super::detector::tests::{run_at, run_with};
     use super::super::live::tests::record;
-    use super::super::place::{Place, Places};
+    use super::super::place::Places;
     use super::*;
     use crate::packet::FlowKey;
 
@@ -472,6 +534,72 @@ mod tests {
         let reports = run_at(&mut spoofed, &Segmented, records);
         assert_eq!(reports.len(), 1);
         assert_eq!(reports[0].number, 1);
+    }
+
+    /// Segments are declared at the edge; 10/8 is ours.
+    #[derive(Debug)]
+    struct Outside;
+    impl Places for Outside {
+        fn place(&self, key: &FlowKey, interface: u16) -> Place {
+            Place {
+                role: Role::Edge,
+                ..Segmented.place(key, interface)
+            }
+        }
+        fn has_role(&self, _: IpAddr, _: HostRole) -> bool {
+            false
+        }
+    }
+
+    fn connected(src: [u8; 4], mac: u64) -> HostRecord {
+        HostRecord {
+            kind: RecordKind::Established,
+            value: mac,
+            key: FlowKey {
+                proto: 6,
+                ..from(src, [10, 0, 0, 1], 0).key
+            },
+            ..from(src, [10, 0, 0, 1], 0)
+        }
+    }
+
+    #[test]
+    fn our_own_addresses_do_not_come_from_outside() {
+        let visitors = || (0..20).map(|i| connected([8, 8, 8, i], 77));
+        let ours = |mac: u64, n: u64| {
+            (0..n).map(move |i| HostRecord {
+                value: mac,
+                ..from([10, 0, 0, 9], [10, 0, 0, 1], 1_000 + i)
+            })
+        };
+        let run = |records: Vec<HostRecord>| {
+            let mut spoofed = Spoofed::new(SpoofedSettings::default());
+            run_at(&mut spoofed, &Segmented, records)
+        };
+        let reports = run(visitors().chain(ours(77, 20)).collect());
+        assert_eq!(reports.len(), 1);
+        assert!(String::from_utf8_lossy(&reports[0].evidence).contains("ours_from_outside"));
+        println!("our address from outside: alert at packet {OURS_MIN}");
+        // From where they always come; through a router that also leads to others of ours; one retry.
+        assert!(run(visitors().chain(ours(5, 20)).collect()).is_empty());
+        let inside = [connected([10, 0, 3, 3], 77)];
+        assert!(run(visitors().chain(inside).chain(ours(77, 20)).collect()).is_empty());
+        assert!(run(visitors().chain(ours(77, 2)).collect()).is_empty());
+    }
+
+    #[test]
+    fn at_the_edge_sources_that_nobody_routes_count_from_a_thousand_a_minute() {
+        let run = |src: [u8; 4], n: u64| {
+            let mut spoofed = Spoofed::new(SpoofedSettings::default());
+            let records = (0..n).map(|i| from(src, [10, 0, 0, 1], i)).collect();
+            run_at(&mut spoofed, &Outside, records)
+        };
+        for src in [[100, 64, 0, 1], [198, 18, 0, 1], [198, 51, 100, 7]] {
+            assert_eq!(run(src, 1_100).len(), 1, "{src:?}");
+            assert!(run(src, 900).is_empty(), "{src:?}");
+        }
+        assert!(run([8, 8, 8, 8], 1_100).is_empty());
+        assert!(run([10, 1, 1, 1], 1_100).is_empty());
     }
 
     #[test]

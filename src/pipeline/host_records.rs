@@ -378,7 +378,13 @@ pub fn of_packet(
     }
     if ssh {
         match told.ssh.payload(payload, to_server) {
-            Shown::Outcome(outcome) => push(RecordKind::Login, outcome as u32, 0),
+            Shown::Outcome(outcome) => {
+                let before = match outcome {
+                    first_bytes::Login::Succeeded => u64::from(told.ssh.told()) << 40,
+                    _ => 0,
+                };
+                push(RecordKind::Login, outcome as u32, before);
+            }
             Shown::Reversed => push(RecordKind::FirstBytes, FirstBytes::SshReversed as u32, 0),
             Shown::Nothing => {}
         }

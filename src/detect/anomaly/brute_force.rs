@@ -186,6 +186,11 @@ impl BruteForce {
             service.tried = service.tried.saturating_add(1);
             service.tries.add(1.0, record.ts, half_life);
         } else if record.detail == Login::Succeeded as u32 {
+            // Who is let in by the third key of its agent guessed nothing.
+            let keys = (record.value >> 40) as u8;
+            service.failed = service.failed.saturating_sub(u32::from(keys));
+            service.burst = service.burst.saturating_sub(u32::from(keys));
+            service.failures.take_back(f64::from(keys));
             worked = service.failures.value() >= f64::from(failures_min.min(5));
             service.succeeded = service.succeeded.saturating_add(1);
         }
@@ -270,6 +275,23 @@ mod tests {
             value: bytes,
             ..record(RecordKind::Closed, 6, 1, 1, 3389, ms)
         }
+    }
+
+    #[test]
+    fn an_agent_whose_first_keys_are_refused_guesses_nothing() {
+        // A build server that fetches every second, with two wrong keys each time.
+        let session = |keys: u64, ms: u64| {
+            let failed = (0..keys).map(move |i| login(Login::Failed, 22, ms + i));
+            failed.chain([HostRecord {
+                value: keys << 40,
+                ..login(Login::Succeeded, 22, ms + 9)
+            }])
+        };
+        assert!(run((0..200).flat_map(|i| session(2, i * 1_000))).is_empty());
+        // Twenty guesses before it are guesses all the same.
+        let guesses = (0..20).map(|i| login(Login::Failed, 22, i * 400));
+        let taken = run(guesses.chain(session(3, 9_000)));
+        assert!(taken.iter().any(|r| r.efficacy == Efficacy::Confirmed));
     }
 
     #[test]

@@ -247,6 +247,11 @@ impl Fading {
         self.value
     }
 
+    /// Takes back what was added lately.
+    pub fn take_back(&mut self, amount: f64) {
+        self.value = (self.value - amount).max(0.0);
+    }
+
     /// What it was when last added to.
     pub fn value(&self) -> f64 {
         self.value

@@ -163,7 +163,7 @@ impl PasswordSpray {
             _ => return,
         };
         let account = record.value & 0xffff_ffff;
-        if !session && account == 0 && record.value != 0 {
+        if !session && account == 0 && record.value >> 32 & 1 == 1 {
             // A challenge before anybody has said who they are.
             return;
         }

@@ -4,6 +4,8 @@
 //! - `old_tls`: a server of ours agrees on SSL 3, TLS 1.0 or 1.1 (RFC 8996);
 //! - `expired_certificate`: a server of ours shows a certificate whose time is over; `certificate_ends` before that, from
 //!   `certificate_days` on (TLS 1.3 shows none);
+//! - `exposed_service`: where segments are declared, somebody outside connects to a database, a remote desktop or file
+//!   service of ours; who then logs in has succeeded (declare it in `services` when it is meant);
 //! - `new_service`: a host of ours answers on a port that is not declared, or that was never seen in the time of learning;
 //! - `new_path`: a host of ours connects to a port outside that it never used in the time of learning.
 //!
@@ -73,6 +75,11 @@ impl PolicySettings {
 
 /// Ports whose protocols send passwords as they are.
 const CLEARTEXT: &[u16] = &[21, 23, 25, 80, 110, 143, 389, 2121, 2323, 8080];
+/// Ports of what belongs behind a firewall: Telnet, remote calls, files, directories, databases, Docker, remote desktops.
+const INSIDE_ONLY: &[u16] = &[
+    23, 111, 135, 139, 389, 445, 512, 513, 514, 873, 1433, 1521, 2049, 2375, 3306, 3389, 5432,
+    5900, 5901, 5984, 5985, 6379, 9042, 9200, 11_211, 27_017,
+];
 /// From here on ports are mostly clients' own.
 const EPHEMERAL: u16 = 32_768;
 /// Bytes of each generation of the filters of known services and paths.
@@ -86,6 +93,7 @@ enum Contract {
     OldTls,
     ExpiredCertificate,
     CertificateEnds,
+    ExposedService,
     NewService,
     NewPath,
 }
@@ -97,6 +105,7 @@ impl Contract {
             Self::OldTls => "old_tls",
             Self::ExpiredCertificate => "expired_certificate",
             Self::CertificateEnds => "certificate_ends",
+            Self::ExposedService => "exposed_service",
             Self::NewService => "new_service",
             Self::NewPath => "new_path",
         }
@@ -161,6 +170,10 @@ impl Policy {
                 if tried && CLEARTEXT.contains(&key.dport) && place.dst_ours {
                     self.breach(Contract::CleartextPassword, record, &place, reports);
                 }
+                let entered = record.detail == Login::Succeeded as u32;
+                if entered && self.is_exposed(record, &place) {
+                    self.breach(Contract::ExposedService, record, &place, reports);
+                }
             }
             RecordKind::OldTls if place.dst_ours => {
                 self.breach(Contract::OldTls, record, &place, reports);
@@ -178,6 +191,9 @@ impl Policy {
                 self.watch(record.ts);
                 if is_group(key.dst) || is_local(key.dst) || is_local(key.src) {
                     return;
+                }
+                if self.is_exposed(record, &place) {
+                    self.breach(Contract::ExposedService, record, &place, reports);
                 }
                 if place.dst_ours && key.dport < EPHEMERAL {
                     self.service(record, &place, reports);
@@ -207,17 +223,28 @@ impl Policy {
         self.watched_secs() >= u64::from(self.settings.learn_secs)
     }
 
+    /// Whether the service is declared.
+    fn is_allowed(&self, record: &HostRecord) -> bool {
+        let key = &record.key;
+        self.declared
+            .iter()
+            .any(|(address, port)| *port == key.dport && address.is_none_or(|a| a == key.dst))
+    }
+
+    /// Whether somebody outside speaks to what belongs inside.
+    fn is_exposed(&self, record: &HostRecord, place: &Place) -> bool {
+        let outside = place.declared && place.dst_ours && !place.src_ours;
+        outside && INSIDE_ONLY.contains(&record.key.dport) && !self.is_allowed(record)
+    }
+
     fn service(&mut self, record: &HostRecord, place: &Place, reports: &mut Vec<Report>) {
         let key = record.key;
-        let allowed = |(address, port): &(Option<IpAddr>, u16)| {
-            *port == key.dport && address.is_none_or(|a| a == key.dst)
-        };
         let breaks = if self.declared.is_empty() {
             self.services
                 .insert(endpoint_hash(key.dst, key.dport), record.ts)
                 && self.learned()
         } else {
-            !self.declared.iter().any(allowed)
+            !self.is_allowed(record)
         };
         if breaks {
             self.breach(Contract::NewService, record, place, reports);
@@ -256,6 +283,7 @@ impl Policy {
         breach.version = record.detail;
         breach.ends = record.value;
         let size = breach.seen;
+        let entered = contract == Contract::ExposedService && record.kind == RecordKind::Login;
         let severity = match (contract, place.declared, place.role) {
             (
                 Contract::CleartextPassword | Contract::OldTls | Contract::ExpiredCertificate,
@@ -263,7 +291,10 @@ impl Policy {
                 _,
             )
             | (Contract::CertificateEnds, ..) => Severity::Informational,
-            (Contract::NewService | Contract::NewPath, _, Role::Dmz) => Severity::Major,
+            // Told at once, however often it was said that it is exposed.
+            (Contract::ExposedService, ..) if entered => Severity::Critical,
+            (Contract::ExposedService, ..)
+            | (Contract::NewService | Contract::NewPath, _, Role::Dmz) => Severity::Major,
             _ => Severity::Minor,
         };
         let learned_secs = self.watched_secs();
@@ -277,8 +308,16 @@ impl Policy {
             Breach::default,
             |breach| Says {
                 confidence: 0.9,
-                efficacy: Efficacy::Unknown,
-                reason: "",
+                efficacy: if entered {
+                    Efficacy::Confirmed
+                } else {
+                    Efficacy::Unknown
+                },
+                reason: if entered {
+                    "somebody outside logged in"
+                } else {
+                    ""
+                },
                 source_verified: true,
                 evidence: evidence(|json| {
                     json.str("contract", contract.as_str())
@@ -297,6 +336,9 @@ impl Policy {
                             json.num("days_left", left / 86_400);
                         }
                         Contract::CleartextPassword => {}
+                        Contract::ExposedService => {
+                            json.bool("logged_in", entered);
+                        }
                         Contract::NewService | Contract::NewPath => {
                             json.str("by", if declared { "declaration" } else { "learning" })
                                 .num("learned_secs", learned_secs);
@@ -478,6 +520,35 @@ mod tests {
         let mut policy = Policy::new(PolicySettings::default());
         let drawn = run_at(&mut policy, &Drawn, records);
         assert!(drawn.iter().all(|r| r.severity == Severity::Minor));
+    }
+
+    #[test]
+    fn a_database_that_the_world_reaches_is_a_breach_and_a_login_there_has_worked() {
+        let run =
+            |settings: PolicySettings, records| run_at(&mut Policy::new(settings), &Drawn, records);
+        let reports = run(
+            PolicySettings::default(),
+            vec![connected(7, 3306, 0), login(3306)],
+        );
+        let told: Vec<_> = reports.iter().map(|r| (r.state, r.efficacy)).collect();
+        assert_eq!(
+            told,
+            [("open", Efficacy::Unknown), ("update", Efficacy::Confirmed)]
+        );
+        // A web server; a client of ours; what was declared.
+        let web = run(PolicySettings::default(), vec![connected(7, 443, 0)]);
+        assert!(web.is_empty());
+        let mut ours = connected(7, 3306, 0);
+        ours.key.src = IpAddr::from([10, 0, 0, 9]);
+        assert!(run(PolicySettings::default(), vec![ours]).is_empty());
+        let meant = PolicySettings {
+            services: vec!["10.0.0.7:3306".to_owned()],
+            ..PolicySettings::default()
+        };
+        assert!(run(meant, vec![connected(7, 3306, 0), login(3306)]).is_empty());
+        // Nobody said what is ours.
+        let mut policy = Policy::new(PolicySettings::default());
+        assert!(run_with(&mut policy, Role::Dmz, vec![connected(7, 3306, 0)]).is_empty());
     }
 
     #[test]

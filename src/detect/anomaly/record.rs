@@ -45,7 +45,7 @@ pub enum RecordKind {
     DnsName,
     /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`]; `value` = hash of the account
     /// ([`super::account`]), 0 when it is not known;
-    /// bit 32: it may be a step of one that goes on.
+    /// bit 32: it may be a step of one that goes on; bits 40..48: failures of the session that this success ends.
     Login,
     /// HTTP request began: `value` = hash of server name and path without query; `detail` bit 0: it asks for a fresh
     /// copy (reload), bit 1: it carries a password, bit 2: the server is named by its address, bits 3..16: hash of the

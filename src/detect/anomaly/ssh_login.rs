@@ -4,6 +4,8 @@
 //! SERVICE_ACCEPT (17 bytes and more before padding), then a request to log in and FAILURE (with the list of methods, as
 //! long as that or longer) or SUCCESS (a single byte: always the shortest packet there is). So the first answer that is
 //! shorter than the one to SERVICE_REQUEST is the success, whatever the cipher.
+//! Refusals of a session are all of one length, since they list the same methods. Longer answers are no refusals: that a
+//! key would do (PK_OK), what to type (INFO_REQUEST), a banner. So only the shortest so far count.
 //! The part that an end plays shows in the messages of the key exchange, which are still in the clear: only a client
 //! sends 30, 32 or 34 (RFC 4253 §8, RFC 4419). A host that connects out and then plays the server lets its peer log in.
 //!
@@ -38,6 +40,8 @@ pub struct SshLogin {
     state: State,
     /// Length of the answer to SERVICE_REQUEST.
     accept: u16,
+    /// Length of the shortest answer since then, which is a refusal.
+    lowest: u16,
     refused: u8,
     told: u8,
 }
@@ -72,14 +76,15 @@ impl SshLogin {
             }
             (State::Taken, true) => self.state = State::Asked,
             (State::Asked, false) => {
-                self.accept = len;
+                (self.accept, self.lowest) = (len, u16::MAX);
                 self.state = State::Authenticating;
             }
             (State::Authenticating, false) if len < self.accept => {
                 self.state = State::Done;
                 return Shown::Outcome(Login::Succeeded);
             }
-            (State::Authenticating, false) => {
+            (State::Authenticating, false) if len <= self.lowest => {
+                self.lowest = len;
                 self.refused = self.refused.saturating_add(1);
                 // The first may be to a request that only asks which methods there are.
                 if self.refused > 1 && self.told < TOLD_MAX {
@@ -90,6 +95,11 @@ impl SshLogin {
             _ => {}
         }
         Shown::Nothing
+    }
+
+    /// How many refusals of the session were told: a client that is let in after all offered the wrong keys first.
+    pub const fn told(&self) -> u8 {
+        self.told
     }
 
     /// The connection ends.
@@ -143,6 +153,17 @@ mod tests {
         assert_eq!(run(&[64, 80], true), [Login::Failed]);
         assert_eq!(run(&[64, 80], false), []);
         assert_eq!(run(&[56, 56, 56, 56, 56, 56, 56], true).len(), 3);
+    }
+
+    #[test]
+    fn a_key_that_would_do_and_a_question_are_no_refusals() {
+        // OpenSSH 9.2 with a key: none, PK_OK, success; with two wrong keys before it.
+        assert_eq!(run(&[44, 68, 100, 28], true), [Login::Succeeded]);
+        let wrong = run(&[44, 68, 68, 68, 100, 28], true);
+        assert_eq!(wrong, [Login::Failed, Login::Failed, Login::Succeeded]);
+        // A banner of 300 bytes comes first; each question is followed by a refusal.
+        let asked = run(&[44, 300, 52, 60, 52, 60, 52], true);
+        assert_eq!(asked, [Login::Failed; 3]);
     }
 
     #[test]

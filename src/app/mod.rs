@@ -62,7 +62,7 @@ pub use frame::{Frame, FrameNotes, Frames};
 pub use layer::{AppContext, AppInput, AppLayer, AppStats, EncryptionHandling};
 pub use note::{Login, Note, Notes};
 use serde::{Deserialize, Serialize};
-pub use tx::{NoTransaction, Transaction, TxList, TxState, TxStore};
+pub use tx::{NoTransaction, Transaction, TxList, TxState, TxStore, Watcher};
 
 use tx::{session_members, transaction_members};
 
@@ -207,11 +207,8 @@ pub trait Session: Any + Send + std::fmt::Debug {
     /// A rule says that a transaction is not to be logged.
     fn silence(&mut self, id: u64) {
         let list = self.transactions_mut();
-        for at in 0..list.len() {
-            if let Some(tx) = list.at_mut(at).filter(|tx| tx.state().id == id) {
-                tx.state_mut().logged = true;
-                return;
-            }
+        if let Some(tx) = list.position(id).and_then(|at| list.at_mut(at)) {
+            tx.state_mut().logged = true;
         }
     }
 

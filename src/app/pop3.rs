@@ -231,7 +231,7 @@ struct Pop3Session {
 impl Pop3Session {
     fn request(&mut self, line: &[u8], cut: bool) {
         if self.txs.len() >= TRANSACTIONS_MAX {
-            for tx in self.txs.iter_mut().filter(|tx| !tx.complete) {
+            for tx in self.txs.too_many().filter(|tx| !tx.complete) {
                 tx.complete = true;
                 tx.state.raise(TOO_MANY_TRANSACTIONS);
             }
@@ -286,7 +286,7 @@ impl Pop3Session {
         if !self.txs.iter().any(|tx| !tx.complete) {
             self.txs.push(Pop3Tx::default());
         }
-        let Some(tx) = self.txs.iter_mut().find(|tx| !tx.complete) else {
+        let Some(tx) = self.txs.find_mut(|tx| !tx.complete) else {
             return false;
         };
         let challenge = line.strip_prefix(b"+").filter(|rest| {
@@ -336,7 +336,7 @@ impl Pop3Session {
     fn body_line(&mut self, line: &[u8]) {
         let over = line == b".";
         self.body = !over;
-        let Some(tx) = self.txs.iter_mut().find(|tx| !tx.complete) else {
+        let Some(tx) = self.txs.find_mut(|tx| !tx.complete) else {
             return;
         };
         tx.complete |= over;

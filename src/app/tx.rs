@@ -1,4 +1,7 @@
 //! Transactions: what a parser found, kept in order until it is inspected in both directions and logged.
+//!
+//! A flow may have thousands that wait for an answer. Who goes through them after each packet goes through those that
+//! changed only ([`TxList::changed`]): whatever a session changes, it takes from its [`TxStore`], which notes it.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -27,6 +30,8 @@ pub struct TxState {
     pub logged: bool,
     /// Whether an alert fired on it.
     pub alerted: bool,
+    /// By [`Watcher`]: it is on the list of those that changed.
+    listed: u8,
 }
 
 impl TxState {
@@ -147,6 +152,32 @@ macro_rules! session_members {
 }
 pub(super) use session_members;
 
+/// Who goes through the transactions of a session that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watcher {
+    /// Detection, in a direction.
+    Detection(Direction),
+    /// The writer of records, who also removes what is done with.
+    Log,
+}
+
+impl Watcher {
+    /// All of them.
+    const ALL: [Self; 3] = [
+        Self::Detection(Direction::ToServer),
+        Self::Detection(Direction::ToClient),
+        Self::Log,
+    ];
+
+    fn bit(self) -> u8 {
+        match self {
+            Self::Detection(Direction::ToServer) => 1,
+            Self::Detection(Direction::ToClient) => 2,
+            Self::Log => 4,
+        }
+    }
+}
+
 /// The live transactions of a session, oldest first, as detection and logging see them.
 pub trait TxList {
     /// Number of live transactions.
@@ -157,12 +188,75 @@ pub trait TxList {
     }
     /// The transaction at a position (0 = oldest).
     fn at(&self, position: usize) -> Option<&dyn Transaction>;
-    /// The transaction at a position.
+    /// The transaction at a position, to be changed: the log will look at it.
     fn at_mut(&mut self, position: usize) -> Option<&mut dyn Transaction>;
+    /// The transaction at a position, for the log to note what it has written.
+    fn at_written(&mut self, position: usize) -> Option<&mut dyn Transaction>;
+    /// Where the transaction numbered `id` is, while it lives.
+    fn position(&self, id: u64) -> Option<usize>;
+    /// Replaces `ids` by the numbers, ascending, of the transactions that changed since the watcher last asked; by all
+    /// when it did not ask under the same circumstances (any number it likes) or asks for all (none), or when too many
+    /// changed to be listed.
+    fn changed(&mut self, watcher: Watcher, circumstances: Option<u8>, ids: &mut Vec<u64>);
     /// Removes the transaction at a position (inspected and logged).
     fn remove(&mut self, position: usize);
     /// Transactions made so far.
     fn total(&self) -> u64;
+}
+
+/// Transactions listed as changed; when there are more, all are looked at.
+const CHANGED_MAX: usize = 1024;
+
+/// The transactions that changed since a watcher last asked.
+#[derive(Debug)]
+struct Changed {
+    /// The first few numbers, without an allocation: most flows have one transaction at a time.
+    near: [u64; 3],
+    near_len: u8,
+    further: Vec<u64>,
+    /// Too many to be listed.
+    all: bool,
+    circumstances: Option<u8>,
+}
+
+impl Default for Changed {
+    fn default() -> Self {
+        Self {
+            near: [0; 3],
+            near_len: 0,
+            further: Vec::new(),
+            all: true,
+            circumstances: None,
+        }
+    }
+}
+
+impl Changed {
+    /// Lists a number that is not on the list.
+    fn push(&mut self, id: u64) {
+        if let Some(slot) = self.near.get_mut(usize::from(self.near_len)) {
+            *slot = id;
+            self.near_len += 1;
+        } else if self.further.len() < CHANGED_MAX {
+            self.further.push(id);
+        } else {
+            self.all = true;
+        }
+    }
+
+    /// Gives the list away, and begins anew. False: it says nothing, everything may have changed.
+    fn take(&mut self, circumstances: Option<u8>, ids: &mut Vec<u64>) -> bool {
+        let same = !self.all && circumstances.is_some() && self.circumstances == circumstances;
+        if same {
+            ids.extend(self.near.iter().take(usize::from(self.near_len)));
+            ids.extend_from_slice(&self.further);
+        }
+        self.near_len = 0;
+        self.further.clear();
+        self.all = false;
+        self.circumstances = circumstances;
+        same
+    }
 }
 
 /// A [`TxList`] for one type of transaction.
@@ -170,6 +264,10 @@ pub trait TxList {
 pub struct TxStore<T> {
     live: VecDeque<T>,
     total: u64,
+    /// By [`Watcher`].
+    changed: [Changed; 3],
+    /// `total` when there were too many.
+    given_up_at: u64,
 }
 
 impl<T> Default for TxStore<T> {
@@ -177,6 +275,8 @@ impl<T> Default for TxStore<T> {
         Self {
             live: VecDeque::new(),
             total: 0,
+            changed: Default::default(),
+            given_up_at: 0,
         }
     }
 }
@@ -184,37 +284,93 @@ impl<T> Default for TxStore<T> {
 impl<T: Transaction> TxStore<T> {
     /// Adds a transaction, giving it the next number, and returns it.
     pub fn push(&mut self, mut tx: T) -> &mut T {
-        tx.state_mut().id = self.total;
+        let state = tx.state_mut();
+        state.id = self.total;
+        state.listed = 0;
         self.total += 1;
         self.live.push_back(tx);
         let last = self.live.len() - 1;
+        self.note(last);
         &mut self.live[last]
     }
 
     /// The transaction numbered `id`, while it lives.
     pub fn by_id(&mut self, id: u64) -> Option<&mut T> {
-        self.live.iter_mut().find(|tx| tx.state().id == id)
+        let position = self.position(id)?;
+        self.note(position);
+        self.live.get_mut(position)
     }
 
     /// The transaction at a position (0 = oldest) or, beyond the end, the newest; one must live.
     pub fn get_mut(&mut self, position: usize) -> &mut T {
-        let last = self.live.len() - 1;
-        &mut self.live[position.min(last)]
+        let position = position.min(self.live.len() - 1);
+        self.note(position);
+        &mut self.live[position]
     }
 
     /// The newest.
     pub fn last_mut(&mut self) -> Option<&mut T> {
-        self.live.back_mut()
+        let last = self.live.len().checked_sub(1)?;
+        self.note(last);
+        self.live.get_mut(last)
+    }
+
+    /// The oldest of which something is true.
+    pub fn find_mut(&mut self, what: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        let position = self.live.iter().position(what)?;
+        self.note(position);
+        self.live.get_mut(position)
+    }
+
+    /// The newest of which something is true.
+    pub fn find_last_mut(&mut self, what: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        let position = self.live.iter().rposition(what)?;
+        self.note(position);
+        self.live.get_mut(position)
     }
 
     /// All, oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
         self.live.iter()
     }
 
-    /// All, oldest first.
+    /// All, oldest first, to be changed: all will be looked at, so this is not for finding one.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
+        for changed in &mut self.changed {
+            changed.all = true;
+        }
         self.live.iter_mut()
+    }
+
+    /// All, for upkeep that neither detection nor the log needs to hear of.
+    pub fn tend(&mut self) -> impl Iterator<Item = &mut T> {
+        self.live.iter_mut()
+    }
+
+    /// All, to be given up because there are too many; none until a further one was added, so that whoever goes on costs
+    /// no walk a message.
+    pub fn too_many(&mut self) -> impl Iterator<Item = &mut T> {
+        let fresh = std::mem::replace(&mut self.given_up_at, self.total) != self.total;
+        let count = if fresh { self.live.len() } else { 0 };
+        for changed in &mut self.changed {
+            changed.all |= fresh;
+        }
+        self.live.iter_mut().take(count)
+    }
+
+    /// A session changes the transaction at a position.
+    fn note(&mut self, position: usize) {
+        if let Some(tx) = self.live.get_mut(position) {
+            let state = tx.state_mut();
+            let (listed, id) = (std::mem::replace(&mut state.listed, 7), state.id);
+            if listed != 7 {
+                for (watcher, changed) in Watcher::ALL.iter().zip(&mut self.changed) {
+                    if listed & watcher.bit() == 0 {
+                        changed.push(id);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -226,14 +382,172 @@ impl<T: Transaction> TxList for TxStore<T> {
         self.live.get(position).map(|tx| tx as &dyn Transaction)
     }
     fn at_mut(&mut self, position: usize) -> Option<&mut dyn Transaction> {
+        let tx = self.live.get_mut(position)?;
+        let state = tx.state_mut();
+        if state.listed & Watcher::Log.bit() == 0 {
+            state.listed |= Watcher::Log.bit();
+            let [.., log] = &mut self.changed;
+            log.push(state.id);
+        }
+        Some(tx)
+    }
+    fn at_written(&mut self, position: usize) -> Option<&mut dyn Transaction> {
         self.live
             .get_mut(position)
             .map(|tx| tx as &mut dyn Transaction)
+    }
+    fn position(&self, id: u64) -> Option<usize> {
+        // Numbers ascend; as long as none was removed from the middle, they even follow each other.
+        let first = self.live.front()?.state().id;
+        let near = usize::try_from(id.checked_sub(first)?).ok()?;
+        match self.live.get(near) {
+            Some(tx) if tx.state().id == id => Some(near),
+            _ => self.live.binary_search_by_key(&id, |tx| tx.state().id).ok(),
+        }
+    }
+    fn changed(&mut self, watcher: Watcher, circumstances: Option<u8>, ids: &mut Vec<u64>) {
+        ids.clear();
+        let bit = watcher.bit();
+        let at = usize::from(bit >> 1);
+        let listed = self
+            .changed
+            .get_mut(at)
+            .is_some_and(|changed| changed.take(circumstances, ids));
+        if listed {
+            ids.sort_unstable();
+            for id in ids.iter() {
+                if let Some(tx) = self.position(*id).and_then(|at| self.live.get_mut(at)) {
+                    tx.state_mut().listed &= !bit;
+                }
+            }
+        } else {
+            for tx in &mut self.live {
+                let state = tx.state_mut();
+                state.listed &= !bit;
+                ids.push(state.id);
+            }
+        }
     }
     fn remove(&mut self, position: usize) {
         self.live.remove(position);
     }
     fn total(&self) -> u64 {
         self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Tx {
+        state: TxState,
+        answered: bool,
+    }
+
+    impl Transaction for Tx {
+        transaction_members!();
+        fn progress(&self, _direction: Direction) -> u8 {
+            u8::from(self.answered)
+        }
+    }
+
+    const SERVER: Watcher = Watcher::Detection(Direction::ToServer);
+    const CLIENT: Watcher = Watcher::Detection(Direction::ToClient);
+
+    fn asked(store: &mut TxStore<Tx>, watcher: Watcher) -> Vec<u64> {
+        let mut ids = vec![99];
+        store.changed(watcher, Some(0), &mut ids);
+        ids
+    }
+
+    fn of(count: usize) -> TxStore<Tx> {
+        let mut store = TxStore::default();
+        for _ in 0..count {
+            store.push(Tx::default());
+        }
+        for watcher in Watcher::ALL {
+            assert_eq!(asked(&mut store, watcher).len(), count);
+        }
+        store
+    }
+
+    #[test]
+    fn who_asks_again_hears_of_what_changed_since() {
+        let mut store = of(4000);
+        assert!(asked(&mut store, SERVER).is_empty());
+        store.by_id(7).unwrap().answered = true;
+        store.find_last_mut(|tx| !tx.answered).unwrap().answered = true;
+        store.find_mut(|tx| !tx.answered).unwrap().answered = true;
+        store.get_mut(7).answered = true;
+        assert_eq!(asked(&mut store, SERVER), [0, 7, 3999]);
+        assert!(asked(&mut store, SERVER).is_empty());
+        store.push(Tx::default());
+        // Each watcher has a list of its own.
+        assert_eq!(asked(&mut store, SERVER), [4000]);
+        assert_eq!(asked(&mut store, CLIENT), [0, 7, 3999, 4000]);
+        assert_eq!(asked(&mut store, Watcher::Log), [0, 7, 3999, 4000]);
+    }
+
+    #[test]
+    fn what_detection_notes_is_for_the_log_only() {
+        let mut store = of(10);
+        store.at_mut(3).unwrap().state_mut().inspected = [true; 2];
+        store.at_mut(3).unwrap().state_mut().alerted = true;
+        store.at_written(5).unwrap().state_mut().logged = true;
+        assert!(asked(&mut store, SERVER).is_empty() && asked(&mut store, CLIENT).is_empty());
+        assert_eq!(asked(&mut store, Watcher::Log), [3]);
+    }
+
+    #[test]
+    fn other_circumstances_are_a_reason_to_look_at_all() {
+        let mut store = of(3);
+        let mut ids = Vec::new();
+        store.changed(Watcher::Log, Some(1), &mut ids);
+        assert_eq!(ids, [0, 1, 2]);
+        store.changed(Watcher::Log, Some(1), &mut ids);
+        assert!(ids.is_empty());
+        assert_eq!(asked(&mut store, Watcher::Log), [0, 1, 2]);
+    }
+
+    #[test]
+    fn more_changes_than_are_listed_mean_all() {
+        let mut store = of(2 * CHANGED_MAX);
+        for id in 0..CHANGED_MAX as u64 + 4 {
+            store.by_id(id);
+        }
+        assert_eq!(asked(&mut store, SERVER).len(), 2 * CHANGED_MAX);
+        store.by_id(1);
+        assert_eq!(asked(&mut store, SERVER), [1]);
+        for _ in store.iter_mut() {}
+        assert_eq!(asked(&mut store, CLIENT).len(), 2 * CHANGED_MAX);
+    }
+
+    #[test]
+    fn too_many_are_given_up_once() {
+        let mut store = of(5);
+        assert_eq!(store.too_many().count(), 5);
+        assert_eq!(asked(&mut store, SERVER).len(), 5);
+        assert_eq!(store.too_many().count(), 0);
+        assert!(asked(&mut store, SERVER).is_empty());
+        store.push(Tx::default());
+        assert_eq!(store.too_many().count(), 6);
+    }
+
+    #[test]
+    fn numbers_are_found_between_removed_ones() {
+        let mut store = of(6);
+        for at in [4, 1, 0] {
+            store.by_id(at as u64);
+            TxList::remove(&mut store, at);
+        }
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6].map(|id| store.position(id)),
+            [None, None, Some(0), Some(1), None, Some(2), None]
+        );
+        store.by_id(5);
+        // Who was removed is still listed; there is nothing to look at any more.
+        assert_eq!(asked(&mut store, Watcher::Log), [0, 1, 4, 5]);
     }
 }

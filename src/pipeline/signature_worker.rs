@@ -11,7 +11,7 @@ use super::tags::{TagList, Tags};
 use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRange, Verdict};
 use crate::app::account::Most;
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
-use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, registry};
+use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, Watcher, registry};
 use crate::detect::signature::{
     Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats,
     Replacement, RuleCost, StreamView, replacements,
@@ -248,6 +248,7 @@ impl SignatureWorker {
             dropped: 0,
             changes: Vec::new(),
             tags: Tags::default(),
+            ids: Vec::new(),
         };
         Self {
             flows: FlowTable::new(settings.flow),
@@ -594,6 +595,8 @@ struct Stages {
     changes: Vec<Replacement>,
     /// Hosts whose packets rules want recorded.
     tags: Tags,
+    /// Transactions to be looked at for the log, by number.
+    ids: Vec<u64>,
 }
 
 impl std::fmt::Debug for Stages {
@@ -1251,7 +1254,8 @@ impl Stages {
         }
     }
 
-    /// Records of transactions that are complete (or, at the end of the flow, of all), and their release.
+    /// Records of transactions that are complete (or, at the end of the flow, of all), and their release. Looks at those
+    /// that changed, unless something else changed that decides about all of them.
     fn log(
         &mut self,
         subject: &Subject<'_>,
@@ -1265,10 +1269,24 @@ impl Stages {
         let complete_at =
             [Direction::ToServer, Direction::ToClient].map(|d| protocol.complete_at(d));
         let logs = self.eve.app && !silenced.transactions;
-        let mut at = 0;
-        while let Some(session) = app.session.as_deref()
-            && let Some(tx) = session.transactions().at(at)
-        {
+        let uninspected = subject.flow.is_some_and(|(f, _)| f.no_inspection);
+        let circumstances = (!ended).then(|| {
+            let [server, client] = app.ended.map(u8::from);
+            server | client << 1 | u8::from(logs) << 2 | u8::from(uninspected) << 3
+        });
+        let mut ids = std::mem::take(&mut self.ids);
+        if let Some(session) = app.session.as_deref_mut() {
+            let list = session.transactions_mut();
+            list.changed(Watcher::Log, circumstances, &mut ids);
+        }
+        for id in ids.drain(..) {
+            let Some(session) = app.session.as_deref() else {
+                break;
+            };
+            let list = session.transactions();
+            let Some((at, tx)) = list.position(id).and_then(|at| Some((at, list.at(at)?))) else {
+                continue;
+            };
             let complete = ended || tx_complete(complete_at, tx, app.ended);
             self.log_events(subject, app.proto, protocol, tx, out);
             let ready = logs && !tx.state().logged && protocol.log_ready(tx, complete);
@@ -1278,9 +1296,7 @@ impl Stages {
             let (files_left, files_done) =
                 self.log_files(subject, (protocol, session), tx, ended, out);
             let state = tx.state();
-            let inspected = state.inspected == [true; 2]
-                || ended
-                || subject.flow.is_some_and(|(f, _)| f.no_inspection);
+            let inspected = state.inspected == [true; 2] || ended || uninspected;
             let outcome = (state.alerted && complete).then(|| outcome_of(protocol.outcome(tx)));
             let (id, logged, events) =
                 (state.id, state.logged || ready || !logs, state.events.len());
@@ -1306,7 +1322,7 @@ impl Stages {
             // Most wait for an answer: there is nothing to note of them.
             if (told || !noted)
                 && let Some(session) = app.session.as_deref_mut()
-                && let Some(tx) = session.transactions_mut().at_mut(at)
+                && let Some(tx) = session.transactions_mut().at_written(at)
             {
                 if files_done {
                     mark_files(tx, ended);
@@ -1318,8 +1334,8 @@ impl Stages {
                     state.alerted = false;
                 }
             }
-            at += 1;
         }
+        self.ids = ids;
         app.logged(&mut self.app);
     }
 
@@ -1435,7 +1451,7 @@ fn configure(engine: &Engine, hit: &Hit, app: Option<&mut AppLayer>, silenced: &
 fn tx_mut(app: &mut AppLayer, id: u64) -> Option<((Efficacy, &'static str, u32), &mut bool)> {
     let protocol = registry::protocol(app.proto)?;
     let list = app.session.as_deref_mut()?.transactions_mut();
-    let at = (0..list.len()).find(|i| list.at(*i).is_some_and(|tx| tx.state().id == id))?;
+    let at = list.position(id)?;
     let outcome = list.at(at).map(|tx| outcome_of(protocol.outcome(tx)))?;
     let tx = list.at_mut(at)?;
     Some((outcome, &mut tx.state_mut().alerted))

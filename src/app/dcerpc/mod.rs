@@ -245,7 +245,7 @@ impl DcerpcSession {
 
     fn open(&mut self, tx: DcerpcTx) -> &mut DcerpcTx {
         if self.txs.len() >= LIVE_MAX {
-            if let Some(oldest) = self.txs.iter_mut().find(|t| t.done != [true; 2]) {
+            if let Some(oldest) = self.txs.find_mut(|t| t.done != [true; 2]) {
                 oldest.done = [true; 2];
                 oldest.state.touch(Direction::ToServer);
                 oldest.state.touch(Direction::ToClient);

@@ -249,8 +249,11 @@ impl Dnp3Session {
         let begins = !self.flooded && live >= LIVE_MAX;
         self.flooded |= begins;
         if self.flooded {
-            let old = self.txs.iter_mut().rev().skip(LIVE_MAX - 1);
-            for tx in old.filter(|tx| !tx.done) {
+            for old in 0..(live + 1).saturating_sub(LIVE_MAX) {
+                let tx = self.txs.get_mut(old);
+                if tx.done {
+                    continue;
+                }
                 tx.given_up = true;
                 tx.message = Vec::new();
             }
@@ -293,7 +296,7 @@ impl Dnp3Session {
         };
         let transport = Transport(transport);
         if !transport.is_first() {
-            let begun = self.txs.iter_mut().find(|tx| {
+            let begun = self.txs.find_mut(|tx| {
                 (tx.link.source, tx.link.destination) == (link.source, link.destination)
                     && tx.direction == direction
                     && !(tx.done || tx.given_up)

@@ -159,10 +159,19 @@ impl EnipSession {
                 .note(if *is_cip { 3 } else { 4 }, at + offset, *len, None);
         }
         if direction == Direction::ToClient {
-            let open = self.txs.iter_mut().filter(|tx| tx.response.is_none());
-            for tx in open {
-                let Some(request) = &tx.request else { continue };
+            for position in 0..self.txs.len() {
+                let waits = |tx: &&EnipTx| tx.response.is_none();
+                let Some(request) = self
+                    .txs
+                    .iter()
+                    .nth(position)
+                    .filter(waits)
+                    .and_then(|tx| tx.request.as_ref())
+                else {
+                    continue;
+                };
                 let found = message.answers(request);
+                let tx = self.txs.get_mut(position);
                 // What was asked before what is answered is no longer waited for.
                 tx.done = true;
                 if found {
@@ -172,7 +181,7 @@ impl EnipSession {
             }
         }
         if self.txs.len() >= LIVE_MAX {
-            for (i, tx) in self.txs.iter_mut().enumerate() {
+            for (i, tx) in self.txs.too_many().enumerate() {
                 tx.done = true;
                 if i == 0 {
                     tx.state.raise(TOO_MANY_TRANSACTIONS);

@@ -290,7 +290,7 @@ impl FtpSession {
             self.asked_for_tls = command::asks_for_tls(line.text);
             let Some(name) = self.command else { continue };
             if self.txs.len() > TRANSACTIONS_MAX {
-                if let Some(oldest) = self.txs.iter_mut().find(|tx| !tx.done) {
+                if let Some(oldest) = self.txs.find_mut(|tx| !tx.done) {
                     oldest.done = true;
                     oldest.state.raise(TOO_MANY_TRANSACTIONS);
                 }
@@ -379,10 +379,10 @@ impl FtpSession {
 
     /// A line of a reply belongs to the oldest command that waits for one, else to what came last.
     fn reply(&mut self, line: &[u8], cut: bool) {
-        let waits = self.txs.iter_mut().position(|tx| !tx.done);
+        let waits = self.txs.iter().position(|tx| !tx.done);
         let position = waits.or_else(|| self.txs.len().checked_sub(1));
-        let tx = match position.and_then(|position| self.txs.iter_mut().nth(position)) {
-            Some(tx) => tx,
+        let tx = match position {
+            Some(position) => self.txs.get_mut(position),
             None => self.txs.push(FtpTx::default()),
         };
         tx.state.touch(Direction::ToClient);

@@ -333,10 +333,8 @@ impl Session for Http1 {
             }
             let (_, run) = self.feed(direction, &[], true);
             self.touch(direction);
-            for position in 0..self.shared.txs.len() {
-                if let Some(tx) = self.shared.txs.iter_mut().nth(position) {
-                    tx.end(direction);
-                }
+            for tx in self.shared.txs.iter_mut() {
+                tx.end(direction);
             }
             if run == Run::Error {
                 return Parsed::Error;

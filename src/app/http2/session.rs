@@ -288,7 +288,7 @@ impl Http2 {
     /// The transaction of a stream; frames of stream 0 are one each.
     fn find_or_open(&mut self, direction: Direction, stream: u32, kind: u8) -> Option<u64> {
         if stream != 0
-            && let Some(tx) = self.txs.iter_mut().rev().find(|tx| tx.stream == stream)
+            && let Some(tx) = self.txs.find_last_mut(|tx| tx.stream == stream)
         {
             let complete = tx.sides.iter().all(|s| s.progress >= progress::COMPLETE);
             let late = [kind::RST_STREAM, kind::WINDOW_UPDATE, kind::PRIORITY].contains(&kind);
@@ -298,7 +298,7 @@ impl Http2 {
             return Some(tx.state.id);
         }
         if self.txs.len() >= TX_MAX {
-            for tx in self.txs.iter_mut() {
+            for tx in self.txs.too_many() {
                 tx.state.raise(Event::TooManyStreams as u8);
                 for side in &mut tx.sides {
                     side.progress = progress::COMPLETE;

@@ -169,7 +169,7 @@ struct LdapSession {
 impl LdapSession {
     fn open(&mut self) -> Option<&mut LdapTx> {
         if self.txs.len() >= LIVE_MAX {
-            for tx in self.txs.iter_mut().filter(|t| !t.complete) {
+            for tx in self.txs.too_many().filter(|t| !t.complete) {
                 tx.complete = true;
                 tx.state.raise(TOO_MANY_TRANSACTIONS);
             }
@@ -198,7 +198,7 @@ impl LdapSession {
 
     /// The answer to a bind: RFC 4511 §4.2.2. An empty name is nobody's login; 14 (a further step of SASL) no end of one.
     fn bound(&mut self, answer: &Message) {
-        let named = self.txs.iter_mut().any(|tx| {
+        let named = self.txs.iter().any(|tx| {
             tx.request.as_ref().is_some_and(|request| {
                 let named = match &request.operation {
                     Operation::Bind(_, name, sasl) => !name.is_empty() || sasl.is_some(),

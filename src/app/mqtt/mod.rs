@@ -158,7 +158,7 @@ struct MqttSession {
 impl MqttSession {
     fn open(&mut self, message: Option<Message>, direction: Direction) -> &mut MqttTx {
         if self.txs.iter().filter(|t| !t.complete).count() >= LIVE_MAX
-            && let Some(oldest) = self.txs.iter_mut().find(|t| !t.complete)
+            && let Some(oldest) = self.txs.find_mut(|t| !t.complete)
         {
             oldest.complete = true;
             oldest.state.raise(TOO_MANY_TRANSACTIONS);

@@ -673,7 +673,7 @@ impl Session for NfsSession {
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         self.inline = flow.inline;
-        for tx in self.txs.iter_mut() {
+        for tx in self.txs.tend() {
             let (done, inline) = (tx.done, tx.inline);
             if let Some(files) = tx.files_mut(direction) {
                 files.note_inspection(done == [true; 2], inline);

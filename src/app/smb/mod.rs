@@ -453,7 +453,7 @@ impl SmbSession {
     fn open(&mut self, record: &Record<'_>, kind: Kind) -> Option<&mut SmbTx> {
         if self.txs.len() >= LIVE_MAX {
             self.fault(TOO_MANY_TRANSACTIONS);
-            let oldest = self.txs.iter_mut().find(|t| t.done != [true; 2]);
+            let oldest = self.txs.find_mut(|t| t.done != [true; 2]);
             match oldest {
                 Some(oldest) => {
                     oldest.finish(Direction::ToServer);
@@ -489,7 +489,7 @@ impl SmbSession {
 
     /// The unanswered request of a record's message id and command.
     fn asked(&mut self, record: &Record<'_>) -> Option<&mut SmbTx> {
-        self.txs.iter_mut().find(|t| {
+        self.txs.find_mut(|t| {
             t.version == record.version
                 && t.message == record.message
                 && t.command == Some(record.command)
@@ -560,7 +560,7 @@ impl SmbSession {
     }
 
     fn file_of(&mut self, handle: &Handle, direction: Direction) -> Option<&mut SmbTx> {
-        self.txs.iter_mut().rev().find(|t| {
+        self.txs.find_last_mut(|t| {
             t.done != [true; 2]
                 && matches!(&t.kind, Kind::File { handle: own, direction: way, .. } if own == handle && *way == direction)
         })
@@ -716,7 +716,7 @@ impl SmbSession {
     }
 
     fn call(&mut self, id: u32) -> Option<&mut SmbTx> {
-        self.txs.iter_mut().find(|t| {
+        self.txs.find_mut(|t| {
             t.done != [true; 2] && matches!(&t.kind, Kind::Dcerpc { call, .. } if call.id == id)
         })
     }
@@ -810,7 +810,7 @@ impl Session for SmbSession {
 
     fn parse(&mut self, direction: Direction, input: Input<'_>, flow: &FlowInfo) -> Parsed {
         self.inline = flow.inline;
-        for tx in self.txs.iter_mut() {
+        for tx in self.txs.tend() {
             let (done, inline) = (tx.done, tx.inline);
             if let Some(files) = tx.files_mut(direction) {
                 files.note_inspection(done == [true; 2], inline);

@@ -292,12 +292,12 @@ impl Inspector {
                 FlowAction::Drop => Some(Verdict::DropFlow),
             };
             if let Some(verdict) = decided {
-                tx::skip(&mut input);
+                tx::skip(work, &mut input);
                 return verdict;
             }
         }
         if input.flow.as_ref().is_some_and(|flow| flow.no_inspection) {
-            tx::skip(&mut input);
+            tx::skip(work, &mut input);
             return Verdict::Accept;
         }
         let facts = work.facts(&input);

@@ -13,7 +13,7 @@ use super::prefilter::PATTERN_MAX;
 use super::program::Program;
 use super::values::VALUES_MAX;
 use super::verify::Subject;
-use crate::app::{Access, AppProto, Field, Session, Transaction, registry};
+use crate::app::{Access, AppProto, Field, Session, Transaction, Watcher, registry};
 use crate::packet::{Direction, PacketOrigin, Transport};
 use crate::rules::{BufferId, Compare, Hook, NumberIndex, NumberTest, Signature, TxWant};
 
@@ -131,6 +131,8 @@ struct Candidate {
 /// Buffers that are kept from transaction to transaction.
 #[derive(Debug, Default)]
 pub(super) struct TxScratch {
+    /// Transactions to be looked at, by number.
+    ids: Vec<u64>,
     found: Vec<u32>,
     candidates: Vec<Candidate>,
     /// Transactional signatures whose request matched: for the response.
@@ -156,8 +158,18 @@ struct Inspected {
     bits: Option<u32>,
 }
 
+/// Why transactions are looked at.
+mod because {
+    /// They changed.
+    pub const CHANGED: u8 = 0;
+    /// The direction is beyond the depth of reassembly: whatever it carried is complete.
+    pub const CUT: u8 = 1;
+    /// Rules are not to look any more.
+    pub const SKIPPED: u8 = 2;
+}
+
 /// Marks all transactions as inspected where rules are not to look.
-pub(super) fn skip(input: &mut Inspection<'_>) {
+pub(super) fn skip(work: &mut Work, input: &mut Inspection<'_>) {
     let direction = input.direction;
     let Some(app) = input.app.as_deref_mut() else {
         return;
@@ -169,8 +181,10 @@ pub(super) fn skip(input: &mut Inspection<'_>) {
         return;
     };
     let list = session.transactions_mut();
-    for position in 0..list.len() {
-        if let Some(tx) = list.at_mut(position) {
+    let ids = &mut work.tx.ids;
+    list.changed(Watcher::Detection(direction), Some(because::SKIPPED), ids);
+    for id in ids {
+        if let Some(tx) = list.position(*id).and_then(|at| list.at_mut(at)) {
             let done = tx.progress(direction) >= protocol.complete_at(direction);
             let state = tx.state_mut();
             set(&mut state.updated, direction, false);
@@ -199,21 +213,38 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
     let Some(mut session) = app.session.take() else {
         return;
     };
-    for position in 0..session.transactions().len() {
-        inspect_one(
-            work,
-            engine,
-            input,
-            facts,
-            &mut *session,
-            position,
-            proto,
-            complete_at,
-        );
+    let mut ids = std::mem::take(&mut work.tx.ids);
+    // What the last bytes of a flow show is asked of all transactions, each time.
+    let circumstances = (!has_ended(input)).then(|| match input.stream.cut {
+        true => because::CUT,
+        false => because::CHANGED,
+    });
+    let watcher = Watcher::Detection(direction);
+    session
+        .transactions_mut()
+        .changed(watcher, circumstances, &mut ids);
+    for id in &ids {
+        if let Some(position) = session.transactions().position(*id) {
+            inspect_one(
+                work,
+                engine,
+                input,
+                facts,
+                &mut *session,
+                position,
+                proto,
+                complete_at,
+            );
+        }
     }
+    work.tx.ids = ids;
     if let Some(app) = input.app.as_deref_mut() {
         app.session = Some(session);
     }
+}
+
+fn has_ended(input: &Inspection<'_>) -> bool {
+    input.stream.ended || input.packet.origin == PacketOrigin::FlowTimeout
 }
 
 fn is_due(input: &Inspection<'_>, facts: &Facts) -> bool {
@@ -251,8 +282,8 @@ fn inspect_one(
     complete_at: u8,
 ) {
     let direction = facts.direction;
-    let ended = input.stream.ended || input.packet.origin == PacketOrigin::FlowTimeout;
-    let Some(tx) = session.transactions_mut().at_mut(position) else {
+    let ended = has_ended(input);
+    let Some(tx) = session.transactions().at(position) else {
         return;
     };
     // Most of those that wait for an answer are done with in this direction.
@@ -273,6 +304,9 @@ fn inspect_one(
     let progress = match direction {
         Direction::ToServer => [here, there],
         Direction::ToClient => [there, here],
+    };
+    let Some(tx) = session.transactions_mut().at_mut(position) else {
+        return;
     };
     let state = tx.state_mut();
     set(&mut state.updated, direction, false);

@@ -105,10 +105,7 @@ fn transaction(json: &mut Json<'_>, app: &AppLayer, id: u64, direction: Directio
         return;
     };
     let list = session.transactions();
-    let Some(tx) = (0..list.len())
-        .filter_map(|i| list.at(i))
-        .find(|tx| tx.state().id == id)
-    else {
+    let Some(tx) = list.position(id).and_then(|at| list.at(at)) else {
         return;
     };
     if !tx.kind().is_empty() {

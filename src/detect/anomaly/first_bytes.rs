@@ -454,7 +454,9 @@ pub fn is_http_request(bytes: &[u8]) -> bool {
         b"OPTIONS ",
         b"DELETE /",
     ];
-    METHODS.iter().any(|method| bytes.starts_with(method))
+    // Asked of every payload of a client; most are none.
+    matches!(bytes, [b'G' | b'P' | b'H' | b'O' | b'D', ..])
+        && METHODS.iter().any(|method| bytes.starts_with(method))
 }
 
 /// What a request is for: server name and path, without the query; and whether it asks for a fresh copy, whether it

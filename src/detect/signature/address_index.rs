@@ -17,6 +17,30 @@ struct Intervals<T> {
     /// For each interval, where its signatures begin in `ranks`; one more at the end.
     offsets: Vec<u32>,
     ranks: Vec<u32>,
+    /// For each value of an address's upper bits, how many intervals begin with lower ones; and how many there are. What is
+    /// left to be searched is a few.
+    coarse: Vec<u32>,
+}
+
+/// Upper bits of an address by which the search begins: 16 KiB of numbers.
+const COARSE_BITS: u32 = 12;
+
+/// An address as a number.
+trait Address: Copy + Ord {
+    /// Its upper [`COARSE_BITS`].
+    fn coarse(self) -> usize;
+}
+
+impl Address for u32 {
+    fn coarse(self) -> usize {
+        (self >> (Self::BITS - COARSE_BITS)) as usize
+    }
+}
+
+impl Address for u128 {
+    fn coarse(self) -> usize {
+        (self >> (Self::BITS - COARSE_BITS)) as usize
+    }
 }
 
 impl<T> Default for Intervals<T> {
@@ -25,11 +49,12 @@ impl<T> Default for Intervals<T> {
             starts: Vec::new(),
             offsets: vec![0],
             ranks: Vec::new(),
+            coarse: Vec::new(),
         }
     }
 }
 
-impl<T: Copy + Ord> Intervals<T> {
+impl<T: Address> Intervals<T> {
     /// From inclusive ranges with their ranks. `after` is the next address, none after the last.
     fn build(ranges: &[(T, T, u32)], after: impl Fn(T) -> Option<T>) -> Self {
         let mut edges: Vec<(T, bool, u32)> = Vec::with_capacity(ranges.len() * 2);
@@ -59,11 +84,23 @@ impl<T: Copy + Ord> Intervals<T> {
                     .push(u32::try_from(this.ranks.len()).unwrap_or(u32::MAX));
             }
         }
+        if !this.starts.is_empty() {
+            let below = |upper| this.starts.partition_point(|start| start.coarse() < upper);
+            this.coarse = (0..=1 << COARSE_BITS)
+                .map(|upper| u32::try_from(below(upper)).unwrap_or(u32::MAX))
+                .collect();
+        }
         this
     }
 
     fn at(&self, address: T) -> &[u32] {
-        let i = self.starts.partition_point(|start| *start <= address);
+        let upper = address.coarse();
+        let (Some(low), Some(high)) = (self.coarse.get(upper), self.coarse.get(upper + 1)) else {
+            return &[];
+        };
+        let (low, high) = (*low as usize, *high as usize);
+        let near = self.starts.get(low..high).unwrap_or_default();
+        let i = low + near.partition_point(|start| *start <= address);
         let Some(i) = i.checked_sub(1) else {
             return &[];
         };
@@ -168,6 +205,39 @@ mod tests {
             v4: v4.to_vec(),
             ..AddressSet::default()
         }
+    }
+
+    #[test]
+    fn every_address_is_found_as_by_looking_at_all_ranges() {
+        // Blocks of all sizes all over the range, its ends, and many within one value of the upper bits.
+        let mut ranges = vec![
+            (0, 5, 0),
+            (u32::MAX - 9, u32::MAX, 1),
+            (7 << 20, 9 << 20, 2),
+        ];
+        let mut x = 1u32;
+        for rank in 3..200 {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let first = if rank % 3 == 0 {
+                0x0a00_0000 | x >> 12
+            } else {
+                x
+            };
+            ranges.push((first, first.saturating_add(x >> (rank % 29)), rank));
+        }
+        let index = Intervals::build(&ranges, |a: u32| a.checked_add(1));
+        let edges = ranges.iter().flat_map(|(a, b, _)| [*a, *b]);
+        for at in edges.flat_map(|e| [e.saturating_sub(1), e, e.saturating_add(1)]) {
+            let mut all: Vec<u32> = ranges
+                .iter()
+                .filter(|(a, b, _)| (*a..=*b).contains(&at))
+                .map(|(_, _, rank)| *rank)
+                .collect();
+            all.sort_unstable();
+            assert_eq!(index.at(at), all, "{at:x}");
+        }
+        let none: Intervals<u128> = Intervals::build(&[], |a| a.checked_add(1));
+        assert!(none.at(1).is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{replay, root};
+use crate::{replay, root, sekisho};
 
 /// Alerts of a replay: sid and `alert.context`, in order.
 fn alerts(eve: &str) -> Vec<(u64, serde_json::Value)> {
@@ -107,4 +107,69 @@ alert ip any any -> any any (iprep:dst,Bad,>,60; sid:4;)
     assert_eq!([of(1), of(2), of(3), of(4)], [1, 10, 28, 0]);
     let context = &found.iter().find(|(sid, _)| *sid == 1).unwrap().1;
     assert_eq!(context.to_string(), r#"{"threat":{"who":"mail"}}"#);
+}
+
+#[test]
+fn a_rule_drops_and_passes_only_where_its_bit_is_set() {
+    let rules = "\
+drop dns any any -> any any (dns.query; content:\"missing\"; xbits:isset,never,track ip_src; sid:1;)
+pass dns any any -> any any (dns.query; content:\"mail\"; xbits:isset,never,track ip_src; sid:2;)
+alert dns any any -> any any (dns.query; content:\"mail\"; sid:3;)
+drop dns any any -> any any (dns.query; content:\"big\"; dataset:isset,empty,type string; sid:4;)
+alert dns any any -> any any (dns.query; content:\"other\"; dataset:set,empty; sid:5;)
+drop dns any any -> any any (dns.query; content:\"many\"; xbits:isnotset,never,track ip_src; sid:6;)
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.rules");
+    std::fs::write(&path, rules).unwrap();
+    let capture = root().join("pcaps/dns_lookup/traffic.pcap");
+    let rules = path.to_str().unwrap();
+    let more = [
+        "-S",
+        rules,
+        "--simulate-ips",
+        "--set",
+        "detectors.enabled=false",
+    ];
+    let (eve, _) = replay(&capture, &more);
+    let sids: Vec<u64> = alerts(&eve).iter().map(|(sid, _)| *sid).collect();
+    assert!(sids.contains(&3) && sids.contains(&6), "{sids:?}");
+    assert!(sids.iter().all(|sid| [3, 6].contains(sid)), "{sids:?}");
+    // Only what asked for that name is dropped.
+    let asked = |line: &&str| line.contains("\"event_type\":\"drop\"");
+    let dropped = eve.lines().filter(asked).count();
+    let all = eve
+        .lines()
+        .filter(|line| line.contains("\"event_type\":\"dns\""))
+        .count();
+    assert!(dropped > 0 && all > 30, "{dropped} dropped, {all} records");
+}
+
+#[test]
+fn what_a_list_is_missing_for_is_said() {
+    let rules = "\
+alert ip any any -> any any (geoip:src,DE; sid:1;)
+alert ip any any -> any any (iprep:src,Bad,>,1; sid:2;)
+alert dns any any -> any any (dns.query; dataset:isset,x,type string,load not-there; sid:3;)
+alert http any any -> any any (lua:x.lua; sid:4;)
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.rules");
+    std::fs::write(&path, rules).unwrap();
+    let output = sekisho(&["rules", "check", path.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for (sid, word) in [
+        (1, "geoip-database"),
+        (2, "reputation-categories-file"),
+        (3, "not-there"),
+        (4, "lua"),
+    ] {
+        let line = said
+            .lines()
+            .find(|line| line.contains(&format!("sid {sid}:")));
+        assert!(
+            line.is_some_and(|line| line.starts_with("refused") && line.contains(word)),
+            "{said}"
+        );
+    }
 }

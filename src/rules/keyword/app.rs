@@ -294,7 +294,12 @@ fn config(draft: &mut Draft<'_>, value: Value<'_>) -> Result<(), String> {
     for part in parts(value.text) {
         match part.split_once([' ', '\t']).map(|(n, v)| (n, v.trim())) {
             Some(("logging", what @ "disable")) => subsystem = Some(format!("logging {what}")),
-            Some(("tracking", what @ "disable")) => subsystem = Some(format!("tracking {what}")),
+            Some(("tracking", what @ "disable")) => {
+                let note =
+                    "config: tracking is not switched off; the packets are inspected as others";
+                draft.context.notes.push(note.to_owned());
+                subsystem = Some(format!("tracking {what}"));
+            }
             Some(("type", what @ ("tx" | "flow"))) => kind = Some(what.to_owned()),
             Some(("scope", what @ ("tx" | "flow" | "packet"))) => scope = Some(what.to_owned()),
             _ => {

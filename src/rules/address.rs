@@ -4,12 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::ir::AddressSet;
 use super::ranges::{Bound, is_full};
-use super::variables::{Member, Variables, evaluate, join, remove};
+use super::variables::{Evaluated, Member, Variables, evaluate, join, without};
 
 /// Ranges of both families.
 struct Ranges {
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    /// Whether one was written as first and last address.
+    range: bool,
 }
 
 impl Member for Ranges {
@@ -17,6 +19,7 @@ impl Member for Ranges {
         Self {
             v4: vec![(u32::MIN, u32::MAX)],
             v6: vec![(u128::MIN, u128::MAX)],
+            range: false,
         }
     }
 
@@ -24,6 +27,7 @@ impl Member for Ranges {
         Self {
             v4: Vec::new(),
             v6: Vec::new(),
+            range: false,
         }
     }
 
@@ -40,11 +44,15 @@ impl Member for Ranges {
     fn join(&mut self, other: Self) {
         join(&mut self.v4, other.v4);
         join(&mut self.v6, other.v6);
+        self.range |= other.range;
     }
 
-    fn remove(&mut self, other: Self) {
-        remove(&mut self.v4, &other.v4);
-        remove(&mut self.v6, &other.v6);
+    fn without(wanted: Self, unwanted: Self) -> Self {
+        Self {
+            v4: without(wanted.v4, &unwanted.v4, (u32::MIN, u32::MAX)),
+            v6: without(wanted.v6, &unwanted.v6, (u128::MIN, u128::MAX)),
+            range: wanted.range || unwanted.range,
+        }
     }
 
     fn is_none(&self) -> bool {
@@ -54,24 +62,24 @@ impl Member for Ranges {
 
 /// The addresses that `text` means under `variables`.
 pub fn addresses(text: &str, variables: &Variables) -> Result<AddressSet, String> {
-    // A list may do without its brackets.
-    let list = text.contains(',') && !text.starts_with(['[', '!']);
-    let Ranges { v4, v6 } = if list {
-        evaluate(&format!("[{text}]"), variables, 0)?
-    } else {
-        evaluate(text, variables, 0)?
-    };
+    let Evaluated {
+        set: Ranges { v4, v6, range },
+        negation,
+    } = evaluate(text, variables)?;
     let text = text.into();
+    let carved = negation || range;
     if is_full(&v4) && is_full(&v6) {
         return Ok(AddressSet {
             text,
             any: true,
+            carved,
             ..AddressSet::default()
         });
     }
     Ok(AddressSet {
         text,
         any: false,
+        carved,
         v4,
         v6,
     })
@@ -82,10 +90,12 @@ fn literal(text: &str) -> Option<Ranges> {
         (IpAddr::V4(a), IpAddr::V4(b)) if a <= b => Some(Ranges {
             v4: vec![(a.into(), b.into())],
             v6: Vec::new(),
+            range: false,
         }),
         (IpAddr::V6(a), IpAddr::V6(b)) if a <= b => Some(Ranges {
             v4: Vec::new(),
             v6: vec![(a.into(), b.into())],
+            range: false,
         }),
         _ => None,
     };
@@ -106,6 +116,7 @@ fn literal(text: &str) -> Option<Ranges> {
                         u32::MAX.checked_shl(32 - bits).unwrap_or(0),
                     )],
                     v6: Vec::new(),
+                    range: false,
                 })
             }
             IpAddr::V6(v6) => {
@@ -113,12 +124,16 @@ fn literal(text: &str) -> Option<Ranges> {
                 Some(Ranges {
                     v4: Vec::new(),
                     v6: vec![network(u128::from(v6), mask)],
+                    range: false,
                 })
             }
         };
     }
     if let Some((first, last)) = text.split_once('-') {
-        return of(first.trim().parse().ok()?, last.trim().parse().ok()?);
+        return Some(Ranges {
+            range: true,
+            ..of(first.trim().parse().ok()?, last.trim().parse().ok()?)?
+        });
     }
     let one = text.parse().ok()?;
     of(one, one)
@@ -170,7 +185,26 @@ mod tests {
                 && has(text, "10.1.1.1")
                 && has(text, "2001:db8::1")
         );
-        assert!(has("[!10.0.0.0/8]", "::1") && !has("[!10.0.0.0/8]", "10.0.0.1"));
+        assert!(has("[!10.0.0.0/8]", "11.0.0.1") && !has("[!10.0.0.0/8]", "10.0.0.1"));
+        let text = "[10.0.0.0/8,[!10.1.0.0/16,172.16.0.0/12]]";
+        assert!(has(text, "10.2.0.1") && !has(text, "10.1.0.1") && has(text, "172.16.0.1"));
+    }
+
+    #[test]
+    fn a_negation_speaks_of_its_own_family() {
+        assert!(!has("!10.0.0.0/8", "::1"));
+        assert!(!has("!2001:db8::/32", "1.2.3.4") && has("!2001:db8::/32", "::1"));
+        assert!(has("[!10.0.0.0/8,2001:db8::/32]", "1.2.3.4"));
+        assert!(has("[any,!10.0.0.0/8]", "::1"));
+        assert!(has("!!10.0.0.1", "10.0.0.2") && !has("!!10.0.0.1", "10.0.0.1"));
+    }
+
+    #[test]
+    fn what_negates_or_spans_is_carved_by_variables_too() {
+        let carved = |text: &str| set(text).unwrap().carved;
+        assert!(!carved("$HOME_NET") && !carved("any") && !carved("[10.0.0.1,::1]"));
+        assert!(carved("$EXTERNAL_NET") && carved("!10.0.0.1") && carved("$AIM_SERVERS"));
+        assert!(carved("10.0.0.1-10.0.0.9") && carved("[11.0.0.1,!$HTTP_SERVERS]"));
     }
 
     #[test]
@@ -178,7 +212,7 @@ mod tests {
         assert!(has("$EXTERNAL_NET", "8.8.8.8") && !has("$EXTERNAL_NET", "192.168.1.1"));
         assert!(has("[$HOME_NET,!192.168.1.0/24]", "192.168.2.1"));
         assert!(
-            set("[any,!$EXTERNAL_NET,$HOME_NET]")
+            set("[0.0.0.0/0,!$EXTERNAL_NET,$HOME_NET]")
                 .unwrap()
                 .same(&set("$HOME_NET").unwrap())
         );

@@ -436,9 +436,7 @@ fn kind(signature: &Signature, groups: &[DraftGroup]) -> SignatureKind {
         }
         if signature.stream.is_empty() && !directed && signature.proto != HeaderProto::PacketHeader
         {
-            let odd = |text: &str| text.contains(['!', '-']);
-            let negated = odd(&signature.src.text) || odd(&signature.dst.text);
-            return if negated {
+            return if signature.src.carved || signature.dst.carved {
                 SignatureKind::IpOnlyEveryPacket
             } else {
                 SignatureKind::IpOnly

@@ -64,6 +64,8 @@ pub struct AddressSet {
     pub text: Box<str>,
     /// Every address.
     pub any: bool,
+    /// Whether a negation or a range `a-b` is in it, written in the rule or in a variable.
+    pub carved: bool,
     /// IPv4 ranges.
     pub v4: Vec<(u32, u32)>,
     /// IPv6 ranges.

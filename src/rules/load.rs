@@ -453,8 +453,10 @@ mod tests {
         );
         let set = load_all("alert pkthdr any any -> any any (decode-event:ipv4.trunc_pkt; sid:1;)");
         assert_eq!(set.signatures[0].kind, SignatureKind::DecodeEvent);
-        let set = load_all("alert ip !10.0.0.1 any -> any any (sid:1;)");
-        assert_eq!(set.signatures[0].kind, SignatureKind::IpOnlyEveryPacket);
+        for negated in ["!10.0.0.1", "$EXTERNAL_NET"] {
+            let set = load_all(&format!("alert ip {negated} any -> any any (sid:1;)"));
+            assert_eq!(set.signatures[0].kind, SignatureKind::IpOnlyEveryPacket);
+        }
     }
 
     #[test]

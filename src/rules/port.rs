@@ -2,7 +2,7 @@
 
 use super::ir::PortSet;
 use super::ranges::is_full;
-use super::variables::{Member, Variables, evaluate, join, remove};
+use super::variables::{Member, Variables, evaluate, join, without};
 
 struct Ranges(Vec<(u16, u16)>);
 
@@ -39,8 +39,8 @@ impl Member for Ranges {
         join(&mut self.0, other.0);
     }
 
-    fn remove(&mut self, other: Self) {
-        remove(&mut self.0, &other.0);
+    fn without(wanted: Self, unwanted: Self) -> Self {
+        Self(without(wanted.0, &unwanted.0, (u16::MIN, u16::MAX)))
     }
 
     fn is_none(&self) -> bool {
@@ -50,7 +50,7 @@ impl Member for Ranges {
 
 /// The ports that `text` means under `variables`.
 pub fn ports(text: &str, variables: &Variables) -> Result<PortSet, String> {
-    let Ranges(ranges) = evaluate(text, variables, 0)?;
+    let Ranges(ranges) = evaluate(text, variables)?.set;
     let any = is_full(&ranges);
     Ok(PortSet {
         text: text.into(),
@@ -76,6 +76,7 @@ mod tests {
             ranges("[80,81,443:450,!445]"),
             Ok(vec![(80, 81), (443, 444), (446, 450)])
         );
+        assert_eq!(ranges("80,82"), Ok(vec![(80, 80), (82, 82)]));
         assert_eq!(ranges("!80"), Ok(vec![(0, 79), (81, 65_535)]));
         assert_eq!(
             ranges("[!80,!443]"),
@@ -95,7 +96,7 @@ mod tests {
             "http",
             "!any",
             "[80,!80]",
-            "80,81",
+            "80,",
             "[80",
             "$HOME_NET",
         ] {

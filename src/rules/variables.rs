@@ -1,8 +1,9 @@
 //! Address and port variables (`$HOME_NET`, `$HTTP_PORTS`), and lists of either with nesting and negation.
 //!
 //! A list is the union of its members without the union of its negated members; a list with negated members alone starts
-//! from everything. Members are literals, variables and lists. The depth of nesting is limited, so a variable that names
-//! itself is an error, not a hang.
+//! from everything, of addresses in each family by itself: `!10.0.0.0/8` is every other IPv4 address and no IPv6 address, as
+//! in Suricata. Members are literals, variables and lists; a list in a list is its members.
+//! The depth of nesting is limited, so a variable that names itself is an error, not a hang.
 
 use std::collections::BTreeMap;
 
@@ -77,77 +78,115 @@ pub(super) trait Member: Sized {
     fn variable<'a>(variables: &'a Variables, name: &str) -> Option<&'a str>;
     /// Adds.
     fn join(&mut self, other: Self);
-    /// Takes away.
-    fn remove(&mut self, other: Self);
+    /// `wanted` without `unwanted`. What is negated alone, of its kind (a family of addresses), starts from everything.
+    fn without(wanted: Self, unwanted: Self) -> Self;
     /// Whether nothing is left.
     fn is_none(&self) -> bool;
+}
+
+/// A list that was evaluated.
+pub(super) struct Evaluated<M> {
+    /// Its members.
+    pub set: M,
+    /// Whether something in it, or in a variable that it names, is negated.
+    pub negation: bool,
 }
 
 /// Evaluates a list.
 pub(super) fn evaluate<M: Member>(
     text: &str,
     variables: &Variables,
-    depth: u8,
-) -> Result<M, String> {
-    if depth > DEPTH_MAX {
-        return Err(
-            "lists and variables are nested too deeply (does a variable name itself?)".into(),
-        );
+) -> Result<Evaluated<M>, String> {
+    let mut sides = Sides::<M>::none();
+    sides.gather(text.trim(), variables, false, 0)?;
+    let negation = !sides.unwanted.is_none();
+    let set = M::without(sides.wanted, sides.unwanted);
+    if set.is_none() {
+        Err(format!("{text} leaves nothing"))
+    } else {
+        Ok(Evaluated { set, negation })
     }
-    let text = text.trim();
-    if let Some(negated) = text.strip_prefix('!') {
-        let mut set = M::all();
-        set.remove(evaluate(negated, variables, depth + 1)?);
-        return if set.is_none() {
-            Err(format!("{text} leaves nothing"))
-        } else {
-            Ok(set)
-        };
-    }
-    if let Some(inner) = text.strip_prefix('[') {
-        let inner = inner
-            .strip_suffix(']')
-            .ok_or_else(|| format!("no ] closes {text}"))?;
-        return list(inner, variables, depth);
-    }
-    if let Some(name) = text.strip_prefix('$') {
-        let value = M::variable(variables, name)
-            .ok_or_else(|| format!("the variable ${name} is not defined"))?;
-        // A variable's text may be a list without brackets.
-        return if value.contains(',') && !value.trim_start().starts_with(['[', '!']) {
-            list(value, variables, depth)
-        } else {
-            evaluate(value, variables, depth + 1).map_err(|why| format!("${name}: {why}"))
-        };
-    }
-    if text.eq_ignore_ascii_case("any") {
-        return Ok(M::all());
-    }
-    if text.is_empty() {
-        return Err("an empty list or member".into());
-    }
-    M::literal(text)
 }
 
-fn list<M: Member>(inner: &str, variables: &Variables, depth: u8) -> Result<M, String> {
-    let (mut wanted, mut unwanted, mut negated_only) = (M::none(), M::none(), true);
-    for member in members(inner) {
-        let member = member?.trim();
-        if let Some(negated) = member.strip_prefix('!') {
-            unwanted.join(evaluate(negated, variables, depth + 1)?);
-        } else {
-            negated_only = false;
-            wanted.join(evaluate(member, variables, depth + 1)?);
+/// What a list wants and what it does not. Lists inside a list are of the same sides, as if their brackets were not there;
+/// a negated list is evaluated by itself, and what it means is unwanted.
+struct Sides<M> {
+    wanted: M,
+    unwanted: M,
+}
+
+impl<M: Member> Sides<M> {
+    fn none() -> Self {
+        Self {
+            wanted: M::none(),
+            unwanted: M::none(),
         }
     }
-    if negated_only {
-        wanted = M::all();
+
+    /// Adds a list, with or without brackets; each member is negated if the list is.
+    fn gather(
+        &mut self,
+        text: &str,
+        variables: &Variables,
+        negated: bool,
+        depth: u8,
+    ) -> Result<(), String> {
+        if depth > DEPTH_MAX {
+            return Err(
+                "lists and variables are nested too deeply (does a variable name itself?)".into(),
+            );
+        }
+        for member in members(text) {
+            let member = member?.trim();
+            match member.strip_prefix('!') {
+                Some(rest) => {
+                    // A second `!` says nothing more.
+                    let rest = rest.trim_start_matches(['!', ' ']);
+                    self.member(rest, variables, !negated, depth)?;
+                }
+                None => self.member(member, variables, negated, depth)?,
+            }
+        }
+        Ok(())
     }
-    wanted.remove(unwanted);
-    if wanted.is_none() {
-        Err(format!("[{inner}] leaves nothing"))
-    } else {
-        Ok(wanted)
+
+    fn member(
+        &mut self,
+        text: &str,
+        variables: &Variables,
+        negated: bool,
+        depth: u8,
+    ) -> Result<(), String> {
+        let inner = if let Some(inner) = text.strip_prefix('[') {
+            inner
+                .strip_suffix(']')
+                .ok_or_else(|| format!("no ] closes {text}"))?
+        } else if let Some(name) = text.strip_prefix('$') {
+            M::variable(variables, name)
+                .ok_or_else(|| format!("the variable ${name} is not defined"))?
+        } else {
+            let literal = if text.eq_ignore_ascii_case("any") {
+                M::all()
+            } else if text.is_empty() {
+                return Err("an empty list or member".into());
+            } else {
+                M::literal(text)?
+            };
+            let side = if negated {
+                &mut self.unwanted
+            } else {
+                &mut self.wanted
+            };
+            side.join(literal);
+            return Ok(());
+        };
+        if !negated {
+            return self.gather(inner, variables, false, depth + 1);
+        }
+        let mut own = Self::none();
+        own.gather(inner, variables, false, depth + 1)?;
+        self.unwanted.join(M::without(own.wanted, own.unwanted));
+        Ok(())
     }
 }
 
@@ -189,7 +228,17 @@ pub(super) fn join<T: Bound>(to: &mut Vec<(T, T)>, mut from: Vec<(T, T)>) {
     normalize(to);
 }
 
-/// Takes ranges away.
-pub(super) fn remove<T: Bound>(from: &mut Vec<(T, T)>, what: &[(T, T)]) {
-    *from = subtract(from, what);
+/// `wanted` without `unwanted`, or `all` without them if nothing is wanted by name.
+pub(super) fn without<T: Bound>(
+    wanted: Vec<(T, T)>,
+    unwanted: &[(T, T)],
+    all: (T, T),
+) -> Vec<(T, T)> {
+    if unwanted.is_empty() {
+        wanted
+    } else if wanted.is_empty() {
+        subtract(&[all], unwanted)
+    } else {
+        subtract(&wanted, unwanted)
+    }
 }

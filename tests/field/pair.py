@@ -150,6 +150,35 @@ class Pair:
             counts[host] = (link["tx"]["packets"], link["rx"]["packets"])
         return counts
 
+    def links(self):
+        """Counters of the ends of both cables, {end: {counter: number}}: `c` and `s` are the hosts', `a` and `b` the sensor's."""
+        counts = {}
+        for end, space, name in (("c", "sk-c", "eth0"), ("a", "sk-x", "a0"), ("b", "sk-x", "b0"), ("s", "sk-s", "eth0")):
+            link = json.loads(self.lab.quiet(space, f"ip -j -s link show dev {name}").stdout)[0]["stats64"]
+            counts[end] = {f"{way} {what}": link[way][what] for way in ("rx", "tx") for what in ("packets", "dropped", "errors")}
+        return counts
+
+    def account(self):
+        """All counters on the way of a frame, read when nothing moves: twice the same, or None."""
+        before = None
+        for _ in range(100):
+            stats = json.loads(self.ctl("--json", "stats"))
+            now = self.links()
+            now["sensor"] = {
+                "taken": stats["decoder"]["pkts"], "kernel dropped": stats["capture"]["kernel_drops"],
+                "forwarded": stats["ips"]["accepted"], "blocked": stats["ips"]["blocked"], "own": stats["ips"]["rejected"],
+                "not sent": stats["sekisho"]["send_errors"], "not inspected": stats["sekisho"]["uninspected"],
+            }
+            # Of the machine: frames for which the queue between two ends of a cable (netdev_max_backlog) had no room.
+            lines = pathlib.Path("/proc/net/softnet_stat").read_text().splitlines()
+            now["machine"] = {"backlog full": sum(int(line.split()[1], 16) for line in lines)}
+            ends = {name: now[name] for name in ("c", "s", "a", "b", "sensor")}
+            if ends == before:
+                return now
+            before = ends
+            time.sleep(0.7)  # the sensor asks the kernel for its drops every half second
+        return None
+
     def process(self):
         """The process that looks at packets: the guardian's child."""
         parents = [self.sensor.pid]

@@ -6,7 +6,7 @@ use super::evidence::Clerk;
 use super::merge::Merge;
 use super::thresholds::Thresholds;
 use crate::alert::{Alert, Finding, FindingSource, Outbox, TextRange, Verdict};
-use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report};
+use crate::detect::anomaly::{AnomalyEngine, AnomalySettings, HostRecord, Report, ServiceWires};
 use crate::detect::signature::Replacement;
 use crate::grade::action::BlockList;
 use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Ground, Heads, Segments};
@@ -44,6 +44,7 @@ pub struct ReportStage {
     eve: EveSettings,
     merge: Merge,
     reports: Vec<Report>,
+    services: ServiceWires,
     behaviour: Outbox,
     evidence: Option<Clerk>,
     started: Option<Timestamp>,
@@ -88,6 +89,7 @@ impl ReportStage {
             eve,
             merge: Merge::default(),
             reports: Vec::new(),
+            services: ServiceWires::default(),
             behaviour: Outbox::default(),
             evidence: None,
             started: None,
@@ -206,6 +208,8 @@ impl ReportStage {
                         .batch(&tuned.records, now, over, &mut self.reports);
                 }
             }
+            let services = &mut self.services;
+            self.reports.retain_mut(|report| services.passes(report));
             for report in &self.reports {
                 finding(&mut self.behaviour, &self.eve, report);
             }

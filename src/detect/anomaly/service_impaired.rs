@@ -15,6 +15,7 @@
 //! Unlike [`super::service_trouble`] it knows that the service *should* answer, so that one client, and a service that was
 //! never seen to work, are enough.
 //! Deliberately not here: services that nobody uses (that is what active checks are for).
+//! Each wire is judged by itself; [`super::service_wires`] makes one alert of what several show.
 //! Limits: one record a service; [`PENDING`] datagrams of each wait for their answer; of one client's ping the first 256
 //! echoes. Sources: RFC 9293 §3.10 (RST), RFC 1035 §4.1.1 (SERVFAIL), RFC 9110 §15.6 (5xx).
 
@@ -504,6 +505,14 @@ fn report(
             }
         }),
     }
+}
+
+/// Which service a report of this detector is about: its name and how it is used, as they stand in front of what is wrong.
+pub(super) fn identity(report: &Report) -> &[u8] {
+    // Quotes in a name are escaped.
+    let behind = b",\"what\":";
+    let end = memchr::memmem::find(&report.evidence, behind).unwrap_or(report.evidence.len());
+    report.evidence.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Tests of the layer: identification, feeding of parsers, what a flow keeps.
+
 use super::*;
 use crate::packet::FlowKey;
 

@@ -15,6 +15,7 @@ mod live_methods;
 mod live_policies;
 mod malformed;
 mod operate;
+mod switched;
 mod syslog;
 mod workers;
 

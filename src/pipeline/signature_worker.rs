@@ -965,7 +965,7 @@ impl Stages {
     }
 
     /// Inspects what a direction holds although no packet of it is in hand: before the protocol changes, and when the
-    /// flow ends.
+    /// flow ends. What the application layer noticed stays: a packet in hand is inspected for it after this.
     fn inspect_rest(
         &mut self,
         packet: &Packet<'_>,
@@ -1010,7 +1010,6 @@ impl Stages {
             flow: Some((flow, direction)),
             noted: &ext.noted,
         };
-        self.say_anomalies(&subject, Some(&mut ext.app), out);
         self.log(&subject, (&mut ext.app, ext.silenced), false, out);
     }
 
@@ -1047,6 +1046,12 @@ impl Stages {
                     *changed |= updated;
                 }
                 self.inspect_rest(&packet, flow, ext, direction, out);
+                let subject = Subject {
+                    packet,
+                    flow: Some((flow, direction)),
+                    noted: &ext.noted,
+                };
+                self.say_anomalies(&subject, Some(&mut ext.app), out);
             }
         }
         let subject = Subject {

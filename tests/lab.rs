@@ -25,6 +25,24 @@ pub fn veth(one: &str, other: &str) {
         let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
         ip(&format!("link set {name} up"));
     }
+    for name in [one, other] {
+        wait_for_link(&["-o", "link", "show", "dev", name]);
+    }
+}
+
+/// Waits until an interface really sends. It is up at once, but what it is given to send is silently dropped (by the queue
+/// `noop`) until a thread of the kernel has taken notice, which a busy machine may let wait for a second and more.
+pub fn wait_for_link(show: &[&str]) {
+    let ready = || {
+        let shown = std::process::Command::new("ip").args(show).output();
+        let text = String::from_utf8_lossy(&shown.unwrap().stdout).into_owned();
+        text.contains("state UP") && !text.contains("qdisc noop ")
+    };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !ready() {
+        assert!(std::time::Instant::now() < end, "ip {show:?}: never up");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 /// The process that a guardian guards.

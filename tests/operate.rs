@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::lab::wait_for_link;
+use crate::live::{DEADLINE, PATIENT};
+
 /// Two namespaces joined by a veth pair; they go away with this.
 pub struct Net {
     near: String,
@@ -74,6 +77,9 @@ impl Net {
         for step in steps {
             assert!(quiet(step), "{step:?}");
         }
+        for (space, name) in [(&net.near, "outside"), (&net.far, "inside")] {
+            wait_for_link(&["-n", space, "-o", "link", "show", "dev", name]);
+        }
         Some(net)
     }
 
@@ -102,6 +108,13 @@ impl Drop for Running {
     }
 }
 
+/// What a sensor under test waits for, unless the test says it itself.
+fn patient(more: &str) -> String {
+    let said = |line: &&str| !line.contains("worker-stuck-ms") || !more.contains("worker-stuck-ms");
+    let lines = PATIENT.lines().filter(said);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 pub struct Sensor {
     process: Running,
     folder: tempfile::TempDir,
@@ -111,8 +124,9 @@ impl Sensor {
     pub fn start(net: &Net, rules: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().display();
+        let patient = patient(more);
         let text = format!(
-            "log-dir = \"{at}\"\ncontrol.socket = \"{at}/c.sock\"\nrule-files = \"{at}/r.rules\"\nworkers = 2\n{more}\n[[interface]]\nname = \"inside\"\nmethod = \"af-packet\"\n"
+            "log-dir = \"{at}\"\ncontrol.socket = \"{at}/c.sock\"\nrule-files = \"{at}/r.rules\"\nworkers = 2\n{patient}{more}\n[[interface]]\nname = \"inside\"\nmethod = \"af-packet\"\n"
         );
         std::fs::write(folder.path().join("sensor.toml"), text).unwrap();
         std::fs::write(folder.path().join("r.rules"), rules).unwrap();
@@ -142,8 +156,9 @@ impl Sensor {
     /// Writes the configuration anew.
     fn configure(&self, more: &str) {
         let at = self.folder.path().display();
+        let patient = patient(more);
         let text = format!(
-            "log-dir = \"{at}\"\ncontrol.socket = \"{at}/c.sock\"\nrule-files = \"{at}/r.rules\"\nworkers = 2\n{more}\n[[interface]]\nname = \"inside\"\nmethod = \"af-packet\"\n"
+            "log-dir = \"{at}\"\ncontrol.socket = \"{at}/c.sock\"\nrule-files = \"{at}/r.rules\"\nworkers = 2\n{patient}{more}\n[[interface]]\nname = \"inside\"\nmethod = \"af-packet\"\n"
         );
         std::fs::write(self.path("sensor.toml"), text).unwrap();
     }
@@ -192,7 +207,7 @@ impl Sensor {
     }
 
     fn wait(&self, what: &str, done: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + DEADLINE;
         while !done() {
             if Instant::now() > until {
                 let said = std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
@@ -405,7 +420,7 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
             "--packets",
             "20",
             "--seconds",
-            "30",
+            "60",
         ])
         .spawn()
         .unwrap();
@@ -454,7 +469,7 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
     });
     // A service that nobody offers, and a cable that is pulled.
     sensor.wait("the service to be down", || {
-        sensor.alerts(400, 104).len() == 1
+        !sensor.alerts(400, 104).is_empty()
     });
     let down = &sensor.alerts(400, 104)[0]["sekisho"];
     assert_eq!(

@@ -67,7 +67,7 @@ fn start_by(mut program: Command, folder: &Path, inputs: &str) -> Rsyslog {
 
 /// Waits, bounded, until `ready`.
 fn wait(what: &str, mut ready: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + crate::live::DEADLINE;
     while !ready() {
         assert!(Instant::now() < until, "waited in vain for {what}");
         std::thread::park_timeout(Duration::from_millis(50));

@@ -20,6 +20,14 @@ use sekisho::sys::{Notify, Signal, Signals};
 /// A capture thread that has not gone round for so long keeps systemd's watchdog from being told that all is well.
 const LANE_SILENCE: Duration = Duration::from_secs(10);
 
+/// Seconds after which a capture thread that does not go round is an alert: it may wait for a worker until that is stuck.
+fn stall_secs(config: &Config) -> u32 {
+    let stuck = config.worker_stuck_ms.saturating_mul(2) / 1_000;
+    HealthSettings::default()
+        .stall_secs
+        .max(u32::try_from(stuck).unwrap_or(u32::MAX))
+}
+
 /// See the module.
 pub struct Daemon {
     operator: Arc<Operator>,
@@ -115,6 +123,7 @@ impl Daemon {
         let health = Health::start(
             HealthSettings {
                 loss_share: settings.loss_share,
+                stall_secs: stall_secs(config),
                 services: settings.services.iter().filter_map(service).collect(),
                 ..HealthSettings::default()
             },

@@ -28,14 +28,21 @@ use sekisho::sys::{Notify, Signals, relayed, send_signal, wait_readable};
 
 /// Says to the sensor that it has a guardian, on its standard input.
 const GUARDED: &str = "SEKISHO_GUARDED";
-/// Without a sign of life for so long, the sensor is ended.
+/// Without a sign of life for so long, the sensor is ended; twice `live.worker-stuck-ms` if that is longer.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long the sensor may take to end when it is told to.
+/// How long the sensor may take to end when it is told to, longer than that for its workers.
 const FAREWELL: Duration = Duration::from_secs(15);
 /// Shortest time between two starts.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Frames of a batch.
 const FRAMES: usize = 64;
+
+/// Without a sign of life for so long, the sensor is ended.
+fn silence(config: &Config) -> Duration {
+    SILENCE.max(Duration::from_millis(
+        config.worker_stuck_ms.saturating_mul(2),
+    ))
+}
 
 /// Whether this configuration wants a guardian, and this process is not already the one that is guarded.
 pub fn wanted(config: &Config) -> bool {
@@ -65,10 +72,10 @@ impl Guardian {
     }
 
     /// Waits until the guardian has let go of the ports.
-    pub fn ready(&mut self) {
+    pub fn ready(&mut self, config: &Config) {
         let mut go = [0];
         let _ = self.0.write_all(b"r");
-        let _ = self.0.set_read_timeout(Some(SILENCE));
+        let _ = self.0.set_read_timeout(Some(silence(config)));
         let _ = self.0.read(&mut go);
         let _ = self.0.set_nonblocking(true);
     }
@@ -172,12 +179,14 @@ pub fn run(config: &Config, signals: &Signals) -> Result<ExitCode> {
         while let Some(signal) = signals.next() {
             let _ = send_signal(ward.child.id(), signal);
             if signal == sekisho::sys::Signal::End {
-                return end(ward);
+                return end(ward, config);
             }
         }
         match dead_since {
             None => {
-                let silent = ward.seen.is_some_and(|seen| seen.elapsed() > SILENCE);
+                let silent = ward
+                    .seen
+                    .is_some_and(|seen| seen.elapsed() > silence(config));
                 if silent {
                     eprintln!("sekisho: guardian: the sensor gives no sign of life; it is ended");
                     let _ = ward.child.kill();
@@ -262,8 +271,8 @@ fn gone(
 }
 
 /// The sensor was told to end.
-fn end(mut ward: Ward) -> Result<ExitCode> {
-    let until = Instant::now() + FAREWELL;
+fn end(mut ward: Ward, config: &Config) -> Result<ExitCode> {
+    let until = Instant::now() + FAREWELL + silence(config);
     while Instant::now() < until {
         if let Some(status) = ward.child.try_wait().context("the sensor")? {
             return Ok(code(status));

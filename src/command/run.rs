@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     super::print_refused(&engine);
     // The slow part is done: from here on the ports are ours.
     if let Some(guardian) = &mut guardian {
-        guardian.ready();
+        guardian.ready(&config);
     }
     let mut opened = Opened::default();
     for listen in &config.listen {

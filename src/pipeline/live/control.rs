@@ -330,8 +330,8 @@ impl<T> Mailbox<T> {
     }
 }
 
-/// How long the threads are waited for when something changes.
-const ADOPT_WAIT: Duration = Duration::from_secs(5);
+/// How long the threads are waited for when something changes: whoever asked waits, no packet does.
+const ADOPT_WAIT: Duration = Duration::from_secs(60);
 
 fn wait_until(done: impl Fn() -> bool) -> bool {
     let until = Instant::now() + ADOPT_WAIT;

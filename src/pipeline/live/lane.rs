@@ -1,7 +1,7 @@
 //! A capture thread that only listens: source → decode → rings to the workers.
 //!
-//! A worker whose ring is full is waited for a moment (the kernel's buffer is larger than ours); after that, and while it
-//! does not recover, its packets are counted as lost and the others go on.
+//! A worker whose ring is full is waited for as long as it may be on one batch (the kernel's buffer is larger than ours); one
+//! that takes nothing in that time is stuck: its packets are counted as lost until it moves, and the others go on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,7 +21,8 @@ pub const RING_INLINE: usize = 512;
 /// Empty batches and answers that are kept to be used again, the last one first. A burst needs more for a moment; were
 /// they all kept and used in turn, each would grow to the largest batch there ever was.
 pub(super) const SPARE: usize = 32;
-/// How long a full ring is waited for before its packets are given up.
+/// A full ring is waited for until its worker counts as stuck and is replaced (`live.worker-stuck-ms`), and so much longer:
+/// that is looked at from time to time. A worker that is only slow has taken something by then.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What leads from a capture thread to a worker, and back.
@@ -64,9 +65,9 @@ impl Link {
         !self.stalled && !self.out.is_abandoned() && self.out.has_room()
     }
 
-    /// Whether a batch can be sent; waits a moment when there is no room, also while the sensor ends: what has come is
-    /// still to be looked at, and a worker that does not move is waited for once.
-    fn wait_for_room(&mut self) -> bool {
+    /// Whether a batch can be sent; waits when there is no room, also while the sensor ends: what has come is still to be
+    /// looked at. A worker that does not move is waited for once, and one that is `replaced` not at all.
+    fn wait_for_room(&mut self, patience: Duration, replaced: impl Fn() -> bool) -> bool {
         if self.out.is_abandoned() {
             return false;
         }
@@ -77,8 +78,8 @@ impl Link {
         if self.stalled {
             return false;
         }
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
+        let until = Instant::now() + patience;
+        while Instant::now() < until && !replaced() {
             std::thread::sleep(Duration::from_micros(100));
             if self.out.has_room() {
                 return true;
@@ -99,7 +100,7 @@ pub(super) fn clock() -> Timestamp {
 
 /// How long frames that have come are still taken when the sensor is to end.
 pub(super) const DRAIN: Duration = Duration::from_millis(500);
-/// The same for what a source says has come and was not taken yet.
+/// How long a source may give nothing of what it says has come and was not taken yet.
 const DRAIN_COUNTED: Duration = Duration::from_secs(3);
 /// A wait for frames that was at least so long was one for frames, not for buffers that workers still hold. What had come
 /// before it began has been handed over: the kernel keeps a block for [`PacketOptions::timeout_ms`], a few milliseconds.
@@ -115,6 +116,7 @@ pub(super) fn listen(
     source: &mut dyn Source,
     mut feeder: Feeder,
     mut links: Vec<Link>,
+    stuck: Duration,
     control: &Arc<Control>,
 ) -> Result<(), CaptureError> {
     let (Some(counts), Some(orders)) = (control.lanes.get(index), control.lane_orders.get(index))
@@ -125,7 +127,11 @@ pub(super) fn listen(
     let mut counted = Instant::now();
     let mut drain = Drain::default();
     let mut drained = false;
+    let restarts = |at: usize| control.workers.get(at).map_or(0, |w| w.restarts.get());
+    let mut known: Vec<u64> = Vec::with_capacity(links.len());
     loop {
+        known.clear();
+        known.extend((0..links.len()).map(restarts));
         for order in orders.take() {
             // Who only listens has nothing to decide by policy.
             if let LaneOrder::Worker(at, link) = order
@@ -167,7 +173,9 @@ pub(super) fn listen(
             }
         }
         let last = works.iter().any(|w| w.batch.last);
-        send(&mut links, works, index, counts);
+        let replaced = |at: usize| known.get(at).is_some_and(|n| *n != restarts(at));
+        let patience: Patience<'_> = (stuck + PATIENCE, &replaced);
+        send(&mut links, works, index, counts, patience);
         counts.beat_ms.set(control.uptime_ms());
         if counted.elapsed() >= COUNT_EVERY || last {
             counted = Instant::now();
@@ -180,7 +188,7 @@ pub(super) fn listen(
     }
     let mut works: Vec<Work> = links.iter_mut().map(Link::fresh).collect();
     with_batches(&mut works, |batches| feeder.finish(batches));
-    send(&mut links, works, index, counts);
+    send(&mut links, works, index, counts, (stuck, &|_| false));
     result
 }
 
@@ -200,6 +208,8 @@ struct Drain {
     dropped: u64,
     /// Since when it is to end, and what had come by then.
     goal: Option<(Instant, u64)>,
+    /// What has been taken, and since when no more than that.
+    taken: Option<(u64, Instant)>,
 }
 
 impl Drain {
@@ -212,10 +222,17 @@ impl Drain {
     /// Whether what had come when this was first asked has been taken, or given up. What is still between the wire and
     /// the source is not counted yet: on a wire that falls silent it is waited for, too.
     fn is_done(&mut self, taken: u64, silent: bool) -> bool {
-        let (since, goal) = *self.goal.get_or_insert((Instant::now(), self.arrived));
-        let taken = taken + self.dropped >= goal;
-        let late = if taken { DRAIN } else { DRAIN_COUNTED };
-        (taken && silent) || since.elapsed() > late
+        let now = Instant::now();
+        let (since, goal) = *self.goal.get_or_insert((now, self.arrived));
+        if self.taken.is_none_or(|(before, _)| before != taken) {
+            self.taken = Some((taken, now));
+        }
+        if taken + self.dropped >= goal {
+            return silent || since.elapsed() > DRAIN;
+        }
+        // As long as more is taken, however slowly, it goes on: what is to be taken is no more than the kernel's buffer.
+        self.taken
+            .is_some_and(|(_, since)| since.elapsed() > DRAIN_COUNTED)
     }
 }
 
@@ -232,8 +249,21 @@ pub(super) fn with_batches<R>(works: &mut [Work], fill: impl FnOnce(&mut [Batch]
     result
 }
 
-fn send(links: &mut [Link], works: Vec<Work>, index: usize, counts: &super::control::LaneCounts) {
-    let room: Vec<bool> = links.iter_mut().map(Link::wait_for_room).collect();
+/// How long a full ring is waited for, and whether a worker (its index) was replaced meanwhile.
+type Patience<'a> = (Duration, &'a dyn Fn(usize) -> bool);
+
+fn send(
+    links: &mut [Link],
+    works: Vec<Work>,
+    index: usize,
+    counts: &LaneCounts,
+    (patience, replaced): Patience<'_>,
+) {
+    let room: Vec<bool> = links
+        .iter_mut()
+        .enumerate()
+        .map(|(at, link)| link.wait_for_room(patience, || replaced(at)))
+        .collect();
     let expected = u16::try_from(room.iter().filter(|r| **r).count()).unwrap_or(u16::MAX);
     for ((mut work, link), room) in works.into_iter().zip(links).zip(room) {
         work.lane = u16::try_from(index).unwrap_or(u16::MAX);

@@ -167,7 +167,7 @@ pub fn bounds(
     bounds
 }
 
-/// How long the workers may take to end.
+/// How long the workers may take to end; at least as long as one may be on a batch.
 pub(in crate::pipeline::live) const FAREWELL: Duration = Duration::from_secs(5);
 /// How often [`Live::watch`] looks at the workers.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
@@ -262,8 +262,9 @@ impl Live {
         }
         let lanes_count = options.lanes.len();
         let for_report = Arc::clone(&control);
+        let stuck = Duration::from_millis(options.stuck_ms.max(1));
         let report = thread("report")
-            .spawn(move || report::report(report, inboxes, lanes_count, &for_report))?;
+            .spawn(move || report::report(report, inboxes, lanes_count, stuck, &for_report))?;
         let since = lane::clock();
         let mut lanes = Vec::new();
         for (index, (lane, links)) in options.lanes.into_iter().zip(links).enumerate() {
@@ -283,7 +284,7 @@ impl Live {
                 }
                 let ended = match lane.work {
                     LaneWork::Listen(mut source) => {
-                        lane::listen(index, source.as_mut(), feeder, links, &control)
+                        lane::listen(index, source.as_mut(), feeder, links, stuck, &control)
                     }
                     LaneWork::Bridge(mut bridge) => inline::stand_between(
                         index,
@@ -414,7 +415,7 @@ impl Live {
         for orders in &self.control.lane_orders {
             drop(orders.take());
         }
-        let until = Instant::now() + FAREWELL;
+        let until = Instant::now() + FAREWELL.max(Duration::from_millis(self.stuck_ms));
         for worker in self.workers.into_iter().flatten() {
             // A stuck worker would be waited for in vain.
             while !worker.is_finished() && Instant::now() < until {

@@ -5,7 +5,8 @@
 //! capture threads. Each capture thread says often until when it has seen everything ([`Beat`]), also when nothing comes;
 //! a batch is reported when all of them have said so for its time, together with what else is ready then.
 //!
-//! A worker that was lost answers late or never: after a worker was replaced, a batch is waited for at most
+//! These waits are as long as a worker may be on one batch (`live.worker-stuck-ms`), if that is longer: what is only slow is
+//! waited for. A worker that was lost answers late or never: after a worker was replaced, a batch is waited for at most
 //! [`PATIENCE_LOST`], then reported with what is there; what comes later is reported by itself. A capture thread that says
 //! nothing (its worker is stuck, its interface failed) is waited for at most [`PATIENCE_BEAT`].
 //!
@@ -115,7 +116,7 @@ impl Lane {
 }
 
 /// The oldest batch, when it may be reported.
-fn next(lanes: &mut [Lane], patience: Duration) -> Option<Waiting> {
+fn next(lanes: &mut [Lane], (patience, beat): (Duration, Duration)) -> Option<Waiting> {
     let waits = |l: &Lane| l.queue.front().map(|front| front.until);
     let first = (0..lanes.len())
         .filter_map(|at| Some((waits(lanes.get(at)?)?, at)))
@@ -124,7 +125,7 @@ fn next(lanes: &mut [Lane], patience: Duration) -> Option<Waiting> {
     let seen = lanes.iter().all(|lane| lane.horizon() >= until);
     let lane = lanes.get_mut(first)?;
     let front = lane.queue.front()?;
-    let goes = seen || front.since.elapsed() >= PATIENCE_BEAT || lane.queue.len() >= WAITING_MAX;
+    let goes = seen || front.since.elapsed() >= beat || lane.queue.len() >= WAITING_MAX;
     if goes && lane.is_ready(patience) {
         lane.queue.pop_front()
     } else {
@@ -137,8 +138,14 @@ pub(super) fn report(
     mut stage: ReportStage,
     mut inboxes: Vec<Inbox>,
     lanes: usize,
+    stuck: Duration,
     control: &Arc<Control>,
 ) -> ReportStage {
+    let (busy, beat, farewell) = (
+        PATIENCE.max(stuck),
+        PATIENCE_BEAT.max(stuck),
+        FAREWELL.max(stuck),
+    );
     let mut lanes: Vec<Lane> = (0..lanes).map(|_| Lane::default()).collect();
     let together = if lanes.len() > 1 { TOGETHER_MAX } else { 1 };
     let mut replaced: Option<Instant> = None;
@@ -197,8 +204,8 @@ pub(super) fn report(
             }
         }
         old.retain(|inbox| !inbox.said.is_finished());
-        let lost = replaced.is_some_and(|since| since.elapsed() < PATIENCE);
-        let patience = if lost { PATIENCE_LOST } else { PATIENCE };
+        let lost = replaced.is_some_and(|since| since.elapsed() < busy);
+        let patience = (if lost { PATIENCE_LOST } else { busy }, beat);
         let mut ready: Vec<(usize, Said)> = Vec::new();
         loop {
             ready.clear();
@@ -242,7 +249,7 @@ pub(super) fn report(
                 break;
             }
             // A worker that is stuck for good does not keep the others' alerts from being written.
-            if control.stopping() && said_last.elapsed() > FAREWELL {
+            if control.stopping() && said_last.elapsed() > farewell {
                 break;
             }
             std::thread::sleep(SLEEP);
@@ -252,7 +259,7 @@ pub(super) fn report(
     for lane in &mut lanes {
         lane.ended = true;
     }
-    while let Some(batch) = next(&mut lanes, Duration::ZERO) {
+    while let Some(batch) = next(&mut lanes, (Duration::ZERO, Duration::ZERO)) {
         let said: Vec<&Said> = batch.said.iter().map(|(_, s)| s).collect();
         let complete = batch.said.len() >= batch.expected;
         control.report.incomplete.add(u64::from(!complete));
@@ -282,7 +289,7 @@ mod tests {
     }
 
     fn untils(lanes: &mut [Lane]) -> Vec<u64> {
-        std::iter::from_fn(|| next(lanes, PATIENCE))
+        std::iter::from_fn(|| next(lanes, (PATIENCE, PATIENCE_BEAT)))
             .map(|w| w.until.0)
             .collect()
     }

@@ -91,6 +91,8 @@ first_bytes! {
     Socks5 => "SOCKS 5",
     /// HTTP CONNECT.
     Connect => "HTTP CONNECT",
+    /// A proxy that carries another tunnel: SSH, OpenVPN, Tor, PPTP, tinc, or a further proxy.
+    Nested => "tunnel in a proxy",
     /// SSH banner.
     Ssh => "SSH",
     /// SSH banner in a datagram.
@@ -207,7 +209,31 @@ pub fn later(payload: &[u8], mine: FirstBytes, client: FirstBytes) -> FirstBytes
     if mine == FirstBytes::Nothing && is_bittorrent_message(payload) {
         return FirstBytes::BitTorrent;
     }
+    let proxied = matches!(
+        client,
+        FirstBytes::Socks4 | FirstBytes::Socks5Greeting | FirstBytes::Connect
+    );
+    if proxied && mine == client {
+        return inside(payload, client);
+    }
     FirstBytes::Nothing
+}
+
+/// What a client sends through a proxy. The answer to a password (RFC 1929) and the request of SOCKS itself are neither.
+fn inside(payload: &[u8], proxy: FirstBytes) -> FirstBytes {
+    if is_ssh(payload) {
+        return FirstBytes::Nested;
+    }
+    match classify_tcp(payload, true, 0, FirstBytes::Nothing) {
+        FirstBytes::OpenVpnReset | FirstBytes::Pptp | FirstBytes::Tinc | FirstBytes::TorName => {
+            FirstBytes::Nested
+        }
+        // A browser may say CONNECT to one proxy again and again; SOCKS begins once.
+        FirstBytes::Connect if proxy != FirstBytes::Connect => FirstBytes::Nested,
+        FirstBytes::Socks5Greeting if proxy == FirstBytes::Connect => FirstBytes::Nested,
+        shared @ (FirstBytes::BitTorrent | FirstBytes::Gnutella | FirstBytes::Edonkey) => shared,
+        _ => FirstBytes::Nothing,
+    }
 }
 
 fn is_masked_ssh(payload: &[u8]) -> bool {
@@ -604,6 +630,33 @@ mod tests {
 
     fn tcp(payload: &[u8], to_server: bool, other: FirstBytes) -> FirstBytes {
         classify(payload, (true, to_server), (40_000, 1_080), (other, 0))
+    }
+
+    #[test]
+    fn a_tunnel_inside_a_proxy_is_seen_and_what_proxies_are_for_is_not() {
+        use FirstBytes::{Connect, Nested, Nothing, Socks4, Socks5Greeting};
+        let inner = |payload: &[u8], proxy| later(payload, proxy, proxy);
+        let openvpn = [&[0, 14, 0x38][..], &[7; 13]].concat();
+        for proxy in [Socks4, Socks5Greeting, Connect] {
+            assert_eq!(inner(&openvpn, proxy), Nested, "{proxy:?}");
+            assert_eq!(inner(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", proxy), Nothing);
+            assert_eq!(
+                inner(&[0x16, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3], proxy),
+                Nothing
+            );
+        }
+        assert_eq!(inner(b"SSH-2.0-OpenSSH_9.2\r\n", Socks5Greeting), Nested);
+        assert_eq!(
+            inner(b"CONNECT a:443 HTTP/1.1\r\n\r\n", Socks5Greeting),
+            Nested
+        );
+        assert_eq!(inner(b"CONNECT a:443 HTTP/1.1\r\n\r\n", Connect), Nothing);
+        // The request of SOCKS 5 itself, and a name and a password.
+        assert_eq!(
+            inner(&[5, 1, 0, 1, 192, 0, 2, 1, 1, 187], Socks5Greeting),
+            Nothing
+        );
+        assert_eq!(inner(b"\x01\x05alice\x06secret", Socks5Greeting), Nothing);
     }
 
     #[test]

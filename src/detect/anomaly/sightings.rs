@@ -17,7 +17,7 @@ use super::live::{Entry, Live, Says, Watch};
 use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use super::{P2P, PROXY_TUNNEL, VPN_TOR, WRONG_PORT};
-use crate::alert::Efficacy;
+use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
 use crate::stats::Memory;
 
@@ -124,7 +124,16 @@ impl Sightings {
             return;
         }
         let size = u64::from(client.flows);
-        self.clients.alarm(
+        // A tunnel in a tunnel, or a tunnel within an encapsulation, hides on purpose.
+        let nested =
+            verdict == FirstBytes::Nested || (self.detector == VPN_TOR && record.order > 0);
+        let severity = if nested {
+            Severity::Critical
+        } else {
+            Severity::Major
+        };
+        self.clients.alarm_as(
+            severity,
             record.key.src,
             record,
             (record.key, size),
@@ -139,6 +148,7 @@ impl Sightings {
                     json.str("protocol", client.verdict.as_str())
                         .num("flows", client.flows)
                         .num("peers", client.peers.estimate())
+                        .bool("inside_another_tunnel", nested)
                         .num("port", record.key.dport);
                 }),
             },
@@ -161,7 +171,7 @@ fn detector_of(verdict: FirstBytes, port: u16) -> Option<u16> {
         F::OpenVpn | F::WireGuard | F::Ike | F::L2tp | F::Pptp | F::Tinc | F::Tor => Some(VPN_TOR),
         F::Esp | F::VpnService => Some(VPN_TOR),
         F::SshInUdp | F::SshInHttp | F::HttpToSsh | F::SshReversed => Some(WRONG_PORT),
-        F::Socks4 | F::Socks5 | F::Connect => Some(PROXY_TUNNEL),
+        F::Socks4 | F::Socks5 | F::Connect | F::Nested => Some(PROXY_TUNNEL),
         F::Ssh if port != 22 && OWNED.contains(&port) => Some(WRONG_PORT),
         F::HttpAnswer if port != 80 && port != 443 && OWNED.contains(&port) => Some(WRONG_PORT),
         F::MySql if port != 3306 && OWNED.contains(&port) => Some(WRONG_PORT),
@@ -190,6 +200,25 @@ mod tests {
         let seen: Vec<_> = (0..9).map(|_| (FirstBytes::BitTorrent, 1, 6881)).collect();
         assert_eq!(run(P2P, &seen).len(), 1);
         assert!(run(VPN_TOR, &seen).is_empty());
+    }
+
+    #[test]
+    fn a_tunnel_in_a_tunnel_is_worse() {
+        let one = run(PROXY_TUNNEL, &[(FirstBytes::Socks5, 1, 1080)]);
+        assert_eq!(one[0].severity, Severity::Major);
+        let nested = [(FirstBytes::Socks5, 1, 1080), (FirstBytes::Nested, 1, 1080)];
+        let reports = run(PROXY_TUNNEL, &nested);
+        assert_eq!(reports[1].severity, Severity::Critical);
+        // WireGuard by itself, and within GRE.
+        let seen = |order: u32| {
+            let mut watch = Sightings::new(VPN_TOR, SightingSettings::default());
+            let mut reports = Vec::new();
+            let mut r = record(RecordKind::FirstBytes, 17, 1, 1, 51_820, 0);
+            (r.detail, r.order) = (FirstBytes::WireGuard as u32, order);
+            watch.record(&r, &mut reports);
+            reports[0].severity
+        };
+        assert_eq!([seen(0), seen(1)], [Severity::Major, Severity::Critical]);
     }
 
     #[test]

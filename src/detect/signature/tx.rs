@@ -215,7 +215,7 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
     };
     let mut ids = std::mem::take(&mut work.tx.ids);
     // What the last bytes of a flow show is asked of all transactions, each time.
-    let circumstances = (!has_ended(input)).then(|| match input.stream.cut {
+    let circumstances = (!has_ended(input)).then_some(match input.stream.cut {
         true => because::CUT,
         false => because::CHANGED,
     });

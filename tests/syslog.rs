@@ -141,6 +141,13 @@ fn a_running_sensor_gives_signs_of_life_until_its_last_word() {
         return;
     }
     let Some(net) = Net::new("h") else { return };
+    // Before its server, which cannot listen on an address that is not there yet, and does not try again.
+    assert!(
+        net.run(true, &["ip", "link", "set", "lo", "up"])
+            .status()
+            .unwrap()
+            .success()
+    );
     let folder = tempfile::tempdir().unwrap();
     let mut program = net.run(true, &["/usr/sbin/rsyslogd"]);
     program.stdin(Stdio::null());
@@ -148,12 +155,6 @@ fn a_running_sensor_gives_signs_of_life_until_its_last_word() {
         program,
         folder.path(),
         "module(load=\"imtcp\")\ninput(type=\"imtcp\" port=\"5514\" address=\"127.0.0.1\")",
-    );
-    assert!(
-        net.run(true, &["ip", "link", "set", "lo", "up"])
-            .status()
-            .unwrap()
-            .success()
     );
     let rules = "alert udp any any -> any 7 (msg:\"any\"; sid:1;)\n";
     let more = "heartbeat.interval-secs = 1\nmetrics.port = 9469\nsyslog.target = \"tcp://127.0.0.1:5514\"";

@@ -37,6 +37,7 @@ pub struct Daemon {
     stats_every: Option<Duration>,
     heartbeat_every: Option<Duration>,
     said_heartbeat: Option<Instant>,
+    ended: bool,
     heartbeats: u64,
     reloading: Arc<AtomicBool>,
     _health: Health,
@@ -142,6 +143,7 @@ impl Daemon {
             said_stats: now,
             heartbeat_every: (heartbeat > 0).then(|| Duration::from_secs(heartbeat)),
             said_heartbeat: None,
+            ended: false,
             heartbeats: 0,
             stats_every: (stats > 0).then(|| Duration::from_secs(stats)),
             reloading: Arc::default(),
@@ -160,7 +162,12 @@ impl Daemon {
     pub fn pulse(&mut self, signals: &Signals, control: &Control) {
         while let Some(signal) = signals.next() {
             match signal {
-                Signal::End => control.stop(),
+                Signal::End => {
+                    // Before the threads end: the last word is to find somebody who writes it.
+                    self.stopping(control);
+                    control.stop();
+                    return;
+                }
                 Signal::Reload => self.reload(),
                 Signal::Reopen => control.report_orders.give(ReportOrder::Reopen),
             }
@@ -188,8 +195,11 @@ impl Daemon {
         }
     }
 
-    /// The end is near: what is on its way is still reported.
+    /// The end is near: what is on its way is still reported. Said once.
     pub fn stopping(&mut self, control: &Control) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         self.notify.say("STOPPING=1");
         if self.stats_every.is_some() {
             self.say_stats(control);

@@ -115,7 +115,8 @@ pub fn segment(
     let mut variables = text.vars.clone();
     if !variables.contains_key("HOME_NET") && (text.home.is_some() || !subnets.is_empty()) {
         let list: Vec<String> = home.iter().map(ToString::to_string).collect();
-        if !list.is_empty() {
+        // A segment of everything says nothing about what is at home: there would be no $EXTERNAL_NET.
+        if !list.is_empty() && !home.iter().any(Subnet::is_everything) {
             variables.insert("HOME_NET".to_owned(), format!("[{}]", list.join(",")));
         }
     }

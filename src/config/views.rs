@@ -125,4 +125,18 @@ HTTP_PORTS = "[80,8080]"
         );
         assert_eq!((dmz.ports.len(), lan.ports.len()), (0, 1));
     }
+
+    #[test]
+    fn a_segment_of_everything_has_an_outside_all_the_same() {
+        let text = "[[segment]]\nname = \"all\"\nrole = \"dmz\"\nsubnets = [\"0.0.0.0/0\"]\n";
+        let mut config = Config::default();
+        let mut errors = Vec::new();
+        config.read("sensor.toml", text, &mut errors);
+        assert_eq!(errors, []);
+        let rule =
+            "alert http $EXTERNAL_NET any -> $HOME_NET any (msg:\"x\"; content:\"x\"; sid:7;)";
+        let set = rules::load_text("x.rules", rule, &Variables::default());
+        let views = config.segment_views(&set).expect("views");
+        assert!(views.iter().all(|view| view.addresses.is_empty()));
+    }
 }

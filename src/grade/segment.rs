@@ -43,6 +43,11 @@ impl Subnet {
         Ok(Self { address, bits })
     }
 
+    /// Whether it is all addresses of its family.
+    pub fn is_everything(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether it holds `address`.
     #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {

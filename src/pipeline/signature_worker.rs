@@ -282,6 +282,11 @@ impl SignatureWorker {
         std::mem::replace(&mut self.stages.inspector, inspector)
     }
 
+    /// Packets for this worker went their way without it, up to this time (inline, by an exception policy).
+    pub fn missed(&mut self, until: Timestamp) {
+        self.stages.streams.missed(until);
+    }
+
     /// Begins to measure what each signature costs, or stops.
     pub fn profile(&mut self, on: bool) {
         self.stages.inspector.profile(on);
@@ -340,12 +345,12 @@ impl SignatureWorker {
         foreseen.clear();
         foreseen.extend(batch.iter().map(|packet| self.flows.foresee(&packet)));
         let mut packets = (0u32..).zip(batch.iter().zip(&foreseen));
-        let mut at = (0, 0);
+        let mut at = (0, 0, batch.now);
         // A panic costs the packet that caused it, never the sensor: the loop goes on behind it.
         while catch_unwind(AssertUnwindSafe(|| {
             for (place, (packet, foreseen)) in packets.by_ref() {
                 self.packets += 1;
-                at = (place, packet.interface);
+                at = (place, packet.interface, packet.ts);
                 let verdict = self.process(packet, *foreseen, said);
                 if inline && verdict > Verdict::Accept {
                     said.stopped.push((place, verdict));
@@ -359,6 +364,8 @@ impl SignatureWorker {
         .is_err()
         {
             self.panics += 1;
+            // What the packet did to its connection is not known.
+            self.stages.streams.missed(at.2);
             if inline && self.failed_closed.get(usize::from(at.1)) == Some(&true) {
                 said.stopped.push((at.0, Verdict::DropPacket));
             }

@@ -531,7 +531,7 @@ impl<R: Receiver> Work<'_, '_, R> {
             return self.four_way_ack();
         }
         let to_client = self.direction == ToClient;
-        let inline = self.engine.settings.inline;
+        let inline = self.engine.settings.inline && self.engine.saw_all(self.flow);
         let client = *self.tcp.side(ToServer);
         let server = *self.tcp.side(ToClient);
         // The server speaks although we have not seen the client's acknowledgment.

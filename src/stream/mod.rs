@@ -132,6 +132,9 @@ pub struct StreamSettings {
     pub memcap_policy: ExceptionPolicy,
     /// `stream.drop-invalid`: inline, drop what the state machine refuses.
     pub drop_invalid: bool,
+    /// Inline: the same for the end (FIN, RST) of a connection that is not known. Off where packets pass a sensor that was
+    /// not always there: nobody else would end what began before it.
+    pub drop_strays: bool,
     /// `stream.reassembly.depth`: bytes per direction, 0 for no limit.
     pub depth: u32,
     /// `stream.reassembly.toserver-chunk-size` and `toclient-chunk-size`, without randomisation.
@@ -170,6 +173,7 @@ impl Default for StreamSettings {
             midstream_policy: ExceptionPolicy::Ignore,
             memcap_policy: ExceptionPolicy::Ignore,
             drop_invalid: true,
+            drop_strays: true,
             depth: 1024 * 1024,
             chunk_bytes: [2560; 2],
             urgent: UrgentPolicy::OutOfBand,
@@ -454,6 +458,8 @@ pub struct StreamEngine {
     held: u64,
     /// Buffers without a flow, for flows to come.
     spare: Vec<Vec<u8>>,
+    /// See [`Self::missed`].
+    missed: Option<Timestamp>,
 }
 
 impl StreamEngine {
@@ -465,7 +471,19 @@ impl StreamEngine {
             own: [None; 2],
             held: 0,
             spare: Vec::new(),
+            missed: None,
         }
+    }
+
+    /// Packets may have gone their way up to this time without being seen here (inline): what the state machine refuses of
+    /// connections that began by then may be right, and is not dropped.
+    pub fn missed(&mut self, until: Timestamp) {
+        self.missed = self.missed.max(Some(until));
+    }
+
+    /// Whether every packet of a connection came by here, as far as can be known.
+    fn saw_all(&self, flow: &Flow) -> bool {
+        self.missed.is_none_or(|until| flow.first > until)
     }
 
     /// Settings.

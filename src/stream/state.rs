@@ -8,7 +8,8 @@
 //!                                     └─ FIN of client ─▶ CloseWait ─▶ LastAck ─────────────▶ Closed
 //! ```
 //!
-//! A refused segment changes nothing (its event remains); inline mode drops it.
+//! A refused segment changes nothing (its event remains); inline mode drops it, unless packets of its connection may have
+//! gone by unseen ([`StreamEngine::missed`]).
 
 use super::check::prune_ranges;
 use super::{
@@ -194,7 +195,8 @@ impl<'a, 'p, R: Receiver> Work<'a, 'p, R> {
             self.engine.stats.invalid += 1;
             self.verdict.invalid = true;
             let settings = &self.engine.settings;
-            if settings.inline && settings.drop_invalid && self.verdict.drop.is_none() {
+            let sure = self.engine.saw_all(self.flow) && (settings.drop_strays || !fresh);
+            if settings.inline && settings.drop_invalid && sure && self.verdict.drop.is_none() {
                 self.verdict.drop = Some(DropReason::StreamError);
             }
         }

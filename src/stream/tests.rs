@@ -584,6 +584,41 @@ fn sessions_are_picked_up_in_the_middle_only_when_told_to() {
 }
 
 #[test]
+fn inline_what_is_refused_passes_when_packets_may_have_gone_by_unseen() {
+    let inline = || StreamSettings {
+        inline: true,
+        ..StreamSettings::default()
+    };
+    let (syn_ack, fin) = (TcpFlags::SYN | TcpFlags::ACK, TcpFlags::FIN | TcpFlags::ACK);
+    // The client's acknowledgment and request went by unseen; the server answers them.
+    for missed in [None, Some(100), Some(99)] {
+        let mut wire = Wire::new(inline());
+        wire.flow.first = Timestamp::new(100, 0);
+        wire.send(ToServer, TcpFlags::SYN, CLIENT, 0, b"");
+        wire.send(ToClient, syn_ack, SERVER, CLIENT + 1, b"");
+        if let Some(until) = missed {
+            wire.engine.missed(Timestamp::new(until, 0));
+        }
+        let whole = missed != Some(100);
+        let drops = whole.then_some(DropReason::StreamError);
+        for data in [&b""[..], b"200"] {
+            let verdict = wire.send(ToClient, DATA, SERVER + 1, CLIENT + 50, data);
+            assert_eq!(verdict.drop, drops, "{missed:?} {data:?}");
+        }
+    }
+    // The end of a connection that nobody knows.
+    for drop_strays in [true, false] {
+        let mut wire = Wire::new(StreamSettings {
+            drop_strays,
+            ..inline()
+        });
+        let verdict = wire.send(ToServer, fin, CLIENT, SERVER, b"");
+        assert!(verdict.invalid);
+        assert_eq!(verdict.drop.is_some(), drop_strays);
+    }
+}
+
+#[test]
 fn one_sided_sessions_hand_over_what_they_see() {
     let mut wire = Wire::new(StreamSettings {
         async_oneside: true,

@@ -212,6 +212,9 @@ impl Thread<'_> {
         flight.fates.clear();
         flight.fates.resize(count, Fate::Forward);
         for number in feeder.failed() {
+            for link in &mut self.links {
+                link.missed = true;
+            }
             let place = flight.place(*number).unwrap_or(usize::MAX);
             let closed = flight
                 .frames
@@ -243,6 +246,7 @@ impl Thread<'_> {
             if ready {
                 work.lane = u16::try_from(self.index).unwrap_or(u16::MAX);
                 work.expected = expected;
+                work.missed = std::mem::take(&mut link.missed);
                 if packets > 0 {
                     flight.open |= bit(at);
                 }
@@ -255,6 +259,7 @@ impl Thread<'_> {
             if packets == 0 {
                 continue;
             }
+            link.missed = true;
             let lost = link.stalled || link.out.is_abandoned();
             if lost {
                 counts.worker_lost.add(packets);

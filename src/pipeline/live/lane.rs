@@ -33,6 +33,8 @@ pub struct Link {
     pub(super) spare: Vec<Work>,
     /// It did not take anything for too long, or answers too late: it is not waited for until it moves again.
     pub(super) stalled: bool,
+    /// Packets for it went by without it, which it has not been told (inline).
+    pub(super) missed: bool,
 }
 
 impl Link {

@@ -188,6 +188,7 @@ fn connect(bells: &[Bell], batches: usize) -> (Rings, Vec<Link>, Inbox) {
             back: returned,
             spare: Vec::new(),
             stalled: false,
+            missed: false,
         });
     }
     let (said_out, said) = ring::<Said>(batches);
@@ -235,6 +236,8 @@ impl Live {
         };
         if inline {
             options.worker.blocks = Some(Arc::clone(&blocks));
+            // Connections are older than the sensor, and than a worker that took over.
+            options.worker.stream.drop_strays = false;
             report.enforce(Arc::clone(&blocks));
             options.worker.failed_closed = failed_closed(&options.exceptions);
         }

@@ -26,6 +26,8 @@ pub struct Work {
     pub lane: u16,
     /// Workers that were given a batch of this number.
     pub expected: u16,
+    /// Inline: packets went their way without this worker since the last batch it was given.
+    pub missed: bool,
     /// On the way back, inline: packets that are not to go on, by their place in the batch.
     pub stopped: Vec<(u32, Verdict)>,
     /// Likewise: packets of whose payload bytes are to be changed.
@@ -38,6 +40,7 @@ impl Default for Work {
             batch: Batch::with_capacity(256),
             lane: 0,
             expected: 1,
+            missed: false,
             stopped: Vec::new(),
             changed: Vec::new(),
         }
@@ -56,6 +59,7 @@ impl Work {
         self.batch.bytes = FrameBytes::Empty;
         self.batch.packets.clear();
         self.batch.extra.clear();
+        self.missed = false;
         self.stopped.clear();
         self.changed.clear();
     }
@@ -169,6 +173,9 @@ pub(super) fn work(
                 // The end of one capture thread is not the end of the flows, which all of them share.
                 open = open.saturating_sub(1);
                 work.batch.last = open == 0;
+            }
+            if work.missed {
+                worker.missed(work.batch.now);
             }
             worker.batch(&work.batch, &mut said);
             said.lane = work.lane;

@@ -218,12 +218,17 @@ impl Sensor {
     }
 
     /// Ends it as systemd would; gives what it said.
-    pub fn end(mut self) -> String {
+    pub fn end(self) -> String {
+        self.end_with_events().1
+    }
+
+    /// The same, and everything that is in eve.json then.
+    fn end_with_events(mut self) -> (Vec<Value>, String) {
         quiet(&["kill", "-TERM", &self.process.0.id().to_string()]);
         let status = self.process.0.wait().unwrap();
         let said = std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
         assert!(status.success(), "{status}: {said}");
-        said
+        (self.events(), said)
     }
 }
 
@@ -492,7 +497,18 @@ fn a_running_sensor_shows_captures_blocks_and_measures() {
     );
     assert_eq!(mode & 0o777, 0o660);
     assert!(Path::new(&sensor.path("eve.json")).exists());
-    let said = sensor.end();
+    let (eve, said) = sensor.end_with_events();
+    // The last record of statistics was written when the last packet was counted.
+    let frames = said.lines().filter_map(|line| {
+        let (_, count) = line.split_once(" frames, ")?.0.rsplit_once(' ')?;
+        count.parse::<u64>().ok()
+    });
+    let traffic = |e: &&Value| e["event_type"] == "stats" && !e["stats"]["decoder"].is_null();
+    assert_eq!(
+        eve.iter().rfind(traffic).unwrap()["stats"]["decoder"]["pkts"],
+        frames.sum::<u64>(),
+        "{said}"
+    );
     assert!(said.contains("sekisho: inside: NUMA"), "{said}");
     assert!(
         said.contains("confined: 0 capabilities") && !said.contains("not confined: seccomp"),

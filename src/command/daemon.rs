@@ -163,8 +163,7 @@ impl Daemon {
         while let Some(signal) = signals.next() {
             match signal {
                 Signal::End => {
-                    // Before the threads end: the last word is to find somebody who writes it.
-                    self.stopping(control);
+                    self.stopping();
                     control.stop();
                     return;
                 }
@@ -177,14 +176,16 @@ impl Daemon {
             .is_some_and(|every| self.said_stats.elapsed() >= every)
         {
             self.said_stats = Instant::now();
-            self.say_stats(control);
+            let line = ReportOrder::Line("stats", self.stats());
+            control.report_orders.give(line);
         }
         if self.heartbeat_every.is_some_and(|every| {
             self.said_heartbeat
                 .is_none_or(|said| said.elapsed() >= every)
         }) {
             self.said_heartbeat = Some(Instant::now());
-            self.say_heartbeat(control, None);
+            let line = ReportOrder::Line(HEARTBEAT, self.heartbeat(control, None));
+            control.report_orders.give(line);
         }
         if let Some(every) = self.notify.alive_every()
             && self.said_alive.elapsed() >= every
@@ -196,22 +197,28 @@ impl Daemon {
     }
 
     /// The end is near: what is on its way is still reported. Said once.
-    pub fn stopping(&mut self, control: &Control) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
+    pub fn stopping(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.notify.say("STOPPING=1");
         }
-        self.notify.say("STOPPING=1");
+    }
+
+    /// EVE lines, each with its type, for when every thread has ended: the counters with the last packet in them, and that
+    /// silence is meant from here on.
+    pub fn last_words(&mut self, control: &Control) -> Vec<(&'static str, Vec<u8>)> {
+        let mut words = Vec::new();
         if self.stats_every.is_some() {
-            self.say_stats(control);
+            words.push(("stats", self.stats()));
         }
         if self.heartbeat_every.is_some() {
-            self.say_heartbeat(control, Some("stopping"));
+            words.push((HEARTBEAT, self.heartbeat(control, Some("stopping"))));
         }
+        words
     }
 
     /// A sign of life to the SOC. It goes the way of alerts, through the report thread and its sinks: when it arrives, so
     /// do they. That it stays away for longer than `interval_secs` without a last word ("stopping") is an alarm.
-    fn say_heartbeat(&mut self, control: &Control, state: Option<&str>) {
+    fn heartbeat(&mut self, control: &Control, state: Option<&str>) -> Vec<u8> {
         self.heartbeats += 1;
         let running = |w: &&WorkerCounts| w.state() == WorkerState::Running;
         let workers = control.workers.iter().filter(running).count();
@@ -229,9 +236,7 @@ impl Daemon {
                 "alerts": {"RED": red, "ORANGE": orange, "YELLOW": yellow, "GREEN": green},
             },
         });
-        control
-            .report_orders
-            .give(ReportOrder::Line(HEARTBEAT, event.to_string().into_bytes()));
+        event.to_string().into_bytes()
     }
 
     /// On a thread of its own: the workers are looked after meanwhile.
@@ -257,13 +262,11 @@ impl Daemon {
         }
     }
 
-    fn say_stats(&self, control: &Control) {
+    fn stats(&self) -> Vec<u8> {
         let event = serde_json::json!({
             "timestamp": now_eve(), "event_type": "stats", "stats": counters(&self.operator),
         });
-        control
-            .report_orders
-            .give(ReportOrder::Line("stats", event.to_string().into_bytes()));
+        event.to_string().into_bytes()
     }
 }
 

@@ -152,8 +152,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         daemon.pulse(&signals, control);
     });
-    daemon.stopping(&control);
-    let (report, errors) = live.stop();
+    daemon.stopping();
+    let (mut report, errors) = live.stop();
+    if let Some(report) = &mut report {
+        for (kind, line) in daemon.last_words(&control) {
+            report.line(kind, &line);
+        }
+    }
     print_totals(&control);
     if let Some(error) = writer.and_then(Writer::finish) {
         eprintln!("sekisho: evidence: {error}");

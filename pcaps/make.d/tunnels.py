@@ -287,3 +287,33 @@ def dns_tunnel_dns2tcp(lab):
     lab.capture(dev="lan")
     lab.spawn("sk-i", "dns2tcpc -z d.tunnel.example -k coffee -r echo -l 2222 198.51.100.10", wait_port=2222, wait=0.5)
     lab.run("sk-i", f"(cat {lab.tmp}/secret.bin; sleep 4) | ncat 127.0.0.1 2222 | wc -c", timeout=20)
+
+
+NAMES = ("xkqjvhtrwpz", "qwrtplkmnbv", "zxcvbtrplkh", "mnbvcxlkjhg", "hgfdsapqwrt", "trplkjhgfzx", "vbnmqwrtplk", "kjhgfdxcvbn",
+         "plkmnbvcxzd", "wrtpsdfghjk", "bnmzxcvlkjh", "dfghjklzxcv", "rtpqwsdfghb", "cvbnmtrplkj", "jhgfdrtplkm", "gfdsplkmnbv")
+
+
+def names_asked(lab, questions, call):
+    """Questions of the inside host to the house's resolver, which knows one invented name: the one that is called."""
+    lab.edge(inside=True)
+    conf = lab.write("dns.conf", "no-daemon\nno-resolv\nno-hosts\nuser=root\nlisten-address=10.20.0.53\nbind-interfaces\nlocal=/net/\nlocal=/example/\n"
+                     "host-record=qxkcdvbnzwt.net,198.51.100.10\nhost-record=www.shop.example,10.20.0.80\n")
+    lab.spawn("sk-s", f"dnsmasq -k -C {conf}", wait_port=53, udp=True)
+    lab.spawn("sk-c", "/usr/bin/python3 -m http.server 443 --bind 198.51.100.10 -d /proc/self/task", wait_port=443)
+    lab.capture(dev="lan")
+    asked = " ".join(questions)
+    lab.run("sk-i", f"for n in {asked}; do dig +noedns +time=2 +tries=1 +short @10.20.0.53 $n; sleep 0.2; done", timeout=60)
+    if call:
+        lab.run("sk-i", "curl -s -m 3 -o /dev/null http://198.51.100.10:443/")
+
+
+@case("dga_storm", ["dnsmasq-base", "bind9-dnsutils", "curl"], ["`dga` once: sixteen invented names below net do not exist, and are named; the seventeenth resolves and is called, which makes it likely that it worked: ORANGE."])
+def dga_storm(lab):
+    """A bot looks for its controller: invented names one after the other, until one of them exists."""
+    names_asked(lab, [f"{name}.net" for name in NAMES] + ["qxkcdvbnzwt.net"], True)
+
+
+@case("dga_nearmiss", ["dnsmasq-base", "bind9-dnsutils", "curl"], ["Nothing: one application whose server is gone, five typing errors, and a name that looks invented but exists."])
+def dga_nearmiss(lab):
+    """The near miss of invented names: dead names of one domain, and a few mistakes."""
+    names_asked(lab, [f"node{n}.old-app.example" for n in range(16)] + [f"{name}.net" for name in NAMES[:5]] + ["qxkcdvbnzwt.net", "www.shop.example"], True)

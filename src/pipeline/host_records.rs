@@ -359,6 +359,13 @@ pub fn of_packet(
             && seen <= NAMES
             && let Some(name) = dns_names::read(payload)
         {
+            if name.failed
+                && let Some(text) = dns_names::DomainText::of(payload)
+            {
+                for (value, detail) in text.pieces() {
+                    push(RecordKind::Domain, detail, value);
+                }
+            }
             let (value, detail) = name.pack();
             push(RecordKind::DnsName, detail, value);
         }

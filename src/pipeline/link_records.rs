@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::detect::anomaly::{HostRecord, RecordKind, dns_answers, irc, lan};
+use crate::detect::anomaly::{HostRecord, RecordKind, dns_answers, dns_names, irc, lan};
 use crate::flow::Flow;
 use crate::packet::{FlowKey, LinkType, Net, Packet, Transport};
 
@@ -262,6 +262,16 @@ fn dns(
     }
     if answer.code != 0 {
         return;
+    }
+    if answer.addresses().next().is_some()
+        && let Some(text) = dns_names::DomainText::of(message)
+    {
+        out.extend(text.pieces().map(|(value, detail)| HostRecord {
+            detail,
+            value,
+            flow_id: flow.id,
+            ..record(packet, flow.key, RecordKind::Domain)
+        }));
     }
     for address in answer.addresses() {
         out.push(HostRecord {

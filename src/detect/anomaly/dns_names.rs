@@ -1,4 +1,5 @@
-//! What a DNS message asks, in a few numbers: for [`super::dns_tunnel`] and [`super::dga`].
+//! What a DNS message asks, in a few numbers: for [`super::dns_tunnel`] and [`super::dga`]; and the text of its domain, in
+//! pieces that fit into records, so that an alert can name it.
 //!
 //! Reads the first question only; names with compression pointers or broken labels give nothing.
 //! A record's `value` is the hash of the domain (high 32 bits) and of the name below it (low 32 bits); its `detail` packs
@@ -66,16 +67,7 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
         return None;
     }
     let mut labels: [&[u8]; 32] = [&[]; 32];
-    let (mut count, mut at) = (0, 12);
-    loop {
-        let len = usize::from(*message.get(at)?);
-        if len == 0 {
-            break;
-        }
-        *labels.get_mut(count)? = message.get(at + 1..at + 1 + len).filter(|_| len < 64)?;
-        count += 1;
-        at += 1 + len;
-    }
+    let (count, at) = labels_of(message, &mut labels)?;
     let kind = u16::from_be_bytes(*message.get(at + 1..)?.first_chunk::<2>()?);
     let labels = labels.get(..count)?;
     let top = *labels.last()?;
@@ -83,8 +75,7 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
     if [b"arpa".as_slice(), b"local"].contains(&top) {
         return None;
     }
-    let plausible =
-        (2..=12).contains(&top.len()) && top.iter().all(u8::is_ascii_alphabetic) && count >= 2;
+    let plausible = is_top(top) && count >= 2;
     let kept = if plausible { 2 } else { 0 };
     let (below, domain) = labels.split_at(count.saturating_sub(kept));
     let mut counts = [0u32; 256];
@@ -120,6 +111,118 @@ pub fn read(message: &[u8]) -> Option<DnsName> {
     })
 }
 
+/// The labels of the first question's name, their number, and the offset of the byte that ends it.
+fn labels_of<'a>(message: &'a [u8], labels: &mut [&'a [u8]; 32]) -> Option<(usize, usize)> {
+    let (mut count, mut at) = (0, 12);
+    loop {
+        let len = usize::from(*message.get(at)?);
+        if len == 0 {
+            return Some((count, at));
+        }
+        *labels.get_mut(count)? = message.get(at + 1..at + 1 + len).filter(|_| len < 64)?;
+        count += 1;
+        at += 1 + len;
+    }
+}
+
+/// Whether a label may be a top-level domain.
+fn is_top(label: &[u8]) -> bool {
+    (2..=12).contains(&label.len()) && label.iter().all(u8::is_ascii_alphabetic)
+}
+
+/// Bytes of a domain that are kept: four records.
+const TEXT_BYTES: usize = 44;
+/// Bytes of it in a record.
+const PIECE: usize = 11;
+
+/// The last two labels of a name in small letters, at most 44 bytes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DomainText {
+    bytes: [u8; TEXT_BYTES],
+    len: u8,
+}
+
+impl Default for DomainText {
+    fn default() -> Self {
+        Self {
+            bytes: [0; TEXT_BYTES],
+            len: 0,
+        }
+    }
+}
+
+impl DomainText {
+    /// The domain of a message's first question; nothing where it has none. What is no letter, digit, hyphen or
+    /// underscore becomes a question mark.
+    pub fn of(message: &[u8]) -> Option<Self> {
+        let mut labels: [&[u8]; 32] = [&[]; 32];
+        let (count, _) = labels_of(message, &mut labels)?;
+        let [.., name, top] = labels.get(..count)? else {
+            return None;
+        };
+        if !is_top(top) {
+            return None;
+        }
+        let mut text = Self::default();
+        let letters = name.iter().chain(b".").chain(top.iter());
+        for (slot, byte) in text.bytes.iter_mut().zip(letters) {
+            let plain = byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+            *slot = if plain {
+                byte.to_ascii_lowercase()
+            } else {
+                b'?'
+            };
+            text.len += 1;
+        }
+        Some(text)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    /// Name and top-level domain; both whole unless the name was too long.
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        let bytes = self.as_bytes();
+        let dot = memchr::memrchr(b'.', bytes).unwrap_or(bytes.len());
+        let (name, top) = bytes.split_at(dot);
+        (name, top.get(1..).unwrap_or_default())
+    }
+
+    /// Value and detail of its records: eight bytes and three; in the detail's top byte which piece it is, and how many
+    /// bytes of the text end with it.
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let len = usize::from(self.len);
+        (0..len.div_ceil(PIECE)).map(move |at| {
+            let mut piece = [0u8; PIECE];
+            let text = self.bytes.iter().skip(at * PIECE).take(PIECE);
+            for (slot, byte) in piece.iter_mut().zip(text) {
+                *slot = *byte;
+            }
+            let [a, b, c, d, e, f, g, h, i, j, k] = piece;
+            let held = (len - at * PIECE).min(PIECE) as u8;
+            let value = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            (value, u32::from_be_bytes([(at as u8) << 4 | held, i, j, k]))
+        })
+    }
+
+    /// Puts a piece in its place; the first one begins a new text.
+    pub fn put(&mut self, value: u64, detail: u32) {
+        let [head, i, j, k] = detail.to_be_bytes();
+        let (at, held) = (usize::from(head >> 4), usize::from(head & 0xf));
+        if at == 0 {
+            *self = Self::default();
+        }
+        let piece = value.to_be_bytes().into_iter().chain([i, j, k]);
+        let place = self.bytes.iter_mut().skip(at * PIECE);
+        for (slot, byte) in place.zip(piece.take(held)) {
+            *slot = byte;
+        }
+        self.len = (at * PIECE + held).min(TEXT_BYTES) as u8;
+    }
+}
+
 /// The number by which a domain is known ([`DnsName::domain`]), from its labels.
 pub fn domain_hash<'a>(labels: impl Iterator<Item = &'a [u8]>) -> u32 {
     let hash = labels.fold(0u64, |h, label| {
@@ -132,7 +235,7 @@ pub fn domain_hash<'a>(labels: impl Iterator<Item = &'a [u8]>) -> u32 {
 }
 
 /// A label of eight or more letters or digits with hardly a vowel, digits among letters, or a long run of consonants.
-fn looks_invented(label: &[u8]) -> bool {
+pub fn looks_invented(label: &[u8]) -> bool {
     if label.len() < 8 || label.contains(&b'-') {
         return false;
     }
@@ -187,6 +290,33 @@ pub(super) mod tests {
             assert_eq!(read(&whole[..end]), None);
         }
         assert_eq!(read(&[0xff; 64]), None);
+    }
+
+    #[test]
+    fn a_domain_survives_its_pieces() {
+        for name in [
+            "www.Example.com",
+            "a.bc",
+            &format!("x.{}.info", "q".repeat(60)),
+        ] {
+            let text = DomainText::of(&query(name, 1)).expect("domain");
+            let mut put = DomainText::default();
+            for (value, detail) in text.pieces() {
+                put.put(value, detail);
+            }
+            assert_eq!(put, text);
+        }
+        let text = DomainText::of(&query("www.Ex mple.com", 1)).expect("domain");
+        assert_eq!(text.as_bytes(), b"ex?mple.com");
+        assert_eq!(text.parts(), (b"ex?mple".as_slice(), b"com".as_slice()));
+        assert_eq!(DomainText::of(&query("printer", 1)), None);
+        assert_eq!(DomainText::of(&query("a.b.192", 1)), None);
+        // Records may say anything.
+        let mut put = DomainText::default();
+        for detail in [0, u32::MAX, 0x4f00_0000, 0x3f11_2233] {
+            put.put(u64::MAX, detail);
+            assert!(put.as_bytes().len() <= TEXT_BYTES);
+        }
     }
 
     #[test]

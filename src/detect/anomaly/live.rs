@@ -26,6 +26,11 @@ pub struct Live {
 }
 
 impl Live {
+    /// The flow that an open incident was named after.
+    pub fn flow(&self) -> Option<FlowKey> {
+        self.open.then_some(self.key)
+    }
+
     /// The state to report when the behaviour shows at `size` (what grows with the incident), if there is one to report.
     fn step(&mut self, record: &HostRecord, size: u64, severity: Severity) -> Option<&'static str> {
         self.last = self.last.max(record.ts);

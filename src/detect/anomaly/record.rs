@@ -43,6 +43,9 @@ pub enum RecordKind {
     ArpRequest,
     /// DNS query or failed answer: see [`super::dns_names`].
     DnsName,
+    /// Text of the domain of a DNS answer that says that it does not exist or gives addresses, a piece of it: see
+    /// [`super::dns_names::DomainText`]. Before the `DnsName` or `Resolved` of the same packet.
+    Domain,
     /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`]; `value` = hash of the account
     /// ([`super::account`]), 0 when it is not known;
     /// bit 32: it may be a step of one that goes on; bits 40..48: failures of the session that this success ends.

@@ -28,6 +28,8 @@ const ALONE: &str = "SEKISHO_TEST_ALONE";
 const UNSHARE: [&str; 6] = ["-n", "-m", "-p", "-f", "--mount-proc", "--kill-child"];
 /// When a test gives up; a frame that is lost is told within it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+/// The same for the end of a sensor that waits for its own threads as long as [`PATIENT`] says, and for its guardian.
+const FAREWELL: Duration = Duration::from_secs(180);
 /// Frames that are sent without waiting for the sensor: fewer than any queue on the way holds.
 const BURST: usize = 128;
 /// For sensors under test: a worker that the machine does not let run is not stuck.
@@ -203,6 +205,7 @@ impl Sensor {
     pub fn took(&self, frames: usize) {
         let asked = UnixStream::connect(self.folder.path().join("c.sock"));
         let mut asked = asked.unwrap();
+        asked.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut answers = BufReader::new(asked.try_clone().unwrap());
         until("the frames to be taken", || {
             writeln!(asked, r#"{{"command": "stats", "arguments": {{}}}}"#).unwrap();
@@ -217,7 +220,21 @@ impl Sensor {
     /// Ends it; gives eve.json.
     pub fn stop(mut self) -> Vec<serde_json::Value> {
         send_signal(self.child.id(), Signal::End).unwrap();
-        let status = self.child.wait().unwrap();
+        let mut ended = None;
+        let until = Instant::now() + FAREWELL;
+        while ended.is_none() {
+            if Instant::now() > until {
+                let id = self.child.id();
+                let wards = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+                let wards = wards.unwrap_or_default();
+                let wards = wards.split_whitespace().filter_map(|w| w.parse().ok());
+                let all: String = wards.chain([id]).map(threads).collect();
+                panic!("the sensor does not end\n{all}");
+            }
+            ended = self.child.try_wait().unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let status = ended.unwrap();
         assert!(status.success(), "{status}");
         events(&self.folder.path().join("log/eve.json"))
     }
@@ -226,6 +243,28 @@ impl Sensor {
     pub fn ward(&self) -> u32 {
         ward(self.child.id())
     }
+}
+
+/// What each thread of a process is doing.
+fn threads(process: u32) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let of = |folder: &Path, name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        text.trim().to_owned()
+    };
+    tasks
+        .map(|task| {
+            let folder = task.path();
+            let state = of(&folder, "stat");
+            let state = state.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            let (name, waits) = (of(&folder, "comm"), of(&folder, "wchan"));
+            format!(
+                "{name}: {} in {waits}\n",
+                state.get(..1).unwrap_or_default()
+            )
+        })
+        .collect()
 }
 
 pub fn events(path: &Path) -> Vec<serde_json::Value> {

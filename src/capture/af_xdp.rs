@@ -249,6 +249,11 @@ impl XdpBridge {
 
     fn recycle(&mut self) {
         for socket in &mut self.sockets {
+            // What the kernel had no room for (a port whose other end is behind) is offered again, whether or not more
+            // comes: nobody else would.
+            if socket.has_unsent() {
+                socket.flush();
+            }
             socket.complete(&mut self.free);
             socket.refill(&mut self.free);
         }

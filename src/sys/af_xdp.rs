@@ -382,6 +382,12 @@ impl XdpSocket {
         }
     }
 
+    /// Whether packets are queued that the kernel has not taken: it had no room for them when it was asked.
+    pub fn has_unsent(&self) -> bool {
+        let consumer = self.transmit.word(self.transmit.consumer);
+        consumer.load(Ordering::Acquire) != self.transmit.next
+    }
+
     /// Puts frames that have left onto `free`.
     pub fn complete(&mut self, free: &mut Vec<u64>) {
         let waiting = self.completion.waiting();

@@ -157,7 +157,7 @@ pub(super) fn stand_between(
             bell.poll(
                 || {
                     orders.is_full()
-                        || control.stopping()
+                        || (stopping.is_none() && control.stopping())
                         || links.iter().any(Link::has_answer)
                         || (!full && bridge.is_ready())
                 },

@@ -224,6 +224,8 @@ impl Grader {
         bounds.extend([
             self.incidents.memory().of("incidents"),
             self.datasets.memory().of("data sets"),
+            (self.thresholds.memory() + self.xbits.memory())
+                .of("counts and bits of rules that alert"),
             self.repeats.bound(),
             self.watch.bound(),
             self.campaigns.bound(),

@@ -298,13 +298,17 @@ impl SignatureWorker {
     }
 
     /// Bounds of its tables.
-    pub fn bounds(&self) -> [MemoryBound; 5] {
+    pub fn bounds(&self) -> [MemoryBound; 6] {
         [
             self.flows.bound(),
             self.stages.streams.bound(),
             self.stages.app.account.bound(),
             self.stages.app.bound(),
             self.stages.tags.bound(),
+            self.stages
+                .inspector
+                .memory()
+                .of("counts and bits of rules that act"),
         ]
     }
 
@@ -425,6 +429,7 @@ impl SignatureWorker {
                 let verdict = self.stages.process(packet, place, slot, said);
                 if let Some(blocks) = &self.blocks
                     && slot.flow.happened.has(FlowEvents::ESTABLISHED)
+                    && (slot.flow.key.proto != 6 || slot.flow.proves_client())
                 {
                     blocks.learn(slot.flow.key.src, slot.flow.key.dst);
                 }

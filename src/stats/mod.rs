@@ -26,6 +26,17 @@ impl Memory {
         Self { bytes, used: bytes }
     }
 
+    /// Of a hash map of entries of type `T` that holds `len` and never more than `max` of them. Its places are a power of
+    /// two, seven in eight of them used, with a byte each beside the entry; when it grows, half as many are there beside.
+    pub fn of_map<T>(len: usize, max: usize) -> Self {
+        let places = max.saturating_mul(8).div_ceil(7).next_power_of_two();
+        let entry = size_of::<T>().saturating_add(1);
+        Self {
+            bytes: (places / 2 * 3).saturating_mul(entry) as u64,
+            used: len.saturating_mul(entry) as u64,
+        }
+    }
+
     /// With its name.
     pub fn of(self, what: &'static str) -> MemoryBound {
         MemoryBound {

@@ -25,6 +25,7 @@ use crate::packet::{Direction, EventSet, Net, Packet, PacketOrigin, TcpFlags, Tr
 use crate::rules::{
     Action, BufferId, HeaderBuffer, HeaderProto, Hook, PayloadScope, Signature, SignatureKind,
 };
+use crate::stats::Memory;
 use crate::stream::StreamWindow;
 use crate::sys::hs::Scratch;
 use crate::sys::pcre::RegexScratch;
@@ -261,6 +262,11 @@ impl Inspector {
     pub fn noted(&mut self, hit: &Hit) -> Option<Noted> {
         let at = usize::from(hit.noted.checked_sub(1)?);
         self.work.notes.get_mut(at).map(std::mem::take)
+    }
+
+    /// What it keeps for rules across packets: counts of thresholds, and its view of bits and data sets.
+    pub fn memory(&self) -> Memory {
+        self.work.thresholds.memory() + self.work.own.memory(&self.engine)
     }
 
     /// Counters.

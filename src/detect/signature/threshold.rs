@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 use crate::packet::{FlowKey, Timestamp};
 use crate::rules::{Threshold, ThresholdKind, ThresholdTrack, UniqueOn};
+use crate::stats::Memory;
 
 /// Entries kept.
 const ENTRIES_MAX: usize = 65_536;
@@ -135,6 +136,17 @@ impl Thresholds {
             }
         };
         Passes { alerts, acts }
+    }
+
+    /// What all counts take.
+    pub fn memory(&self) -> Memory {
+        // A vector has room for up to twice its values.
+        let values = |count: usize| count.saturating_mul(2 * size_of::<u16>()) as u64;
+        Memory::of_map::<(((u32, u32), u16, Whom), Entry)>(self.entries.len(), ENTRIES_MAX)
+            + Memory {
+                bytes: values(VALUES_MAX),
+                used: values(self.values),
+            }
     }
 
     fn make_room(&mut self, now: Timestamp) {

@@ -9,6 +9,7 @@ use super::xbit::Xbits;
 use super::{ALERTS_MAX, Engine};
 use crate::alert::Verdict;
 use crate::rules::{Action, ActionScope, FlowStateOption, Signature, SignatureKind, Test};
+use crate::stats::Memory;
 
 /// Turns the matches of a packet into hits, notes decisions for the flow, and says what becomes of the packet. A rule
 /// whose threshold is not reached does not act: `thresholds` are what this worker counted.
@@ -129,6 +130,20 @@ pub(super) struct OwnView {
 }
 
 impl OwnView {
+    /// What it may take under an engine, and takes.
+    pub(super) fn memory(&self, engine: &Engine) -> Memory {
+        if !engine.compiled.acts_on_shared {
+            return Memory::default();
+        }
+        let sets = engine.rules().datasets.iter();
+        let changing = sets.filter(|set| set.changes());
+        let of_sets = Memory {
+            bytes: changing.map(|set| set.info.memcap_bytes).sum(),
+            used: self.datasets.memory().used,
+        };
+        self.xbits.memory() + of_sets
+    }
+
     /// Whether a rule's conditions on bits and sets hold, as far as this worker knows; carries out its changes.
     fn settle(
         &mut self,

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::alert::{XbitCondition, XbitOperation, XbitTrack};
 use crate::packet::{FlowKey, Timestamp};
+use crate::stats::Memory;
 
 /// Bits kept.
 const BITS_MAX: usize = 65_536;
@@ -58,6 +59,11 @@ impl Xbits {
                 .get(&(option.bit, o))
                 .is_some_and(|end| now < *end)
         })
+    }
+
+    /// What all bits take.
+    pub fn memory(&self) -> Memory {
+        Memory::of_map::<((u32, Owner), Timestamp)>(self.bits.len(), BITS_MAX)
     }
 
     fn change(&mut self, option: &XbitCondition, key: &FlowKey, now: Timestamp) {

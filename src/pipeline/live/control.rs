@@ -113,12 +113,13 @@ impl MemoryCount {
 }
 
 /// The tables of a worker, in the order of [`WorkerCounts::memory`].
-pub const WORKER_TABLES: [&str; 5] = [
+pub const WORKER_TABLES: [&str; 6] = [
     "flow table",
     "stream reassembly",
     "application layer",
     "announced connections",
     "tagged hosts",
+    "counts and bits of rules that act",
 ];
 
 /// What a worker is doing.
@@ -159,7 +160,7 @@ pub struct WorkerCounts {
     /// Answers the report thread had no room for (inline: packets are not kept waiting for it).
     pub unreported: Count,
     /// Memory of its tables: [`WORKER_TABLES`].
-    pub memory: [MemoryCount; 5],
+    pub memory: [MemoryCount; 6],
     /// Packets for which there was no memory: in the flow table, or for their bytes.
     pub memory_full: Count,
     /// Batches that waited in its rings when it last looked, and the most so far.

@@ -199,6 +199,14 @@ impl Flow {
                 .is_some_and(|tcp| tcp.state >= TcpState::Established)
     }
 
+    /// Whether its client is who it says: TCP's handshake was seen in both directions, so that the client knows what the
+    /// server sent it. Not so of a connection picked up in the middle, where a single forged segment will do.
+    pub fn proves_client(&self) -> bool {
+        self.tcp.as_ref().is_some_and(|tcp| {
+            tcp.state >= TcpState::Established && !tcp.midstream && !tcp.one_sided
+        })
+    }
+
     /// The TCP session, made when there is none.
     pub fn open_session(&mut self) -> &mut TcpSession {
         let spare = &mut self.spare_tcp;

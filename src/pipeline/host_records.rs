@@ -77,7 +77,8 @@ pub fn of_flow(
                 }
                 _ => 0,
             };
-            push(kind, u32::from(aborted), value);
+            let unproven = kind == RecordKind::Established && tcp && !flow.proves_client();
+            push(kind, u32::from(aborted || unproven), value);
         }
     }
     if tcp && happened.has(FlowEvents::CLOSED) && flow.is_established() {
@@ -270,6 +271,7 @@ pub fn of_packet(
     };
     let at = direction.index();
     let to_server = direction == Direction::ToServer;
+    let proof = u64::from(flow.proves_client());
     link_records::of_packet(flow, packet, to_server, &mut told.link, out);
     let mut push = |kind, detail, value| {
         out.push(HostRecord {
@@ -293,7 +295,7 @@ pub fn of_packet(
         }
         // One packet may be chance; ESP's flows are of one direction.
         if *count == 2 && key.proto == 50 {
-            push(RecordKind::FirstBytes, FirstBytes::Esp as u32, 0);
+            push(RecordKind::FirstBytes, FirstBytes::Esp as u32, proof);
         }
     }
     let ssh = told.first == [Some(FirstBytes::Ssh); 2];
@@ -348,7 +350,7 @@ pub fn of_packet(
             *slot = Some(if random { FirstBytes::Nothing } else { verdict });
         }
         if verdict.is_told() {
-            push(RecordKind::FirstBytes, verdict as u32, 0);
+            push(RecordKind::FirstBytes, verdict as u32, proof);
         }
     }
     if !tcp {
@@ -392,7 +394,11 @@ pub fn of_packet(
                 };
                 push(RecordKind::Login, outcome as u32, before);
             }
-            Shown::Reversed => push(RecordKind::FirstBytes, FirstBytes::SshReversed as u32, 0),
+            Shown::Reversed => push(
+                RecordKind::FirstBytes,
+                FirstBytes::SshReversed as u32,
+                proof,
+            ),
             Shown::Nothing => {}
         }
         return;
@@ -403,7 +409,7 @@ pub fn of_packet(
         let verdict = first_bytes::later(payload, mine, client);
         if verdict != FirstBytes::Nothing && verdict != mine {
             told.first = [Some(verdict); 2];
-            push(RecordKind::FirstBytes, verdict as u32, 0);
+            push(RecordKind::FirstBytes, verdict as u32, proof);
         }
     }
     if !to_server
@@ -412,7 +418,7 @@ pub fn of_packet(
         && let Some(verdict) = service_names::of_certificate(payload, key.dport)
     {
         told.first = [Some(verdict); 2];
-        push(RecordKind::FirstBytes, verdict as u32, 0);
+        push(RecordKind::FirstBytes, verdict as u32, proof);
     }
     // RFC 1035 §4.2.2: over TCP a message is preceded by its length.
     if (key.dport == 53 || key.sport == 53)

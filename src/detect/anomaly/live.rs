@@ -23,12 +23,26 @@ pub struct Live {
     worst: Severity,
     key: FlowKey,
     interface: u16,
+    /// The source proved to be who it says, and whether that was told.
+    proven: bool,
+    told_proven: bool,
 }
 
 impl Live {
     /// The flow that an open incident was named after.
     pub fn flow(&self) -> Option<FlowKey> {
         self.open.then_some(self.key)
+    }
+
+    /// The source of the entry is who it says. What may be done about it hangs on that: an open incident that said
+    /// otherwise is updated when the behaviour shows next.
+    pub fn prove(&mut self) {
+        self.proven = true;
+    }
+
+    /// Whether the source is known to be who it says.
+    pub fn is_proven(&self) -> bool {
+        self.proven
     }
 
     /// The state to report when the behaviour shows at `size` (what grows with the incident), if there is one to report.
@@ -43,14 +57,19 @@ impl Live {
                 worst: severity,
                 key: record.key,
                 interface: record.interface,
+                proven: self.proven,
+                told_proven: self.proven,
             };
             return Some("open");
         }
         // What has got worse is told at once.
-        if size < self.next && severity <= self.worst {
+        let news = self.proven && !self.told_proven;
+        self.told_proven = self.proven;
+        if size >= self.next || severity > self.worst {
+            self.next = size.saturating_mul(10);
+        } else if !news {
             return None;
         }
-        self.next = size.saturating_mul(10);
         self.worst = self.worst.max(severity);
         Some("update")
     }

@@ -116,6 +116,8 @@ struct Source {
     fails: u32,
     open_ports: [u16; 8],
     open_count: u8,
+    /// It completed a handshake: not spoofed.
+    proven: bool,
     since: Timestamp,
     last: Timestamp,
     alarmed: bool,
@@ -305,6 +307,13 @@ impl PortScan {
                         source.open_count += 1;
                     }
                 }
+                if record.proves_source() && !source.proven {
+                    source.proven = true;
+                    // What may be done about a source hangs on it.
+                    if source.alarmed {
+                        reports.push(source.report("update", key.src, Some(record), record.ts));
+                    }
+                }
                 return;
             }
             Outcome::Failure => {
@@ -433,6 +442,7 @@ impl Source {
             fails: 0,
             open_ports: [0; 8],
             open_count: 0,
+            proven: false,
             since: now,
             last: now,
             alarmed: false,
@@ -577,7 +587,7 @@ impl Source {
                 ""
             },
             severity: Severity::Major,
-            source_verified: self.successes > 0,
+            source_verified: self.proven,
             incident: incident(PORT_SCAN, address, 0, self.since),
             evidence,
         }
@@ -660,6 +670,33 @@ mod tests {
             )
         });
         assert!(run(benign).is_empty());
+    }
+
+    #[test]
+    fn a_source_is_proven_by_a_handshake_and_told_so_when_it_comes_late() {
+        let scan = |success: Option<(u8, u32)>| {
+            let floods = SynFlood::new(SynFloodSettings::default());
+            let mut detector = PortScan::new(PortScanSettings::default());
+            let mut reports = Vec::new();
+            for i in 0..60 {
+                detector.record(&probe(1, i, 1_000), (&floods, &|| Role::Dmz), &mut reports);
+            }
+            if let Some((proto, detail)) = success {
+                let mut r = probe(1, 200, 2_000);
+                (r.kind, r.detail) = (RecordKind::Established, detail);
+                r.key.proto = proto;
+                for _ in 0..3 {
+                    detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
+                }
+            }
+            let states = |r: &Report| (r.state, r.source_verified);
+            reports.iter().map(states).collect::<Vec<_>>()
+        };
+        assert_eq!(scan(None), [("open", false)]);
+        assert_eq!(scan(Some((6, 0))), [("open", false), ("update", true)]);
+        // A connection picked up in the middle, an answer over UDP: either follows a forged packet.
+        assert_eq!(scan(Some((6, 1))), [("open", false)]);
+        assert_eq!(scan(Some((17, 0))), [("open", false)]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::packet::{FlowKey, Timestamp};
 pub enum RecordKind {
     /// First packet of a flow (TCP: a SYN that opens one). `detail` = TTL; `value` = source hardware address, 0 for none.
     Opened,
-    /// TCP: the client completed the handshake; `value` = its hardware address. UDP and others: the first answer; `value` =
+    /// TCP: the client completed the handshake; `value` = its hardware address; `detail` = 1 when it was not seen in both
+    /// directions. UDP and others: the first answer; `value` =
     /// bytes of the client so far << 32 | bytes of the server.
     Established,
     /// TCP: RST to the SYN (`detail` = 1: from the client, after the server's answer). UDP: ICMP unreachable.
@@ -35,7 +36,8 @@ pub enum RecordKind {
     Transaction,
     /// A flow had `value` further packets in one direction; `detail` = 0 from the client, 1 from the server.
     Packets,
-    /// What the first payload of a direction looks like: `detail` = number of a [`super::FirstBytes`].
+    /// What the first payload of a direction looks like: `detail` = number of a [`super::FirstBytes`]; `value` = 1 when
+    /// TCP's handshake was seen before it in both directions.
     FirstBytes,
     /// ICMP echo: `detail` = reply << 31 | payload length (15 bits) << 16 | sequence number; `value` = hash of the payload.
     Echo,
@@ -124,4 +126,17 @@ pub struct HostRecord {
     pub value: u64,
     /// EVE flow id.
     pub flow_id: u64,
+}
+
+impl HostRecord {
+    /// Whether it proves that its source is who it says: TCP's handshake, seen in both directions. An answer over UDP
+    /// proves nothing, since it goes to whoever was named.
+    pub fn proves_source(&self) -> bool {
+        self.key.proto == 6
+            && match self.kind {
+                RecordKind::Established => self.detail == 0,
+                RecordKind::FirstBytes => self.value == 1,
+                _ => false,
+            }
+    }
 }

@@ -120,6 +120,9 @@ impl Sightings {
         client.last = client.last.max(record.ts);
         client.verdict = verdict;
         client.peers.insert(endpoint_hash(record.key.dst, 0));
+        if record.proves_source() {
+            client.live.prove();
+        }
         if client.flows < self.settings.flows_min {
             return;
         }
@@ -143,7 +146,7 @@ impl Sightings {
                 confidence: 0.85,
                 efficacy: Efficacy::Unknown,
                 reason: "",
-                source_verified: record.key.proto == 6,
+                source_verified: client.live.is_proven(),
                 evidence: evidence(|json| {
                     json.str("protocol", client.verdict.as_str())
                         .num("flows", client.flows)
@@ -219,6 +222,26 @@ mod tests {
             reports[0].severity
         };
         assert_eq!([seen(0), seen(1)], [Severity::Major, Severity::Critical]);
+    }
+
+    #[test]
+    fn a_client_that_shows_over_udp_first_is_told_again_when_a_handshake_proves_it() {
+        let mut watch = Sightings::new(P2P, SightingSettings::default());
+        let mut reports = Vec::new();
+        // DHT; a lone segment that anybody can forge; connections, and DHT again.
+        for (i, (proto, proof)) in [(17, 0), (6, 0), (6, 1), (6, 1), (17, 0)]
+            .into_iter()
+            .enumerate()
+        {
+            let mut r = record(RecordKind::FirstBytes, proto, 1, 1, 6881, i as u64);
+            (r.detail, r.value) = (FirstBytes::BitTorrent as u32, proof);
+            watch.record(&r, &mut reports);
+        }
+        let told: Vec<_> = reports
+            .iter()
+            .map(|r| (r.state, r.number, r.source_verified))
+            .collect();
+        assert_eq!(told, [("open", 0, false), ("update", 2, true)]);
     }
 
     #[test]

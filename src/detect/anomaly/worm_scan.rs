@@ -105,6 +105,8 @@ struct Host {
     tried: u32,
     fails: u32,
     accepted: u32,
+    /// It completed a handshake: not spoofed.
+    proven: bool,
     /// The port of most failures, and how many they are (Boyer and Moore 1991).
     port: u16,
     port_votes: u32,
@@ -301,6 +303,7 @@ impl WormScan {
                 }
             }
             RecordKind::Established => {
+                host.proven |= record.proves_source();
                 host.settle(target);
                 let late = host.failed.contains(target);
                 if self.known.insert(pair, record.ts) {
@@ -405,7 +408,7 @@ impl WormScan {
                 } else {
                     ""
                 },
-                source_verified: host.accepted > 0,
+                source_verified: host.proven,
                 evidence: evidence(|json| {
                     json.num("dark_addresses", dark)
                         .num("dark_addresses_min", enough)
@@ -513,7 +516,7 @@ impl WormScan {
                     (false, 2..) => "hosts accepted the connection",
                     _ => "",
                 },
-                source_verified: host.accepted > 0,
+                source_verified: host.proven,
                 evidence: evidence(|json| {
                     json.num("first_contacts", host.tried)
                         .num("failed", host.fails)

@@ -140,6 +140,7 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
         usual_times "usual-times" number "times the largest usual hour of the host";
         hours_days "hours-days" number "days with uploads of a host after which its hours are known";
         odd_hour_percent "odd-hour-percent" number "percent of the limit that is enough at an hour at which it never uploads";
+        long_secs "long-secs" number "seconds from which a connection is long and all that it sent to a new place counts; 0: off";
         flows "flows" count "flows watched at a time";
         pairs "pairs" count "pairs watched";
         off_secs "off-secs" number "quiet seconds that close an incident";

@@ -3,10 +3,15 @@
 //! Per (host, destination): bytes sent and received within an hour, from records of volume (a flow under way reports every
 //! 8 MiB). Alarm when more than the limit of the role was sent, three times as much as came back, and ten times what the
 //! host sent to anybody in its largest hour of the thirty days before.
+//! One connection that goes on for hours, each of which stays below that, is added up by itself: from `long_secs` on the
+//! same limit holds for all that it sent, when its destination is new to the host (first seen within a day of the flow's
+//! beginning), against the usual hour as it was when the flow began: what it sends does not become usual while it lasts.
 //! The hours of the day in which a host uploads are learned: after `hours_days` days, at an hour at which it never did, a
 //! quarter of the limit is enough (UTC: what is learned is compared with itself, so the zone does not matter).
 //! What is *not* exfiltration: declared backup hosts and proxies; downloads with their acknowledgements; calls and meetings
-//! (as much comes back); what the host uploads every day; traffic among our own.
+//! (as much comes back); what the host uploads every day; a camera or a log that has gone to the same place for days;
+//! traffic among our own.
+//! Limits: long connections to a place known for days, or cut into flows of less than `long_secs`, count by the hour only.
 //! Memory: fixed, one record per pair and one per host.
 
 use std::net::IpAddr;
@@ -35,6 +40,8 @@ pub struct ExfiltrationSettings {
     pub usual_times: u32,
     /// Days with uploads of a host after which its hours are known. Default 5: a working week.
     pub hours_days: u32,
+    /// Seconds from which a connection is long, and all that it sent counts. Default 3,600 (detectors.md D20).
+    pub long_secs: u32,
     /// Percent of the limit that is enough at an hour at which it never uploads. Default 25.
     pub odd_hour_percent: u32,
     /// Flows watched at a time. Default 16,384.
@@ -53,6 +60,7 @@ impl Default for ExfiltrationSettings {
             ratio_min: 3,
             usual_times: 10,
             hours_days: 5,
+            long_secs: 3_600,
             odd_hour_percent: 25,
             flows: 16_384,
             pairs: 16_384,
@@ -73,11 +81,18 @@ struct Counted {
     sent: u64,
     received: u64,
     at: Timestamp,
+    since: Timestamp,
+    /// The largest hour of the host when the flow began.
+    usual: u64,
+    /// Whether its destination was new to the host then.
+    to_new: bool,
 }
 
 impl Worth for Counted {
+    /// What has sent much is kept longer: it may speak once an hour only. A minute for each MiB, six hours at most.
     fn worth(&self) -> u64 {
-        self.at.0
+        let minutes = (self.sent >> 20).min(360);
+        self.at.0.saturating_add(minutes * 60_000_000_000)
     }
 }
 
@@ -177,13 +192,24 @@ impl Exfiltration {
             sent,
             received,
             at: record.ts,
+            ..*counted
         };
+        let mut counted = *counted;
         let hour = record.ts.secs() / HOUR;
         let (usual, odd_hour) = self.usual(ours, hour, more);
         let settings = &self.settings;
         let Some(pair) = self.pairs.entry((ours, theirs), Pair::default) else {
             return;
         };
+        if new {
+            counted.since = record.ts;
+            counted.usual = usual;
+            counted.to_new =
+                pair.first == Timestamp(0) || record.ts.secs_since(pair.first) < 24 * HOUR;
+            if let Some(kept) = self.flows.get_mut(&record.flow_id) {
+                *kept = counted;
+            }
+        }
         if hour > pair.hour {
             // A transfer goes on over the full hour: half of what was sent in the last one is carried over.
             let carry = hour == pair.hour + 1;
@@ -206,13 +232,30 @@ impl Exfiltration {
         } else {
             limit
         };
-        let one_sided = pair.sent >= pair.received.saturating_mul(u64::from(settings.ratio_min));
-        if mib < limit || !one_sided {
+        let ratio = u64::from(settings.ratio_min);
+        let one_sided = |sent: u64, received: u64| sent >= received.saturating_mul(ratio);
+        let by_hour = mib >= limit && one_sided(pair.sent, pair.received);
+        // Long connections: the limit is that of one hour, for all that was sent.
+        let usual_then = (counted.usual >> 20).saturating_mul(u64::from(settings.usual_times));
+        let limit_long = u64::from(mib_min).max(usual_then);
+        let long_secs = record.ts.secs_since(counted.since);
+        let by_flow = counted.to_new
+            && settings.long_secs > 0
+            && long_secs >= u64::from(settings.long_secs)
+            && sent >> 20 >= limit_long
+            && one_sided(sent, received);
+        if !by_hour && !by_flow {
             if mib * 2 >= limit {
                 Watch::<(IpAddr, IpAddr), Pair>::keep(&mut pair.live, record.ts);
             }
             return;
         }
+        let in_hour = mib;
+        let (mib, limit) = if by_hour {
+            (mib, limit)
+        } else {
+            (sent >> 20, limit_long)
+        };
         let serious = u64::from(settings.serious_mib.of(place.role));
         let severity = if mib >= serious && seen.places.place(&key, record.interface).declared {
             Severity::Major
@@ -236,7 +279,7 @@ impl Exfiltration {
                 reason: "the destination takes it",
                 source_verified: key.proto == 6,
                 evidence: evidence(|json| {
-                    json.num("mib_sent_in_hour", mib)
+                    json.num("mib_sent_in_hour", in_hour)
                         .num("mib_min", limit)
                         .num("mib_received_in_hour", pair.received >> 20)
                         .num("largest_usual_hour_mib", usual >> 20)
@@ -244,6 +287,10 @@ impl Exfiltration {
                         .num("flows", pair.flows)
                         .num("secs", secs)
                         .num("port", key.dport);
+                    if !by_hour {
+                        json.num("mib_sent_in_flow", mib)
+                            .num("hours_of_flow", long_secs / HOUR);
+                    }
                 }),
             },
         );
@@ -361,6 +408,98 @@ mod tests {
         };
         assert_eq!(last(9), 0);
         assert_eq!(last(20), 1);
+    }
+
+    /// One connection that sends so many MiB in each of so many hours, the same all the time, and gets so many back. It
+    /// reports at doublings and every 8 MiB, as the flows do.
+    fn steady(dst: u32, (sent, received): (u32, u32), hours: u32, from_ms: u64) -> Vec<HostRecord> {
+        let first = [(256, 512), (512, 1_024)];
+        let hour_ms = 3_600_000u64;
+        let at = |kib: u64| from_ms + kib * hour_ms / (u64::from(sent.max(1)) << 10);
+        let total = u64::from(sent * hours) << 10;
+        let steps = first
+            .map(|(kib, _)| kib)
+            .into_iter()
+            .chain([1_024, 2_048, 4_096])
+            .chain((1..).map(|i| i * 8_192));
+        steps
+            .take_while(|kib| *kib <= total)
+            .map(|kib| HostRecord {
+                detail: kib as u32,
+                value: (kib << 10) * u64::from(received) / u64::from(sent.max(1)),
+                flow_id: u64::from(dst) << 32 | from_ms,
+                ..record(RecordKind::Volume, 6, 1, dst, 443, at(kib))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_connection_that_sends_steadily_for_hours_is_found_at_the_limit() {
+        for (role, rate, limit) in [
+            (Role::Intranet, 20, 100),
+            (Role::Intranet, 45, 100),
+            (Role::Dmz, 6, 50),
+        ] {
+            let reports = run(role, steady(1, (rate, 0), 24, 0));
+            let first = reports.first().expect("found");
+            let mib = first.number * u64::from(rate) / 3_600_000;
+            println!(
+                "exfiltration, {}: {rate} MiB an hour over one connection: alert after {:.1} h, {mib} MiB",
+                role.as_str(),
+                first.number as f64 / 3_600_000.0
+            );
+            assert!((limit..=limit + 8).contains(&mib), "{mib}");
+            assert_eq!(reports.iter().filter(|r| r.state == "open").count(), 1);
+            let evidence = String::from_utf8_lossy(&first.evidence).into_owned();
+            assert!(evidence.contains("mib_sent_in_flow"), "{evidence}");
+        }
+    }
+
+    #[test]
+    fn long_calls_backups_little_and_what_goes_there_every_day_are_quiet() {
+        // A call in which as much comes back; 80 MiB in a day; a connection that lives for half an hour.
+        for records in [
+            steady(1, (40, 20), 12, 0),
+            steady(1, (4, 0), 20, 0),
+            steady(1, (90, 0), 1, 0),
+        ] {
+            assert!(run(Role::Intranet, records).is_empty());
+        }
+        let mut leak = Exfiltration::new(ExfiltrationSettings::default());
+        let declared = Declared {
+            role: Role::Intranet,
+            host: "10.0.0.1".parse().expect("address"),
+            is: HostRole::Backup,
+        };
+        assert!(run_at(&mut leak, &declared, steady(1, (40, 0), 24, 0)).is_empty());
+        // A camera: little on the day on which it was put up, more from then on, to the same place.
+        let day = 86_400_000;
+        let mut camera = steady(7, (2, 0), 20, 0);
+        camera.extend(steady(7, (20, 0), 20, 2 * day));
+        camera.extend(steady(7, (20, 0), 20, 3 * day));
+        assert!(run(Role::Intranet, camera).is_empty());
+    }
+
+    #[test]
+    fn a_crowd_of_flows_does_not_wash_out_a_slow_one() {
+        let mut leak = Exfiltration::new(ExfiltrationSettings {
+            flows: 256,
+            ..ExfiltrationSettings::default()
+        });
+        let bytes = Detector::memory(&leak).bytes;
+        let mut records = steady(1, (20, 0), 12, 0);
+        // A flow of 256 KiB in each second beside it.
+        records.extend((0..12 * 3_600u64).map(|i| HostRecord {
+            detail: 200,
+            value: 60 << 10,
+            flow_id: i + 10,
+            ..record(RecordKind::Volume, 6, 2, 1_000 + i as u32, 443, i * 1_000)
+        }));
+        records.sort_by_key(|r| r.ts);
+        let reports = run_with(&mut leak, Role::Intranet, records);
+        assert_eq!(Detector::memory(&leak).bytes, bytes);
+        let found = reports.iter().find(|r| r.state == "open").expect("found");
+        assert_eq!(found.key.dst, IpAddr::from([192, 0, 2, 1]));
     }
 
     #[test]

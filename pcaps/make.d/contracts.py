@@ -79,3 +79,36 @@ def policy_contract(lab):
 def policy_nearmiss(lab):
     """The near miss of a broken contract: the same servers on an ordinary day."""
     contract(lab, False)
+
+
+def paths(lab, breaks):
+    """An inside host uses the web server of the DMZ and the house's resolver; then perhaps what nobody allowed."""
+    lab.edge(inside=True)
+    answer = lab.write("answer.py", ANSWER)
+    for ns, address, port in (("sk-s", "10.20.0.80", 80), ("sk-s", "10.20.0.80", 8081), ("sk-c", "198.51.100.10", 25), ("sk-c", "198.51.100.10", 80)):
+        lab.spawn(ns, f"/usr/bin/python3 {answer} {address} {port}", wait_port=port)
+    conf = "no-daemon\nno-resolv\nno-hosts\nuser=root\nbind-interfaces\nhost-record=www.shop.example,10.20.0.80\n"
+    for ns, address in (("sk-s", "10.20.0.53"), ("sk-c", "198.51.100.10")):
+        lab.spawn(ns, f"dnsmasq -k -C {lab.write(f'dns-{ns}.conf', conf + f'listen-address={address}' + chr(10))}", wait_port=53, udp=True)
+    lab.capture(dev="lan")
+    get, ask = "curl -s -m 3 -o /dev/null http", "dig +noedns +time=2 +tries=1 +short"
+    for _ in range(3):
+        lab.run("sk-i", f"{ask} @10.20.0.53 www.shop.example")
+        lab.run("sk-i", f"{get}://10.20.0.80/")
+        lab.run("sk-i", f"{get}://198.51.100.10/")
+    if breaks:
+        lab.run("sk-i", f"{get}://10.20.0.80:8081/")
+        lab.run("sk-i", f"{ask} @198.51.100.10 www.shop.example")
+        lab.run("sk-i", "exec 3<>/dev/tcp/198.51.100.10/25; echo EHLO pc.shop.example >&3; head -c 8 <&3 >/dev/null")
+
+
+@case("policy_matrix", ["curl", "dnsmasq-base", "bind9-dnsutils"], ["`policy` three times: 10.30.0.30 uses port 8081 of the DMZ, which the matrix does not allow (`sensor.toml`); it asks 198.51.100.10 for a name past the declared resolver; it delivers mail to 198.51.100.10, which only the mail host does. `wrong_port`, because what answers on port 25 is a web server here."])
+def policy_matrix(lab):
+    """An inside host leaves the paths that are declared: another service of the DMZ, a resolver outside, mail straight to the outside."""
+    paths(lab, True)
+
+
+@case("policy_matrix_nearmiss", ["curl", "dnsmasq-base", "bind9-dnsutils"], ["Nothing: the web servers and the resolver that the matrix allows."])
+def policy_matrix_nearmiss(lab):
+    """The near miss of a forbidden path: the same host with what it may do."""
+    paths(lab, False)

@@ -161,6 +161,8 @@ pub struct Finding {
     pub head: TextRange,
     /// EVE members after `"alert"`, without the closing brace; empty or begins with a comma.
     pub tail: TextRange,
+    /// What a detector's report is about beyond attacker and victim; 0 for most.
+    pub subject: u64,
     /// Detector's evidence: the members of a JSON object.
     pub evidence: TextRange,
     /// open, update or close for behavioural alerts; empty for signatures.

@@ -6,6 +6,7 @@
 use toml::Value;
 
 use super::keys::{Key, count, number, share, show};
+use crate::detect::anomaly::matrix;
 use crate::detect::anomaly::place::ByRole;
 use crate::detect::anomaly::policy::PolicySettings;
 
@@ -139,8 +140,8 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
         ratio_min "ratio-min" number "bytes sent per byte received, at least";
         usual_times "usual-times" number "times the largest usual hour of the host";
         hours_days "hours-days" number "days with uploads of a host after which its hours are known";
-        odd_hour_percent "odd-hour-percent" number "percent of the limit that is enough at an hour at which it never uploads";
         long_secs "long-secs" number "seconds from which a connection is long and all that it sent to a new place counts; 0: off";
+        odd_hour_percent "odd-hour-percent" number "percent of the limit that is enough at an hour at which it never uploads";
         flows "flows" count "flows watched at a time";
         pairs "pairs" count "pairs watched";
         off_secs "off-secs" number "quiet seconds that close an incident";
@@ -167,6 +168,7 @@ pub static DETECTOR_KEYS: &[Key] = detector_keys! {
     policy "policy" {
         learn_secs "learn-secs" number "seconds of traffic that are learned from";
         services "services" services "services of ours that are allowed: address:port or *:port";
+        paths "paths" paths "which segment may talk to which, by service: lan > dmz: 80 443 udp/123";
         certificate_days "certificate-days" number "days before the end of a certificate from which it is told";
         breaches "breaches" count "breaches watched";
         off_secs "off-secs" number "quiet seconds that close an incident";
@@ -225,7 +227,32 @@ pub fn is_table_size(key: &str) -> bool {
 
 /// Services as `address:port` or `*:port`, in a list or separated by commas.
 fn services(value: &Value) -> Result<Vec<String>, String> {
-    let texts: Vec<String> = match value {
+    let texts = texts(value, "address:port")?;
+    for text in &texts {
+        PolicySettings::service(text)?;
+    }
+    Ok(texts)
+}
+
+/// Lines of the matrix between segments, in a list or separated by commas.
+fn paths(value: &Value) -> Result<Vec<String>, String> {
+    let texts = texts(value, "'SEGMENT > SEGMENT: SERVICES'")?;
+    if texts.len() > matrix::LINES {
+        return Err(format!(
+            "wants at most {} lines, not {}",
+            matrix::LINES,
+            texts.len()
+        ));
+    }
+    for text in &texts {
+        matrix::Line::parse(text)?;
+    }
+    Ok(texts)
+}
+
+/// Texts in a list or separated by commas.
+fn texts(value: &Value, what: &str) -> Result<Vec<String>, String> {
+    Ok(match value {
         Value::Array(list) => list
             .iter()
             .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
@@ -238,12 +265,8 @@ fn services(value: &Value) -> Result<Vec<String>, String> {
             .map(|part| part.trim().trim_matches('"').to_owned())
             .filter(|part| !part.is_empty())
             .collect(),
-        other => return Err(format!("wants a list of address:port, not {other}")),
-    };
-    for text in &texts {
-        PolicySettings::service(text)?;
-    }
-    Ok(texts)
+        other => return Err(format!("wants a list of {what}, not {other}")),
+    })
 }
 
 /// A number that may have a fraction, at least 0.

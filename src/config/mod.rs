@@ -251,6 +251,7 @@ impl Config {
             }
         }
         config.check_overlays(&mut errors);
+        config.check_matrix(&mut errors);
         if errors.is_empty() {
             Ok(config)
         } else {

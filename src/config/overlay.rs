@@ -17,6 +17,7 @@
 
 use super::{Config, ConfigError, all_keys};
 use crate::detect::anomaly::AnomalySettings;
+use crate::detect::anomaly::matrix::{Line, OUTSIDE};
 use crate::grade::Role;
 
 /// A threshold for a role.
@@ -78,6 +79,45 @@ impl Config {
             }
         }
         changed.map(|config| config.anomaly)
+    }
+
+    /// Reports names of segments in the matrix that no segment has.
+    pub(super) fn check_matrix(&self, errors: &mut Vec<ConfigError>) {
+        const KEY: &str = "detectors.policy.paths";
+        let segments = &self.grade.segments.list;
+        let known = |name: &str| {
+            name == OUTSIDE
+                || segments
+                    .iter()
+                    .any(|s| s.name == name && !s.subnets.is_empty())
+        };
+        let origin = self.origins.get(KEY).map_or("default", String::as_str);
+        let mut check = |texts: &[String], place: &str| {
+            for line in texts.iter().filter_map(|text| Line::parse(text).ok()) {
+                for name in [&line.from, &line.to] {
+                    if !known(name) {
+                        errors.push(ConfigError {
+                            place: place.to_owned(),
+                            message: format!(
+                                "{KEY}: no segment with subnets is called '{name}' ({OUTSIDE} is whoever is not ours)"
+                            ),
+                        });
+                    }
+                }
+            }
+        };
+        check(&self.anomaly.policy.paths, origin);
+        for segment in 0..segments.len() {
+            if let Some(own) = self.detectors_of(segment)
+                && own.policy.paths != self.anomaly.policy.paths
+            {
+                let place = segments.get(segment).and_then(|s| s.detectors.first());
+                check(
+                    &own.policy.paths,
+                    place.map_or(origin, |(_, _, place)| place),
+                );
+            }
+        }
     }
 
     /// Reports what is wrong with thresholds of roles and segments.

@@ -43,6 +43,8 @@ pub enum Admit {
 #[derive(Clone, Debug)]
 struct Incident {
     detector: u16,
+    /// [`Finding::subject`].
+    subject: u64,
     attacker: IpAddr,
     victim: IpAddr,
     since: Timestamp,
@@ -184,6 +186,9 @@ impl Incidents {
             let Some(i) = self.table.get(id).filter(|i| near(i)) else {
                 continue;
             };
+            if i.detector == detector && i.subject != finding.subject {
+                continue;
+            }
             if i.detector == detector {
                 let same_attacker = i.attacker == attacker && !attacker.is_unspecified();
                 let same_victim = i.victim == victim && !victim.is_unspecified();
@@ -262,6 +267,7 @@ impl Incidents {
         let id = finding.incident;
         let incident = Incident {
             detector,
+            subject: finding.subject,
             attacker: finding.key.src,
             victim: finding.key.dst,
             since: finding.ts,
@@ -400,6 +406,23 @@ mod tests {
         admit(&mut incidents, &end);
         let later = report("brute_force", 901, "open", 1, 7, 2_000);
         assert_eq!(admit(&mut incidents, &later), Admit::Say(901, "open"));
+    }
+
+    #[test]
+    fn what_is_about_something_else_is_another_incident() {
+        let mut incidents = Incidents::default();
+        let mut first = report("policy", 1, "open", 1, 1, 0);
+        first.subject = 7;
+        assert_eq!(admit(&mut incidents, &first), Admit::Say(1, "open"));
+        let mut other = report("policy", 2, "open", 1, 1, 1);
+        other.subject = 8;
+        assert_eq!(admit(&mut incidents, &other), Admit::Say(2, "open"));
+        let mut more = report("policy", 3, "open", 1, 2, 2);
+        more.subject = 7;
+        assert_eq!(
+            admit(&mut incidents, &more),
+            Admit::Hide(Stage::Collapsed, 1)
+        );
     }
 
     #[test]

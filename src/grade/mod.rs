@@ -97,6 +97,7 @@ mod tests {
             confidence: 0.9,
             severity: Severity::Major,
             silent: false,
+            subject: 0,
             head: TextRange::default(),
             tail: TextRange::default(),
             evidence: TextRange::default(),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::exceptions::Exceptions;
 use super::level::Role;
 use crate::alert::Level;
+use crate::detect::anomaly::matrix::OUTSIDE;
 use crate::detect::anomaly::place::{HostRole, Place, Places};
 use crate::packet::FlowKey;
 use crate::rules::Threshold;
@@ -230,6 +231,12 @@ impl Segments {
             .unwrap_or(self.list.len().saturating_sub(1))
     }
 
+    /// The name of the first segment whose networks hold an address.
+    fn name_of(&self, address: IpAddr) -> Option<&str> {
+        let holds = |s: &&Segment| s.subnets.iter().any(|net| net.contains(address));
+        self.list.iter().find(holds).map(|s| s.name.as_str())
+    }
+
     /// Whether an address is a critical asset.
     pub fn is_critical(&self, address: IpAddr) -> bool {
         self.assets
@@ -309,6 +316,10 @@ impl Places for Ground {
     fn declares(&self, role: HostRole) -> bool {
         self.segments.declares(role)
     }
+
+    fn segments(&self, key: &FlowKey) -> (&str, &str) {
+        self.segments.segments(key)
+    }
 }
 
 impl Places for Segments {
@@ -331,6 +342,18 @@ impl Places for Segments {
 
     fn declares(&self, role: HostRole) -> bool {
         self.assets.iter().any(|asset| asset.roles.contains(&role))
+    }
+
+    fn segments(&self, key: &FlowKey) -> (&str, &str) {
+        if self.list.iter().all(|s| s.subnets.is_empty()) {
+            return ("", "");
+        }
+        let of = |address: IpAddr| match self.name_of(address) {
+            Some(name) => name,
+            None if self.list.iter().any(|s| s.is_home(address)) => "",
+            None => OUTSIDE,
+        };
+        (of(key.src), of(key.dst))
     }
 }
 
@@ -410,6 +433,17 @@ mod tests {
         assert_eq!(of([10, 2, 0, 1], [10, 1, 0, 1]).as_deref(), Some("dmz"));
         assert_eq!(of([8, 8, 8, 8], [10, 1, 0, 1]).as_deref(), Some("lan"));
         assert_eq!(of([8, 8, 8, 8], [9, 9, 9, 9]).as_deref(), Some("default"));
+        let between = |src: [u8; 4], dst: [u8; 4]| {
+            let key = FlowKey {
+                src: src.into(),
+                dst: dst.into(),
+                ..FlowKey::default()
+            };
+            segments.segments(&key)
+        };
+        assert_eq!(between([10, 1, 0, 1], [10, 2, 0, 1]), ("lan", "dmz"));
+        assert_eq!(between([8, 8, 8, 8], [10, 2, 0, 1]), ("outside", "dmz"));
+        assert_eq!(between([10, 9, 0, 1], [8, 8, 8, 8]), ("", "outside"));
         assert!(Subnet::parse("10.0.0.0/33").is_err());
         assert!(Subnet::parse("0.0.0.0/0").is_ok_and(|n| n.contains(IpAddr::from([1, 2, 3, 4]))));
     }

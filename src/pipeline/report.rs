@@ -388,6 +388,7 @@ fn finding(out: &mut Outbox, settings: &EveSettings, report: &Report) {
         confidence: report.confidence,
         severity: report.severity,
         silent: false,
+        subject: report.subject,
         head,
         tail: TextRange::default(),
         evidence,

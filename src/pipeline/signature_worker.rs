@@ -1212,6 +1212,7 @@ impl Stages {
                 confidence: 0.0,
                 severity: crate::alert::Severity::default(),
                 silent: hit.silent,
+                subject: 0,
                 head,
                 tail,
                 evidence: TextRange::default(),

@@ -206,6 +206,9 @@ pub struct Report {
     pub source_verified: bool,
     /// The incident.
     pub incident: u64,
+    /// What it is about beyond attacker and victim, where a detector speaks of several things: which service, which
+    /// contract. Reports with different ones are never one incident. 0: there is but one.
+    pub subject: u64,
     /// Members of the evidence object.
     pub evidence: Vec<u8>,
 }

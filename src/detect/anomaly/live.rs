@@ -83,6 +83,10 @@ pub trait Entry {
     fn weight(&self) -> u64;
     /// Whether an incident is open.
     fn is_open(&self) -> bool;
+    /// See [`Report::subject`].
+    fn subject(&self) -> u64 {
+        0
+    }
 }
 
 impl<T: Entry> Worth for T {
@@ -187,7 +191,7 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
             return;
         };
         let says = says(entry);
-        let live = *entry.live();
+        let (live, subject) = (*entry.live(), entry.subject());
         if state == "open" {
             self.open.push(key);
         }
@@ -203,7 +207,8 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
             reason: says.reason,
             severity,
             source_verified: says.source_verified,
-            incident: incident(detector, who.src, who.dport, live.since),
+            incident: incident(detector, who.src, who.dport, live.since) ^ subject,
+            subject,
             evidence: says.evidence,
         });
     }
@@ -228,6 +233,7 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
             let Some(entry) = table.entry(*key, &new) else {
                 return false;
             };
+            let subject = entry.subject();
             let live = entry.live();
             if live.open && now.secs_since(live.last) >= u64::from(quiet) {
                 live.open = false;
@@ -243,7 +249,9 @@ impl<K: Eq + Hash + Copy, V: Entry> Watch<K, V> {
                     reason: "",
                     severity: Severity::Informational,
                     source_verified: false,
-                    incident: incident(detector, live.key.src, live.key.dport, live.since),
+                    incident: incident(detector, live.key.src, live.key.dport, live.since)
+                        ^ subject,
+                    subject,
                     evidence: Vec::new(),
                 });
             }

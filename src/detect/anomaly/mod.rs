@@ -26,6 +26,7 @@ pub mod irc;
 mod irc_bot;
 pub mod lan;
 mod live;
+pub mod matrix;
 #[cfg(test)]
 mod models;
 mod obfuscated;

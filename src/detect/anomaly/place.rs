@@ -109,6 +109,12 @@ pub trait Places: std::fmt::Debug + Send {
         let _ = role;
         false
     }
+    /// Names of the segments whose networks hold client and server; [`super::matrix::OUTSIDE`] for who is not ours where
+    /// segments are declared, empty for anybody else.
+    fn segments(&self, key: &FlowKey) -> (&str, &str) {
+        let _ = key;
+        ("", "")
+    }
 }
 
 /// Nothing declared: RFC 1918 and unique local addresses are ours, and the role is one for all.

@@ -7,12 +7,21 @@
 //! - `exposed_service`: where segments are declared, somebody outside connects to a database, a remote desktop or file
 //!   service of ours; who then logs in has succeeded (declare it in `services` when it is meant);
 //! - `new_service`: a host of ours answers on a port that is not declared, or that was never seen in the time of learning;
-//! - `new_path`: a host of ours connects to a port outside that it never used in the time of learning.
+//! - `new_path`: a host of ours connects to a port outside that it never used in the time of learning; inside, where
+//!   clients come and go, one that no host of ours used;
+//! - `forbidden_path`: the declared matrix (`paths`, [`super::matrix`]) does not allow one segment that service of another;
+//!   `new_segment_path`: where nothing is declared, no host of the one used it of the other in the time of learning;
+//! - `direct_dns`: one of ours asks a resolver outside past those that are declared (role `resolver`), or, where none is,
+//!   although the house was seen to ask resolvers of its own; DNS over TLS is DNS;
+//! - `direct_smtp`: one of ours delivers mail outside (port 25) that is no declared mail host (role `mail`), or, where none
+//!   is, never did so in the time of learning.
 //!
 //! Where no segment is declared nobody said what is allowed: cleartext passwords, old TLS and
 //! certificates are statistics (GREEN). Learned
 //! contracts begin when `learn_secs` have been seen; a declared list of services holds at once.
 //! What is *not* a breach: what was there while learning; refused or unanswered attempts; clients' own high ports.
+//! Limits: DNS over HTTPS is the web's; mail that a client hands to a provider outside (587, 465) is a login there, not a
+//! delivery; segments are told by their networks, not by interface or VLAN.
 //! Memory: fixed, two filters of what is known and one record per breach.
 
 use std::net::IpAddr;
@@ -21,10 +30,12 @@ use super::POLICY;
 use super::bloom::Bloom;
 use super::detector::{Detector, Seen};
 use super::engine::{Report, endpoint_hash, evidence};
-use super::first_bytes::Login;
+use super::first_bytes::{Login, hash};
 use super::live::{Entry, Live, Says, Watch};
-use super::place::{Place, Role, is_group, is_local};
+use super::matrix::{self, Line};
+use super::place::{HostRole, Place, Role, is_group, is_local};
 use super::record::{HostRecord, RecordKind};
+use super::table::Bitmap256;
 use crate::alert::{Efficacy, Severity};
 use crate::packet::Timestamp;
 use crate::stats::Memory;
@@ -40,6 +51,8 @@ pub struct PolicySettings {
     /// Services of ours that are allowed, `address:port` or `*:port`; when there are any, every other one is a breach.
     /// Default: none declared.
     pub services: Vec<String>,
+    /// Which segment may talk to which: `lan > dmz: 80 443 udp/123`. Default: none declared.
+    pub paths: Vec<String>,
     /// Days before the end of a certificate from which it is told; at most 30. Default 14: time to order a new one.
     pub certificate_days: u32,
     /// Breaches watched. Default 8,192.
@@ -53,6 +66,7 @@ impl Default for PolicySettings {
         Self {
             learn_secs: 604_800,
             services: Vec::new(),
+            paths: Vec::new(),
             certificate_days: 14,
             breaches: 8_192,
             off_secs: 86_400,
@@ -80,8 +94,20 @@ const INSIDE_ONLY: &[u16] = &[
     23, 111, 135, 139, 389, 445, 512, 513, 514, 873, 1433, 1521, 2049, 2375, 3306, 3389, 5432,
     5900, 5901, 5984, 5985, 6379, 9042, 9200, 11_211, 27_017,
 ];
+/// DNS, and DNS over TLS or QUIC (RFC 7858, RFC 9250).
+const DNS_PORTS: [u16; 2] = [53, 853];
+/// Where mail is delivered.
+const SMTP_PORT: u16 = 25;
+/// Hosts that asked resolvers of ours without which nothing is learned of where names are asked; of those that ask, at most
+/// one in so many asks outside.
+const ASKERS_MIN: u32 = 3;
+const OUTSIDE_SHARE: u32 = 4;
 /// From here on ports are mostly clients' own.
 const EPHEMERAL: u16 = 32_768;
+/// Stands for any host of ours in the filter of paths.
+const ANYBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+/// Stands for a question to a resolver outside in the filter of paths: no path has this port.
+const DNS_SALT: u16 = 0;
 /// Bytes of each generation of the filters of known services and paths.
 const KNOWN: usize = 1 << 18;
 /// How long a generation of what is known lasts: a month.
@@ -96,6 +122,10 @@ enum Contract {
     ExposedService,
     NewService,
     NewPath,
+    ForbiddenPath,
+    NewSegmentPath,
+    DirectDns,
+    DirectSmtp,
 }
 
 impl Contract {
@@ -108,12 +138,30 @@ impl Contract {
             Self::ExposedService => "exposed_service",
             Self::NewService => "new_service",
             Self::NewPath => "new_path",
+            Self::ForbiddenPath => "forbidden_path",
+            Self::NewSegmentPath => "new_segment_path",
+            Self::DirectDns => "direct_dns",
+            Self::DirectSmtp => "direct_smtp",
         }
+    }
+
+    /// Whether it is broken by whoever begins the connection, not by whoever answers.
+    const fn is_the_clients(self) -> bool {
+        matches!(
+            self,
+            Self::NewPath
+                | Self::ForbiddenPath
+                | Self::NewSegmentPath
+                | Self::DirectDns
+                | Self::DirectSmtp
+        )
     }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Breach {
+    /// Which contract: breaches of different ones are different incidents, whoever breaks them.
+    subject: u64,
     seen: u64,
     version: u32,
     /// When its certificate ends, in seconds since the epoch.
@@ -132,6 +180,9 @@ impl Entry for Breach {
     fn is_open(&self) -> bool {
         self.live.open
     }
+    fn subject(&self) -> u64 {
+        self.subject
+    }
 }
 
 /// State of the detector.
@@ -139,8 +190,12 @@ impl Entry for Breach {
 pub struct Policy {
     settings: PolicySettings,
     declared: Vec<(Option<IpAddr>, u16)>,
+    lines: Vec<Line>,
     services: Bloom,
     paths: Bloom,
+    /// Hosts of ours that asked a resolver of ours, and those that asked one outside, while learning.
+    ask_inside: Bitmap256,
+    ask_outside: Bitmap256,
     breaches: Watch<(Contract, IpAddr, u16), Breach>,
     /// The latest record, and the nanoseconds of traffic seen up to it.
     last: Timestamp,
@@ -152,6 +207,9 @@ impl Policy {
     pub fn new(settings: PolicySettings) -> Self {
         Self {
             declared: declared(&settings),
+            lines: lines(&settings),
+            ask_inside: Bitmap256::default(),
+            ask_outside: Bitmap256::default(),
             services: Bloom::new(KNOWN, GENERATION_SECS),
             paths: Bloom::new(KNOWN, GENERATION_SECS),
             breaches: Watch::new(POLICY, settings.breaches),
@@ -187,9 +245,16 @@ impl Policy {
                     self.breach(Contract::CertificateEnds, record, &place, reports);
                 }
             }
-            RecordKind::Established if key.proto == 6 => {
+            RecordKind::Established => {
                 self.watch(record.ts);
                 if is_group(key.dst) || is_local(key.dst) || is_local(key.src) {
+                    return;
+                }
+                self.between_segments(record, &place, seen, reports);
+                if DNS_PORTS.contains(&key.dport) {
+                    self.names(record, &place, seen, reports);
+                }
+                if key.proto != 6 {
                     return;
                 }
                 if self.is_exposed(record, &place) {
@@ -199,7 +264,7 @@ impl Policy {
                     self.service(record, &place, reports);
                 }
                 if place.src_ours && !place.dst_ours {
-                    self.path(record, &place, reports);
+                    self.path(record, &place, seen, reports);
                 }
             }
             _ => {}
@@ -251,11 +316,143 @@ impl Policy {
         }
     }
 
-    fn path(&mut self, record: &HostRecord, place: &Place, reports: &mut Vec<Report>) {
+    fn path(
+        &mut self,
+        record: &HostRecord,
+        place: &Place,
+        seen: &Seen<'_>,
+        reports: &mut Vec<Report>,
+    ) {
+        let key = &record.key;
         // Servers have few paths outward; clients go where they like, but seldom to a new port.
-        let path = endpoint_hash(record.key.src, record.key.dport);
-        if self.paths.insert(path, record.ts) && self.learned() {
+        let new = self
+            .paths
+            .insert(endpoint_hash(key.src, key.dport), record.ts);
+        let new_to_all = self
+            .paths
+            .insert(endpoint_hash(ANYBODY, key.dport), record.ts);
+        if DNS_PORTS.contains(&key.dport) {
+            return;
+        }
+        if key.dport == SMTP_PORT {
+            let declared = seen.places.declares(HostRole::Mail);
+            let breaks = if declared {
+                !has_role(seen, key.src, &[HostRole::Mail])
+                    && !seen.places.has_role(key.dst, HostRole::Mail)
+            } else {
+                new && self.learned()
+            };
+            if breaks {
+                self.breach_by(
+                    Contract::DirectSmtp,
+                    record,
+                    (place, declared),
+                    ("", ""),
+                    reports,
+                );
+            }
+        } else if self.learned()
+            && if place.role == Role::Intranet {
+                new_to_all
+            } else {
+                new
+            }
+        {
             self.breach(Contract::NewPath, record, place, reports);
+        }
+    }
+
+    /// One of ours asks for names.
+    fn names(
+        &mut self,
+        record: &HostRecord,
+        place: &Place,
+        seen: &Seen<'_>,
+        reports: &mut Vec<Report>,
+    ) {
+        let key = &record.key;
+        if !place.src_ours {
+            return;
+        }
+        let learned = self.learned();
+        if place.dst_ours {
+            if !learned {
+                self.ask_inside.insert(endpoint_hash(key.src, 0));
+            }
+            return;
+        }
+        if !learned {
+            self.ask_outside.insert(endpoint_hash(key.src, 0));
+        }
+        // One entry for both ports and protocols: who asked outside in the time of learning may.
+        let new = self
+            .paths
+            .insert(endpoint_hash(key.src, DNS_SALT), record.ts);
+        let declared = seen.places.declares(HostRole::Resolver);
+        let breaks = if declared {
+            !has_role(seen, key.src, &[HostRole::Resolver, HostRole::Proxy])
+                && !seen.places.has_role(key.dst, HostRole::Resolver)
+        } else {
+            let (inside, outside) = (self.ask_inside.estimate(), self.ask_outside.estimate());
+            let asks_its_own =
+                inside >= ASKERS_MIN && outside <= ((inside + outside) / OUTSIDE_SHARE).max(1);
+            new && learned && asks_its_own
+        };
+        if breaks {
+            self.breach_by(
+                Contract::DirectDns,
+                record,
+                (place, declared),
+                ("", ""),
+                reports,
+            );
+        }
+    }
+
+    /// A connection from one segment to another.
+    fn between_segments(
+        &mut self,
+        record: &HostRecord,
+        place: &Place,
+        seen: &Seen<'_>,
+        reports: &mut Vec<Report>,
+    ) {
+        if !place.declared {
+            return;
+        }
+        let key = &record.key;
+        let (from, to) = seen.places.segments(key);
+        if from.is_empty() || to.is_empty() || from == to {
+            return;
+        }
+        match matrix::allows(&self.lines, (from, to), (key.proto, key.dport)) {
+            Some(true) => {}
+            Some(false) => {
+                self.breach_by(
+                    Contract::ForbiddenPath,
+                    record,
+                    (place, true),
+                    (from, to),
+                    reports,
+                );
+            }
+            // Towards outside it is `new_path`'s, from there `new_service`'s.
+            None if from == matrix::OUTSIDE || to == matrix::OUTSIDE => {}
+            None if key.dport < EPHEMERAL => {
+                let pair = hash(from.as_bytes()).rotate_left(23) ^ hash(to.as_bytes());
+                let service = u64::from(key.proto) << 16 | u64::from(key.dport);
+                let path = (pair ^ service).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                if self.paths.insert(path, record.ts) && self.learned() {
+                    self.breach_by(
+                        Contract::NewSegmentPath,
+                        record,
+                        (place, false),
+                        (from, to),
+                        reports,
+                    );
+                }
+            }
+            None => {}
         }
     }
 
@@ -266,8 +463,21 @@ impl Policy {
         place: &Place,
         reports: &mut Vec<Report>,
     ) {
+        let declared = contract == Contract::NewService && !self.declared.is_empty();
+        self.breach_by(contract, record, (place, declared), ("", ""), reports);
+    }
+
+    /// A contract that was declared or learned is broken, between two segments if they have names.
+    fn breach_by(
+        &mut self,
+        contract: Contract,
+        record: &HostRecord,
+        (place, declared): (&Place, bool),
+        (from, to): (&str, &str),
+        reports: &mut Vec<Report>,
+    ) {
         let key = record.key;
-        let whose = if contract == Contract::NewPath {
+        let whose = if contract.is_the_clients() {
             key.src
         } else {
             key.dst
@@ -278,6 +488,7 @@ impl Policy {
         };
         if breach.seen == 0 {
             breach.first = record.ts;
+            breach.subject = hash(contract.as_str().as_bytes());
         }
         breach.seen += 1;
         breach.version = record.detail;
@@ -294,11 +505,19 @@ impl Policy {
             // Told at once, however often it was said that it is exposed.
             (Contract::ExposedService, ..) if entered => Severity::Critical,
             (Contract::ExposedService, ..)
-            | (Contract::NewService | Contract::NewPath, _, Role::Dmz) => Severity::Major,
+            | (
+                Contract::NewService
+                | Contract::NewPath
+                | Contract::ForbiddenPath
+                | Contract::NewSegmentPath
+                | Contract::DirectDns
+                | Contract::DirectSmtp,
+                _,
+                Role::Dmz,
+            ) => Severity::Major,
             _ => Severity::Minor,
         };
         let learned_secs = self.watched_secs();
-        let declared = !self.declared.is_empty();
         self.breaches.alarm_as(
             severity,
             breach_key,
@@ -339,9 +558,17 @@ impl Policy {
                         Contract::ExposedService => {
                             json.bool("logged_in", entered);
                         }
-                        Contract::NewService | Contract::NewPath => {
+                        Contract::NewService
+                        | Contract::NewPath
+                        | Contract::ForbiddenPath
+                        | Contract::NewSegmentPath
+                        | Contract::DirectDns
+                        | Contract::DirectSmtp => {
                             json.str("by", if declared { "declaration" } else { "learning" })
                                 .num("learned_secs", learned_secs);
+                            if !from.is_empty() {
+                                json.str("from_segment", from).str("to_segment", to);
+                            }
                         }
                     }
                 }),
@@ -368,6 +595,19 @@ fn declared(settings: &PolicySettings) -> Vec<(Option<IpAddr>, u16)> {
         .collect()
 }
 
+/// The declared matrix.
+fn lines(settings: &PolicySettings) -> Vec<Line> {
+    let lines = settings.paths.iter().take(matrix::LINES);
+    lines.filter_map(|text| Line::parse(text).ok()).collect()
+}
+
+/// Whether a host has one of these roles, or one whose duty is to try everything.
+fn has_role(seen: &Seen<'_>, host: IpAddr, roles: &[HostRole]) -> bool {
+    let duties = [HostRole::Scanner, HostRole::Monitor];
+    let mut all = roles.iter().chain(&duties);
+    all.any(|role| seen.places.has_role(host, *role))
+}
+
 impl Detector for Policy {
     fn kinds(&self) -> &'static [RecordKind] {
         &[
@@ -382,6 +622,7 @@ impl Detector for Policy {
     }
     fn tune(&mut self, settings: &super::AnomalySettings) {
         self.declared = declared(&settings.policy);
+        self.lines = lines(&settings.policy);
         self.settings = settings.policy.clone();
     }
 
@@ -576,6 +817,239 @@ mod tests {
         };
         let mut policy = Policy::new(PolicySettings::default());
         assert!(run_at(&mut policy, &Drawn, vec![foreign]).is_empty());
+    }
+
+    /// Two segments, 10.1/16 and 10.2/16; 10.2.0.53 resolves names and 10.2.0.25 carries mail, as far as that is said.
+    #[derive(Debug)]
+    struct House {
+        role: Role,
+        duties: bool,
+    }
+    impl Places for House {
+        fn place(&self, key: &FlowKey, interface: u16) -> Place {
+            Place {
+                declared: true,
+                ..Undeclared(self.role).place(key, interface)
+            }
+        }
+        fn has_role(&self, address: IpAddr, role: HostRole) -> bool {
+            let duty = match role {
+                HostRole::Resolver => [10, 2, 0, 53],
+                HostRole::Mail => [10, 2, 0, 25],
+                _ => return false,
+            };
+            self.duties && address == IpAddr::from(duty)
+        }
+        fn declares(&self, role: HostRole) -> bool {
+            self.duties && matches!(role, HostRole::Resolver | HostRole::Mail)
+        }
+        fn segments(&self, key: &FlowKey) -> (&str, &str) {
+            let of = |address: IpAddr| match address {
+                IpAddr::V4(a) => match a.octets() {
+                    [10, 1, ..] => "lan",
+                    [10, 2, ..] => "dmz",
+                    [10, ..] => "",
+                    _ => matrix::OUTSIDE,
+                },
+                IpAddr::V6(_) => "",
+            };
+            (of(key.src), of(key.dst))
+        }
+    }
+
+    fn flow(proto: u8, src: [u8; 4], dst: [u8; 4], port: u16, ms: u64) -> HostRecord {
+        let mut r = record(RecordKind::Established, proto, 1, 1, port, ms);
+        (r.key.src, r.key.dst) = (src.into(), dst.into());
+        r
+    }
+
+    /// What was broken, by the contracts' names.
+    fn broken(house: &House, settings: PolicySettings, records: Vec<HostRecord>) -> Vec<String> {
+        let reports = run_at(&mut Policy::new(settings), house, records);
+        let name = |r: &Report| {
+            let text = [b"{", r.evidence.as_slice(), b"}"].concat();
+            let read: serde_json::Value = serde_json::from_slice(&text).expect("evidence");
+            format!(
+                "{} {}",
+                read["contract"].as_str().unwrap_or(""),
+                read["by"].as_str().unwrap_or("")
+            )
+        };
+        reports.iter().map(name).collect()
+    }
+
+    const LAN: House = House {
+        role: Role::Intranet,
+        duties: false,
+    };
+
+    #[test]
+    fn the_matrix_between_segments_holds_from_the_first_connection() {
+        let settings = PolicySettings {
+            paths: vec![
+                "lan > dmz: 443 udp/123".to_owned(),
+                "lan > outside: 443".to_owned(),
+            ],
+            ..PolicySettings::default()
+        };
+        let (client, server) = ([10, 1, 0, 7], [10, 2, 0, 80]);
+        let of = |records| broken(&LAN, settings.clone(), records);
+        let kept = vec![
+            flow(6, client, server, 443, 0),
+            flow(17, client, server, 123, 1),
+            flow(6, client, [203, 0, 113, 9], 443, 2),
+            // Nobody said what servers may, and within a segment everybody may talk.
+            flow(6, server, client, 22, 3),
+            flow(6, client, [10, 1, 0, 8], 22, 4),
+            flow(6, client, [10, 9, 0, 8], 22, 5),
+        ];
+        assert!(of(kept).is_empty());
+        for breaks in [
+            flow(6, client, server, 22, 0),
+            flow(17, client, server, 443, 0),
+            flow(6, client, [203, 0, 113, 9], 8443, 0),
+        ] {
+            assert_eq!(of(vec![breaks; 3]), ["forbidden_path declaration"]);
+        }
+    }
+
+    #[test]
+    fn a_path_between_segments_that_was_never_used_is_new_after_learning() {
+        let (a, b, server) = ([10, 1, 0, 7], [10, 1, 0, 8], [10, 2, 0, 80]);
+        let mut records: Vec<_> = (0..8 * 24)
+            .map(|h| flow(6, a, server, 443, h * HOUR))
+            .collect();
+        // Another client may what its segment does; clients' own ports are nothing.
+        records.push(flow(6, b, server, 443, 8 * DAY));
+        records.push(flow(6, b, server, 50_000, 8 * DAY));
+        let quiet = broken(&LAN, PolicySettings::default(), records.clone());
+        assert!(quiet.is_empty(), "{quiet:?}");
+        records.push(flow(6, server, a, 445, 8 * DAY));
+        let told = broken(&LAN, PolicySettings::default(), records);
+        assert!(
+            told.contains(&"new_segment_path learning".to_owned()),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn who_passes_the_declared_resolver_or_mail_host_by_is_told() {
+        let house = House {
+            role: Role::Intranet,
+            duties: true,
+        };
+        let (client, far) = ([10, 1, 0, 7], [203, 0, 113, 9]);
+        let of = |record| broken(&house, PolicySettings::default(), vec![record]);
+        for (proto, port) in [(17, 53), (6, 53), (6, 853), (17, 853)] {
+            assert_eq!(
+                of(flow(proto, client, far, port, 0)),
+                ["direct_dns declaration"]
+            );
+        }
+        assert_eq!(of(flow(6, client, far, 25, 0)), ["direct_smtp declaration"]);
+        // The resolver and the mail host themselves; who uses them; mail handed to a provider.
+        for record in [
+            flow(17, [10, 2, 0, 53], far, 53, 0),
+            flow(6, [10, 2, 0, 25], far, 25, 0),
+            flow(17, client, [10, 2, 0, 53], 53, 0),
+            flow(6, client, [10, 2, 0, 25], 25, 0),
+            flow(6, client, far, 587, 0),
+        ] {
+            let told = of(record);
+            assert!(told.is_empty(), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn where_names_are_asked_is_learned_from_a_house_that_asks_its_own_resolver() {
+        let (resolver, far) = ([10, 2, 0, 53], [203, 0, 113, 9]);
+        let week = |own: bool| {
+            let mut records = Vec::new();
+            for hour in 0..8 * 24u64 {
+                for client in 1..=8u8 {
+                    let to = if own { resolver } else { far };
+                    records.push(flow(17, [10, 1, 0, client], to, 53, hour * HOUR));
+                }
+                records.push(flow(17, resolver, far, 53, hour * HOUR + 1));
+                records.push(flow(6, [10, 2, 0, 25], far, 25, hour * HOUR + 2));
+            }
+            records
+        };
+        let after = |own: bool, last: HostRecord| {
+            let records = week(own).into_iter().chain([last]).collect();
+            broken(&LAN, PolicySettings::default(), records)
+        };
+        let client = [10, 1, 0, 3];
+        let asks = flow(17, client, far, 53, 8 * DAY);
+        assert_eq!(after(true, asks), ["direct_dns learning"]);
+        // A house in which everybody asks outside; the resolver, for whom it is usual.
+        assert!(after(false, flow(17, [10, 1, 0, 99], far, 53, 8 * DAY)).is_empty());
+        assert!(after(true, flow(17, resolver, [198, 51, 100, 1], 53, 8 * DAY)).is_empty());
+        // Mail: a client that never delivered any, and the host that does.
+        assert_eq!(
+            after(true, flow(6, client, far, 25, 8 * DAY)),
+            ["direct_smtp learning"]
+        );
+        assert!(
+            after(
+                true,
+                flow(6, [10, 2, 0, 25], [198, 51, 100, 1], 25, 8 * DAY)
+            )
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn inside_a_port_that_others_use_is_no_new_path_for_a_new_client() {
+        let far = [203, 0, 113, 9];
+        let mut records: Vec<_> = (0..8 * 24)
+            .map(|h| flow(6, [10, 1, 0, 7], far, 443, h * HOUR))
+            .collect();
+        records.push(flow(6, [10, 1, 0, 99], far, 443, 8 * DAY));
+        let of = |role, records| {
+            broken(
+                &House {
+                    role,
+                    duties: false,
+                },
+                PolicySettings::default(),
+                records,
+            )
+        };
+        assert!(of(Role::Intranet, records.clone()).is_empty());
+        assert_eq!(of(Role::Dmz, records.clone()), ["new_path learning"]);
+        records.push(flow(6, [10, 1, 0, 7], far, 6667, 9 * DAY));
+        assert_eq!(of(Role::Intranet, records), ["new_path learning"]);
+    }
+
+    #[test]
+    fn random_pairs_between_segments_take_no_more_memory_and_hide_no_breach() {
+        let mut policy = Policy::new(PolicySettings {
+            paths: vec!["dmz > lan: none".to_owned()],
+            learn_secs: 1,
+            breaches: 64,
+            ..PolicySettings::default()
+        });
+        let bytes = Detector::memory(&policy).bytes;
+        let mut records: Vec<_> = (0..50_000u32)
+            .map(|i| {
+                let [_, _, a, b] = i.to_be_bytes();
+                let port = (i.wrapping_mul(7_919) % 300) as u16;
+                flow(
+                    if i % 2 == 0 { 6 } else { 17 },
+                    [10, 1, a, b],
+                    [10, 2, b, a],
+                    port,
+                    u64::from(i),
+                )
+            })
+            .collect();
+        records.push(flow(6, [10, 2, 0, 80], [10, 1, 0, 1], 22, 60_000));
+        let reports = run_at(&mut policy, &LAN, records);
+        assert_eq!(Detector::memory(&policy).bytes, bytes);
+        let forbidden =
+            |r: &Report| String::from_utf8_lossy(&r.evidence).contains("forbidden_path");
+        assert!(reports.iter().any(forbidden));
     }
 
     #[test]

@@ -404,6 +404,8 @@ fn report_many(thin: Thin, record: &HostRecord) -> Report {
         severity: Severity::Major,
         source_verified: false,
         incident: incident(PORT_SCAN, key.dst, key.dport, record.ts),
+
+        subject: 0,
         evidence: evidence(|json| {
             json.str("geometry", geometry)
                 .num("failed_targets", targets)
@@ -589,6 +591,8 @@ impl Source {
             severity: Severity::Major,
             source_verified: self.proven,
             incident: incident(PORT_SCAN, address, 0, self.since),
+
+            subject: 0,
             evidence,
         }
     }

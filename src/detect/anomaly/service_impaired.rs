@@ -23,6 +23,7 @@ use std::net::IpAddr;
 
 use super::detector::{Detector, Seen};
 use super::engine::{Report, evidence, incident};
+use super::first_bytes::hash;
 use super::record::{HostRecord, RecordKind};
 use super::table::Bitmap256;
 use super::{AnomalySettings, DETECTORS, SERVICE_IMPAIRED, endpoint_hash};
@@ -479,6 +480,7 @@ fn report(
         },
         source_verified: false,
         incident: incident(SERVICE_IMPAIRED, service.address, service.port, since),
+        subject: subject(&service.name, service.check),
         evidence: evidence(|json| {
             json.str("service", &service.name)
                 .str("check", service.check.as_str())
@@ -507,12 +509,9 @@ fn report(
     }
 }
 
-/// Which service a report of this detector is about: its name and how it is used, as they stand in front of what is wrong.
-pub(super) fn identity(report: &Report) -> &[u8] {
-    // Quotes in a name are escaped.
-    let behind = b",\"what\":";
-    let end = memchr::memmem::find(&report.evidence, behind).unwrap_or(report.evidence.len());
-    report.evidence.get(..end).unwrap_or_default()
+/// Which service a report is about, on whatever wire: by its name and how it is used.
+pub(super) fn subject(name: &str, check: ServiceCheck) -> u64 {
+    hash(name.as_bytes()).rotate_left(9) ^ hash(check.as_str().as_bytes())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 
 use super::SERVICE_IMPAIRED;
 use super::engine::Report;
-use super::service_impaired::{SERVICES_MAX, identity};
+use super::service_impaired::SERVICES_MAX;
 
 /// Wires that speak of one service at a time.
 const WIRES_MAX: usize = 64;
@@ -22,8 +22,8 @@ pub struct ServiceWires {
 
 #[derive(Debug)]
 struct Open {
-    /// The service, by [`identity`].
-    service: Vec<u8>,
+    /// The service ([`Report::subject`]).
+    service: u64,
     /// What was said to be one incident.
     incident: u64,
     /// Wires that say so, each with the incident as its detector calls it. The first is the one that is heard.
@@ -37,11 +37,11 @@ impl ServiceWires {
             return true;
         }
         let voice = (report.key.wire, report.incident);
-        let service = identity(report);
+        let service = report.subject;
         let Some(at) = self.open.iter().position(|o| o.service == service) else {
             if report.state == "open" && self.open.len() < SERVICES_MAX {
                 self.open.push(Open {
-                    service: service.to_vec(),
+                    service,
                     incident: report.incident,
                     voices: vec![voice],
                 });
@@ -73,16 +73,12 @@ impl ServiceWires {
 
 #[cfg(test)]
 mod tests {
+    use super::super::service_impaired::{ServiceCheck, subject};
     use super::*;
     use crate::alert::{Efficacy, Severity};
     use crate::packet::{FlowKey, Timestamp};
 
     fn report(wire: u16, state: &'static str, service: &str) -> Report {
-        let evidence = super::super::engine::evidence(|json| {
-            json.str("service", service)
-                .str("check", "tcp")
-                .str("what", "silent");
-        });
         Report {
             detector: SERVICE_IMPAIRED,
             state,
@@ -99,7 +95,8 @@ mod tests {
             severity: Severity::Major,
             source_verified: false,
             incident: 100 + u64::from(wire),
-            evidence,
+            subject: subject(service, ServiceCheck::Tcp),
+            evidence: Vec::new(),
         }
     }
 

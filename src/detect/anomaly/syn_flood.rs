@@ -180,6 +180,8 @@ impl Spray {
             source_verified: false,
             severity: Severity::Major,
             incident: incident(SYN_FLOOD, FlowKey::default().dst, 0, self.since),
+
+            subject: 0,
             evidence,
         }
     }
@@ -479,6 +481,8 @@ impl Service {
             severity: Severity::Major,
             source_verified: false,
             incident: incident(SYN_FLOOD, address, port, self.since),
+
+            subject: 0,
             evidence,
         }
     }

@@ -323,6 +323,7 @@ impl Watch {
             severity: Severity::Major,
             source_verified: false,
             incident,
+            subject: 0,
             evidence,
         };
         self.control

@@ -7,6 +7,7 @@
 //! `flowbits`) and every consumer of EVE rely on it. What differs on purpose: a full table ranks what it gives up
 //! (see [`table`]), and ids and the order in which flows end depend on the packets alone, never on the workers.
 
+mod exception;
 pub mod half_open;
 mod index;
 mod key;
@@ -14,6 +15,7 @@ pub mod table;
 pub mod tcp;
 mod wheel;
 
+pub use exception::{ExceptionPolicy, Exceptions};
 pub use half_open::HalfOpen;
 pub use table::{
     ANSWER_SECS, Ended, EndedHalfOpen, FlowHandle, FlowSettings, FlowStats, FlowTable, Foreseen,
@@ -166,6 +168,8 @@ pub struct Flow {
     pub alerted: bool,
     /// Whether its end is not reported: one of too many half-open connections given up at once.
     pub unreported: bool,
+    /// Exception policies that were applied to it.
+    pub exceptions: Exceptions,
     /// Whether it is being dropped.
     pub dropped: bool,
     /// Whether packets and payloads are no longer inspected (pass rule, bypass).

@@ -817,7 +817,8 @@ impl Stages {
                 cut |= !std::mem::replace(&mut ext.app.ended[side.index()], true);
             }
         }
-        if changed || cut || out.findings.len() > findings {
+        let due = ext.app.files_due[standing.direction.index()];
+        if changed || cut || due || out.findings.len() > findings {
             self.log(&subject, (&mut ext.app, ext.silenced), false, out);
         }
         if self.hosts {
@@ -1029,11 +1030,17 @@ impl Stages {
     fn end(&mut self, slot: &mut Slot<Tracked>, (number, now): (u64, Timestamp), said: &mut Said) {
         let (flow, ext) = (&mut slot.flow, &mut slot.ext);
         let out = &mut said.outbox;
-        let layers = pseudo_packet(flow, Direction::ToServer, (0, flow.last), flow.interface);
+        let layers = pseudo_packet(
+            flow,
+            Direction::ToServer,
+            (number, flow.last),
+            flow.interface,
+        );
         let packet = Packet {
             frame: &[],
             layers: &layers,
         };
+        let mut last = Direction::ToServer;
         if flow.key.proto == 6 && !flow.dropped {
             let unfinished = self
                 .streams
@@ -1042,6 +1049,7 @@ impl Stages {
                 if !unfinished[direction.index()] {
                     continue;
                 }
+                last = direction;
                 let mut events = packet.events;
                 let mut receiver = AppInput {
                     layer: &mut ext.app,
@@ -1058,20 +1066,31 @@ impl Stages {
                     *changed |= updated;
                 }
                 self.inspect_rest(&packet, flow, ext, direction, out);
+                let layers = pseudo_packet(flow, direction, (number, flow.last), flow.interface);
                 let subject = Subject {
-                    packet,
+                    packet: Packet {
+                        frame: &[],
+                        layers: &layers,
+                    },
                     flow: Some((flow, direction)),
                     noted: &ext.noted,
                 };
                 self.say_anomalies(&subject, Some(&mut ext.app), out);
             }
         }
-        let subject = Subject {
-            packet,
-            flow: Some((flow, Direction::ToServer)),
-            noted: &ext.noted,
-        };
-        self.log(&subject, (&mut ext.app, ext.silenced), true, out);
+        // Only TCP has an end that is seen: of other flows, what is complete was written with its packet.
+        if flow.key.proto == 6 {
+            let layers = pseudo_packet(flow, last, (number, flow.last), flow.interface);
+            let subject = Subject {
+                packet: Packet {
+                    frame: &[],
+                    layers: &layers,
+                },
+                flow: Some((flow, last)),
+                noted: &ext.noted,
+            };
+            self.log(&subject, (&mut ext.app, ext.silenced), true, out);
+        }
         if flow.alerted {
             out.outcomes.push(flow_outcome(flow, number));
         }
@@ -1288,6 +1307,11 @@ impl Stages {
             [Direction::ToServer, Direction::ToClient].map(|d| protocol.complete_at(d));
         let logs = self.eve.app && !silenced.transactions;
         let uninspected = subject.flow.is_some_and(|(f, _)| f.no_inspection);
+        // As in Suricata, a file is written with a packet of its own direction, once nothing more can come of any.
+        let done = ended || app.ended == [true; 2];
+        let is = subject.flow.map(|(_, direction)| direction);
+        let facing = [Direction::ToServer, Direction::ToClient].map(|d| done || is == Some(d));
+        app.files_due = [false; 2];
         let circumstances = (!ended).then(|| {
             let [server, client] = app.ended.map(u8::from);
             server | client << 1 | u8::from(logs) << 2 | u8::from(uninspected) << 3
@@ -1311,8 +1335,10 @@ impl Stages {
             if ready {
                 eve::transaction(out, &self.eve, subject, protocol, session, tx);
             }
-            let (files_left, files_done) =
-                self.log_files(subject, (protocol, session), tx, ended, out);
+            let files = self.log_files(subject, (protocol, session), tx, (facing, ended), out);
+            for (due, owed) in app.files_due.iter_mut().zip(files.owed) {
+                *due |= owed;
+            }
             let state = tx.state();
             let inspected = state.inspected == [true; 2] || ended || uninspected;
             let outcome = (state.alerted && complete).then(|| outcome_of(protocol.outcome(tx)));
@@ -1331,19 +1357,25 @@ impl Stages {
                     code,
                 });
             }
-            let told = outcome.is_some() || files_done;
+            let told = outcome.is_some() || files.written;
             let noted = (logged, events) == (state.logged, state.events_logged);
-            if complete && inspected && logged && !files_left {
+            if complete && inspected && logged && !files.open && files.owed == [false; 2] {
                 app.remove(&mut self.app, at);
                 continue;
             }
+            let Some(session) = app.session.as_deref_mut() else {
+                break;
+            };
+            if files.owed != [false; 2] {
+                // It is looked at again with the packet that the files wait for.
+                session.transactions_mut().at_mut(at);
+            }
             // Most wait for an answer: there is nothing to note of them.
             if (told || !noted)
-                && let Some(session) = app.session.as_deref_mut()
                 && let Some(tx) = session.transactions_mut().at_written(at)
             {
-                if files_done {
-                    mark_files(tx, ended);
+                if files.written {
+                    mark_files(tx, (facing, ended));
                 }
                 let state = tx.state_mut();
                 state.logged = logged;
@@ -1382,37 +1414,54 @@ impl Stages {
         }
     }
 
-    /// Writes `fileinfo` of files that are done. Says whether some are not, and whether some were not marked as written.
+    /// Writes `fileinfo` of files that are done, of those directions whose turn it is.
     fn log_files(
         &self,
         subject: &Subject<'_>,
         by: (&dyn crate::app::Protocol, &dyn crate::app::Session),
         tx: &dyn Transaction,
-        ended: bool,
+        (facing, ended): ([bool; 2], bool),
         out: &mut Outbox,
-    ) -> (bool, bool) {
-        let (mut left, mut fresh) = (false, false);
+    ) -> FilesLogged {
+        let mut said = FilesLogged::default();
         for direction in [Direction::ToServer, Direction::ToClient] {
+            let turn = facing[direction.index()];
             for file in tx
                 .files(direction)
                 .into_iter()
                 .flat_map(crate::app::Files::iter)
             {
                 let done = file.state != FileState::Open || ended;
-                if done && !file.logged && self.eve.files {
+                let fresh = done && !file.logged;
+                if fresh && turn && self.eve.files {
                     eve::file(out, &self.eve, subject, by, (tx, file, direction));
                 }
-                left |= !done;
-                fresh |= done && !file.logged;
+                said.open |= !done;
+                said.written |= fresh && turn;
+                said.owed[direction.index()] |= fresh && !turn && self.eve.files;
             }
         }
-        (left, fresh)
+        said
     }
 }
 
+/// What there is to say of the files of a transaction.
+#[derive(Clone, Copy, Debug, Default)]
+struct FilesLogged {
+    /// Some are not done.
+    open: bool,
+    /// Some were written now.
+    written: bool,
+    /// Per direction: some are done and wait for its next packet.
+    owed: [bool; 2],
+}
+
 /// Notes which files were written.
-fn mark_files(tx: &mut dyn Transaction, ended: bool) {
+fn mark_files(tx: &mut dyn Transaction, (facing, ended): ([bool; 2], bool)) {
     for direction in [Direction::ToServer, Direction::ToClient] {
+        if !facing[direction.index()] {
+            continue;
+        }
         for file in tx
             .files_mut(direction)
             .into_iter()

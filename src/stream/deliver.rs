@@ -268,6 +268,7 @@ impl<R: Receiver> Work<'_, '_, R> {
                 self.tcp.lossy = true;
                 let [_, own] = self.engine.own;
                 let policy = own.unwrap_or(self.engine.settings.memcap_policy);
+                self.flow.exceptions.reassembly = Some(policy);
                 self.apply(policy, super::DropReason::StreamReassembly);
                 false
             }

@@ -24,6 +24,7 @@ mod policy;
 mod state;
 mod urgent;
 
+pub use crate::flow::ExceptionPolicy;
 pub use buffer::StreamBuffer;
 pub use policy::{HostPolicies, OsPolicy};
 
@@ -47,46 +48,6 @@ impl StreamWindow<'_> {
     /// Offset after the last byte: what to tell [`StreamEngine::inspected`].
     pub fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64
-    }
-}
-
-/// What to do with a flow or packet that cannot be handled as usual (`stream.midstream-policy`,
-/// `stream.reassembly.memcap-policy`, `flow.memcap-policy`). Passive, what would drop is ignored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExceptionPolicy {
-    /// Go on.
-    #[default]
-    Ignore,
-    /// Drop the packet (inline).
-    DropPacket,
-    /// Drop the flow (inline).
-    DropFlow,
-    /// Drop the flow and tell the source.
-    Reject,
-    /// Drop the flow and tell both ends.
-    RejectBoth,
-    /// Do not inspect the rest of the flow.
-    PassFlow,
-    /// Do not inspect this packet.
-    PassPacket,
-    /// Track the rest of the flow without inspection.
-    Bypass,
-}
-
-impl ExceptionPolicy {
-    /// By the name the configuration uses. `auto` is the caller's business.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "ignore" | "none" => Self::Ignore,
-            "drop-packet" => Self::DropPacket,
-            "drop-flow" => Self::DropFlow,
-            "reject" => Self::Reject,
-            "rejectboth" => Self::RejectBoth,
-            "pass-flow" => Self::PassFlow,
-            "pass-packet" => Self::PassPacket,
-            "bypass" => Self::Bypass,
-            _ => return None,
-        })
     }
 }
 

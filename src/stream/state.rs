@@ -260,6 +260,7 @@ impl<'a, 'p, R: Receiver> Work<'a, 'p, R> {
     fn midstream_wanted(&mut self) -> bool {
         let [own, _] = self.engine.own;
         let policy = own.unwrap_or(self.engine.settings.midstream_policy);
+        self.flow.exceptions.midstream = Some(policy);
         self.apply(policy, DropReason::StreamMidstream)
     }
 

@@ -147,8 +147,12 @@ pub struct AppLayer {
     at: u64,
     /// Whether the parser gave up: nothing of what follows is parsed.
     pub error: bool,
+    /// Whether a parser could not read something: it gave up, or (UDP) skipped the datagram.
+    pub failed: bool,
     /// Per direction: nothing more will be parsed, so that transactions count as complete in it.
     pub ended: [bool; 2],
+    /// Per direction: files are done of which a packet of the direction is awaited, with which they are written.
+    pub files_due: [bool; 2],
     /// Per direction: it was identified, and no packet of it was inspected since (cleared by inspection).
     pub identified_now: [bool; 2],
     completed: [bool; 2],
@@ -179,7 +183,9 @@ impl Default for AppLayer {
             frames: Frames::default(),
             at: 0,
             error: false,
+            failed: false,
             ended: [false; 2],
+            files_due: [false; 2],
             identified_now: [false; 2],
             completed: [false; 2],
             progress: Progress::default(),
@@ -238,7 +244,7 @@ impl AppLayer {
             && self.change.is_none()
             && self.events.is_empty()
             && self.ended == [false; 2]
-            && !(self.error || self.data_taken || self.disabled)
+            && !(self.error || self.failed || self.data_taken || self.disabled)
     }
 
     /// Books what the heap grew by since `before`. When there is no memory for it, nothing of what follows is parsed, and
@@ -251,6 +257,7 @@ impl AppLayer {
         context.account.refused += 1;
         self.starved = true;
         self.error = true;
+        self.failed = true;
         self.disabled = true;
         self.change = None;
         self.ended = [true; 2];
@@ -317,6 +324,7 @@ impl AppLayer {
     pub fn swap_directions(&mut self) {
         self.seen.swap(0, 1);
         self.ended.swap(0, 1);
+        self.files_due.swap(0, 1);
         self.identified_now.swap(0, 1);
         self.completed.swap(0, 1);
         self.waiting.swap(0, 1);

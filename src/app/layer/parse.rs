@@ -99,11 +99,13 @@ impl AppLayer {
             }
             // One datagram that makes no sense says nothing about the next.
             Parsed::Error if flow.key.proto == 17 => {
+                self.failed = true;
                 AppStats::count(&mut context.stats.errors, self.proto);
                 all
             }
             Parsed::Error => {
                 self.error = true;
+                self.failed = true;
                 self.disabled = true;
                 self.ended = [true; 2];
                 AppStats::count(&mut context.stats.errors, self.proto);

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::alert::{Json, Outbox};
 use crate::app::{AppLayer, AppProto, File, Protocol, Session, Transaction};
-use crate::flow::{EndReason, Flow, FlowState, TcpState};
+use crate::flow::{EndReason, ExceptionPolicy, Flow, FlowState, TcpState};
 use crate::packet::{DecodeEvent, Direction, TcpFlags, Timestamp};
 
 /// The record of a finished transaction, when its protocol logs it.
@@ -237,12 +237,37 @@ pub fn flow(
     if extras.transactions > 0 {
         json.num("tx_cnt", extras.transactions);
     }
+    exceptions(json, flow, app);
     json.end();
     if flow.key.proto == 6 {
         tcp(json, flow, extras);
     }
     json.end();
     push(out, "flow", start);
+}
+
+/// What could not be handled as usual, and by which policy it was. A parser that gave up is passed over: there is no
+/// policy for it here but to go on.
+fn exceptions(json: &mut Json<'_>, flow: &Flow, app: &AppLayer) {
+    let applied = [
+        ("stream_reassembly_memcap", flow.exceptions.reassembly),
+        ("stream_midstream", flow.exceptions.midstream),
+        (
+            "app_layer_error",
+            app.failed.then_some(ExceptionPolicy::Ignore),
+        ),
+    ];
+    if applied.iter().all(|(_, policy)| policy.is_none()) {
+        return;
+    }
+    json.array("exception_policy");
+    for (target, policy) in applied {
+        if let Some(policy) = policy {
+            json.begin().str("target", target);
+            json.str("policy", policy.as_str()).end();
+        }
+    }
+    json.end_array();
 }
 
 fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras<'_>) {
@@ -278,6 +303,8 @@ fn tcp(json: &mut Json<'_>, flow: &Flow, extras: FlowExtras<'_>) {
                 json.bool(name, true);
             }
         }
+        // A direction's buffer is one piece here, however far apart what it holds lies.
+        json.num("ts_max_regions", 1u8).num("tc_max_regions", 1u8);
         let names = ["ts_urgent_oob_data", "tc_urgent_oob_data"];
         for (name, urgent) in names.into_iter().zip(extras.urgent) {
             if urgent > 0 {

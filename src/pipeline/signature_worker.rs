@@ -12,6 +12,7 @@ use crate::alert::{Efficacy, Finding, FindingSource, Outbox, OutcomeNote, TextRa
 use crate::app::account::Most;
 use crate::app::layer::{AppContext, AppInput, EncryptionHandling};
 use crate::app::{AppLayer, FileState, Limits, Outcome, Transaction, Watcher, registry};
+use crate::detect::anomaly::{HostRecord, RecordKind, pace};
 use crate::detect::signature::{
     Engine, FlowAction, FlowRules, Hit, HitPlace, Inspection, Inspector, InspectorStats,
     Replacement, RuleCost, StreamView, replacements,
@@ -207,6 +208,13 @@ pub struct SignatureWorker {
     blocked: u64,
     /// Packets that the block list stopped in a second, and which second.
     stopped: (u64, u32),
+}
+
+/// Whether records of a packet say that its client holds a request open.
+fn tells_of_held(records: &[HostRecord]) -> bool {
+    records.iter().any(|record| {
+        record.kind == RecordKind::Pace && pace::Said::unpack(record.detail, record.value).is_held()
+    })
 }
 
 /// Flows looked at in a batch for memory that they hold idle, once it is short: the whole table in two seconds of a hundred
@@ -426,7 +434,24 @@ impl SignatureWorker {
                     return verdict;
                 }
                 let place = (found.direction, found.established);
-                let verdict = self.stages.process(packet, place, slot, said);
+                let told = said.hosts.len();
+                let mut verdict = self.stages.process(packet, place, slot, said);
+                if let Some(blocks) = &self.blocks
+                    && verdict == Verdict::Accept
+                    && said.hosts.get(told..).is_some_and(tells_of_held)
+                    && blocks.ends_held(slot.flow.key.src, packet.ts)
+                {
+                    // Whoever is limited at this service and still holds a request open: it ends for both.
+                    verdict = Verdict::RejectBoth;
+                    slot.flow.dropped = true;
+                    let subject = Subject {
+                        packet,
+                        flow: Some((&slot.flow, found.direction)),
+                        noted: &[],
+                    };
+                    let stages = &mut self.stages;
+                    stages.say_drop(&subject, verdict, "request held open", &mut said.outbox);
+                }
                 if let Some(blocks) = &self.blocks
                     && slot.flow.happened.has(FlowEvents::ESTABLISHED)
                     && (slot.flow.key.proto != 6 || slot.flow.proves_client())

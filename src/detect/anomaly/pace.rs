@@ -20,6 +20,12 @@ use crate::packet::{TcpFlags, Timestamp};
 /// A window below this holds no segment (RFC 9293 §3.7.1: the default MSS of IPv4).
 pub const SEGMENT: u32 = 536;
 
+/// See [`Said::is_held`]: milliseconds, and bytes per second.
+const HEADER_MS: u32 = 10_000;
+const BODY_MS: u32 = 20_000;
+const READ_MS: u32 = 15_000;
+const RATE: u64 = 100;
+
 /// Nanoseconds between two records of a connection.
 const EVERY: u64 = 1_000_000_000;
 /// A path is bad when so many in a hundred segments came again …
@@ -61,6 +67,20 @@ impl Said {
     pub const fn pack(self) -> (u32, u64) {
         let detail = self.phase as u32 | (self.by_path as u32) << 4;
         (detail, (self.bytes as u64) << 32 | self.ms as u64)
+    }
+
+    /// Whether its own client has held a request open for longer than anybody needs, at less than any line carries: a header
+    /// for [`HEADER_MS`], a body or an answer below [`RATE`] for [`BODY_MS`] and [`READ_MS`] (detectors.md D5). Never so
+    /// where the path is slow. For ending connections of a known attacker: one that is not sure goes on.
+    pub const fn is_held(self) -> bool {
+        let below = (self.bytes as u64) * 1_000 < RATE * self.ms as u64;
+        let held = match self.phase {
+            Phase::Done => false,
+            Phase::Header => self.ms > HEADER_MS,
+            Phase::Body => self.ms > BODY_MS && below,
+            Phase::Read => self.ms > READ_MS && below,
+        };
+        held && !self.by_path
     }
 
     /// From a record.
@@ -450,6 +470,32 @@ mod tests {
                 ..Self::segment(&data, ms)
             };
             self.pace.segment(&segment)
+        }
+    }
+
+    #[test]
+    fn only_what_its_client_holds_beyond_every_deadline_is_held() {
+        let said = |phase, bytes, ms| Said {
+            phase,
+            by_path: false,
+            bytes,
+            ms,
+        };
+        for (one, held) in [
+            (said(Phase::Header, 400, 10_001), true),
+            (said(Phase::Header, 400, 9_000), false),
+            (said(Phase::Body, 200, 21_000), true),
+            (said(Phase::Body, 2_200, 21_000), false),
+            (said(Phase::Read, 90, 16_000), true),
+            (said(Phase::Read, 90, 14_000), false),
+            (said(Phase::Done, 0, 60_000), false),
+        ] {
+            assert_eq!(one.is_held(), held, "{one:?}");
+            let by_path = Said {
+                by_path: true,
+                ..one
+            };
+            assert!(!by_path.is_held(), "a slow line");
         }
     }
 

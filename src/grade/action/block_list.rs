@@ -94,6 +94,8 @@ struct Slot {
 
 const DROP: u64 = 1;
 const LIMIT: u64 = 2;
+/// A limit that also ends requests held open.
+const HELD: u64 = 5;
 const SERVICE: u64 = 3;
 const CONTAIN: u64 = 4;
 
@@ -213,7 +215,9 @@ impl BlockList {
         };
         match rule >> 32 {
             DROP => Passage::Blocked,
-            LIMIT if contact.opens && !slot.take(rule as u32, contact.now) => Passage::Limited,
+            LIMIT | HELD if contact.opens && !slot.take(rule as u32, contact.now) => {
+                Passage::Limited
+            }
             // Names and addresses: without DNS and DHCP nothing that is allowed works either.
             CONTAIN
                 if contact.opens
@@ -227,6 +231,14 @@ impl BlockList {
         }
     }
 
+    /// Whether requests that a source holds open itself are to be ended.
+    pub fn ends_held(&self, source: IpAddr, now: Timestamp) -> bool {
+        self.sources.load(Ordering::Relaxed) > 0
+            && self
+                .find(self.key(source, 0, DROP), now)
+                .is_some_and(|(_, rule)| rule >> 32 == HELD)
+    }
+
     /// Puts an action into force, or prolongs it.
     pub fn apply(&self, action: Action, incident: u64, now: Timestamp) -> Result<(), Refused> {
         let Some((address, port)) = action.target() else {
@@ -235,7 +247,11 @@ impl BlockList {
         let (kind, rate) = match action {
             Action::None => return Err(Refused::Nothing),
             Action::DropSource { .. } => (DROP, 0),
-            Action::LimitSource { per_ten_secs, .. } => (LIMIT, per_ten_secs),
+            Action::LimitSource {
+                per_ten_secs,
+                ends_held,
+                ..
+            } => (if ends_held { HELD } else { LIMIT }, per_ten_secs),
             Action::LimitService { per_ten_secs, .. } => (SERVICE, per_ten_secs),
             Action::Contain { per_ten_secs, .. } => (CONTAIN, per_ten_secs),
         };
@@ -567,6 +583,26 @@ mod tests {
         assert_eq!(list.entries(START).len(), 1);
         assert!(list.remove(ip(1), 0) && !list.remove(ip(1), 0));
         assert_eq!(list.passes(&contact(1, 2, 80, 5)), Passage::Pass);
+    }
+
+    #[test]
+    fn held_requests_are_ended_of_who_is_limited_for_them_and_of_nobody_else() {
+        let list = BlockList::new(64);
+        let limit = |last, ends_held| Action::LimitSource {
+            address: ip(last),
+            per_ten_secs: 20,
+            secs: 60,
+            ends_held,
+        };
+        let now = Timestamp::new(1_000, 0);
+        list.apply(limit(1, true), 1, now).unwrap();
+        list.apply(limit(2, false), 2, now).unwrap();
+        let ends = |last, secs| list.ends_held(ip(last), Timestamp::new(secs, 0));
+        assert!(ends(1, 1_010) && !ends(2, 1_010) && !ends(3, 1_010));
+        assert!(!ends(1, 1_060), "it ends by itself");
+        let opens = |ms| contact(1, 9, 80, ms);
+        let passed = (0..40).filter(|_| list.passes(&opens(1)) == Passage::Pass);
+        assert!(passed.count() <= 21, "new connections are limited, too");
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub enum Action {
         per_ten_secs: u32,
         /// For how long, in seconds.
         secs: u32,
+        /// Requests that it holds open itself are ended: reset at both ends when they next show. Never those that the
+        /// path makes slow.
+        ends_held: bool,
     },
     /// Clients that were never seen before may together open so many flows towards a service; known clients pass.
     LimitService {

@@ -148,6 +148,7 @@ pub fn decide(settings: &ActionSettings, case: &Case<'_>) -> Decision {
         address: case.attacker,
         per_ten_secs,
         secs: settings.limit_secs,
+        ends_held: false,
     };
     let contain = || Action::Contain {
         host: case.attacker,
@@ -166,6 +167,19 @@ pub fn decide(settings: &ActionSettings, case: &Case<'_>) -> Decision {
             (drop(), "guessing from outside goes on")
         }
         Family::Guessing => (limit(2), "guessing from outside is slowed down"),
+        // Twenty or a third of the service's connections (detectors.md D5): what is held goes back to others.
+        Family::Load if case.detector == "slow_http" && case.level >= Level::Orange => {
+            let action = Action::LimitSource {
+                address: case.attacker,
+                per_ten_secs: 20,
+                secs: settings.limit_secs,
+                ends_held: true,
+            };
+            (
+                action,
+                "one client holds what others need: requests that it stalls are ended",
+            )
+        }
         Family::Load => (limit(20), "one client takes what others need"),
         Family::Control if case.internal && case.level == Level::Red => {
             (contain(), "an infected host is contained")
@@ -227,6 +241,26 @@ mod tests {
         }
         let flood = decide(&ActionSettings::default(), &case("syn_flood")).action;
         assert_eq!(flood.target(), Some((IpAddr::from([10, 0, 0, 1]), 80)));
+    }
+
+    #[test]
+    fn requests_that_are_held_open_are_ended_when_they_exhaust_a_service() {
+        let ends = |detector, level| {
+            let case = Case {
+                level,
+                ..case(detector)
+            };
+            let action = decide(&ActionSettings::default(), &case).action;
+            matches!(
+                action,
+                Action::LimitSource {
+                    ends_held: true,
+                    ..
+                }
+            )
+        };
+        assert!(ends("slow_http", Level::Orange) && ends("slow_http", Level::Red));
+        assert!(!ends("slow_http", Level::Yellow) && !ends("request_flood", Level::Orange));
     }
 
     #[test]

@@ -350,6 +350,48 @@ fn rules_change_under_traffic_and_flows_keep_what_they_know() {
     assert!(said.contains("reloaded"), "{said}");
 }
 
+#[test]
+fn an_operator_changes_data_sets_while_packets_pass() {
+    let Some(net) = Net::new("d") else { return };
+    let sensor = Sensor::start(&net, FIRST, "");
+    std::fs::write(sensor.path("known.lst"), "192.0.2.1\n").unwrap();
+    sensor.rules(
+        "alert tcp any any -> any 7777 (msg:\"known\"; ip.src; dataset:isset,known,type ipv4,load known.lst; sid:11;)\n\
+         alert tcp any any -> any 7777 (msg:\"new\"; ip.src; dataset:set,seen,type ipv4,state seen.lst; sid:12;)\n",
+    );
+    sensor.ctl(&["reload"]).unwrap();
+    let ask = |what: &str, set: &str| {
+        let answer = sensor.ctl(&[what, set, "ipv4", "10.77.0.1"]).unwrap();
+        answer["done"] == true
+    };
+    let mut talk = Talk::new(&net);
+    talk.say("hello");
+    sensor.wait("a new address", || sensor.alerts(1, 12).len() == 1);
+    assert!(ask("dataset-lookup", "seen") && !ask("dataset-lookup", "known"));
+    assert!(sensor.alerts(1, 11).is_empty());
+    // A set that rules only read.
+    assert!(ask("dataset-add", "known") && !ask("dataset-add", "known"));
+    talk.say("known now");
+    sensor.wait("a known address", || !sensor.alerts(1, 11).is_empty());
+    assert!(ask("dataset-remove", "known") && !ask("dataset-lookup", "known"));
+    // A set that a rule fills: what is taken out is new again.
+    assert!(ask("dataset-remove", "seen"));
+    talk.say("new again");
+    sensor.wait("the address again", || sensor.alerts(1, 12).len() == 2);
+    sensor.ctl(&["dataset-dump"]).unwrap();
+    let kept = std::fs::read_to_string(sensor.path("data/seen.lst")).unwrap();
+    assert_eq!(kept, "10.77.0.1\n");
+    sensor.ctl(&["dataset-clear", "known", "ipv4"]).unwrap();
+    for wrong in [
+        ["dataset-add", "known", "md5", "10.77.0.1"],
+        ["dataset-add", "known", "ipv4", "ten"],
+        ["dataset-add", "nothing", "ipv4", "10.77.0.1"],
+    ] {
+        assert!(sensor.ctl(&wrong).is_err(), "{wrong:?}");
+    }
+    sensor.end();
+}
+
 /// Tries so many closed ports, from the first on.
 const KNOCK: &str = "
 import socket, sys

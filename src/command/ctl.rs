@@ -75,6 +75,38 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         count: u32,
     },
+    /// Adds a value to a data set.
+    DatasetAdd(DatasetValue),
+    /// Takes a value out of a data set.
+    DatasetRemove(DatasetValue),
+    /// Whether a value is in a data set.
+    DatasetLookup(DatasetValue),
+    /// Empties a data set.
+    DatasetClear {
+        /// Its name.
+        set: String,
+        /// string, md5, sha256, ipv4 or ip.
+        kind: String,
+    },
+    /// Writes the data sets that are to be kept to their files now.
+    DatasetDump,
+}
+
+/// A value of a data set.
+#[derive(clap::Args)]
+struct DatasetValue {
+    /// The name of the set.
+    set: String,
+    /// string, md5, sha256, ipv4 or ip.
+    kind: String,
+    /// The value as a file has it: strings in base64, digests in hexadecimal.
+    value: String,
+}
+
+impl DatasetValue {
+    fn details(&self) -> Value {
+        json!({"setname": self.set, "settype": self.kind, "datavalue": self.value})
+    }
 }
 
 /// Carries it out.
@@ -104,6 +136,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 json!({"address": host.to_string(), "packets": packets, "seconds": seconds});
             return capture(peer, &details, file);
         }
+        Command::DatasetAdd(value) => ("dataset-add", value.details()),
+        Command::DatasetRemove(value) => ("dataset-remove", value.details()),
+        Command::DatasetLookup(value) => ("dataset-lookup", value.details()),
+        Command::DatasetClear { set, kind } => {
+            ("dataset-clear", json!({"setname": set, "settype": kind}))
+        }
+        Command::DatasetDump => ("dataset-dump", json!({})),
         Command::Profile { what, count } => ("profile", json!({"do": what, "count": count})),
     };
     let message = peer.ask(command, &details)?;

@@ -65,19 +65,8 @@ fn datasets_folder(config: &Config) -> PathBuf {
 /// Writes the data sets that rules changed, where they are to be kept. Each file is replaced as a whole.
 fn save_datasets(report: &ReportStage) {
     let datasets = report.grader().datasets();
-    for (path, text) in datasets.to_save() {
-        let save = || {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let mut new = path.as_os_str().to_owned();
-            new.push(".new");
-            std::fs::write(&new, text)?;
-            std::fs::rename(&new, path)
-        };
-        if let Err(error) = save() {
-            eprintln!("sekisho: data set {}: {error}", path.display());
-        }
+    for fault in sekisho::pipeline::control::write_datasets(datasets.to_save()) {
+        eprintln!("sekisho: {fault}");
     }
     let refused = datasets.refused();
     if refused > 0 {

@@ -27,6 +27,7 @@ use crate::detect::signature::Datasets;
 use crate::detect::signature::threshold::Thresholds;
 use crate::detect::signature::xbit::Xbits;
 use crate::packet::Timestamp;
+use crate::rules::dataset::Ask;
 use crate::rules::{RuleSet, Signature, Target};
 use crate::stats::{Memory, MemoryBound};
 
@@ -206,6 +207,11 @@ impl Grader {
     /// The block list.
     pub fn blocks(&self) -> &Arc<BlockList> {
         &self.blocks
+    }
+
+    /// Carries out what an operator asks of a data set that rules change; `None`: there is none of that name.
+    pub fn ask_dataset(&mut self, name: &str, ask: Ask, key: &[u8]) -> Option<bool> {
+        self.datasets.ask(name, ask, key)
     }
 
     /// The data sets that rules change.

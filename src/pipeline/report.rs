@@ -12,6 +12,7 @@ use crate::grade::action::BlockList;
 use crate::grade::{Event, GradeCounts, GradeSettings, Grader, Ground, Heads, Segments};
 use crate::packet::Timestamp;
 use crate::rules::RuleSet;
+use crate::rules::dataset::Ask;
 use crate::sink::eve::stats::{self, Traffic};
 use crate::sink::eve::{self, EveSettings};
 use crate::sink::{Sink, SinkError};
@@ -152,6 +153,11 @@ impl ReportStage {
     /// The grading stage: its ledger, map and block list.
     pub fn grader(&self) -> &Grader {
         &self.grader
+    }
+
+    /// Carries out what an operator asks of a data set that rules change; `None`: there is none of that name.
+    pub fn ask_dataset(&mut self, name: &str, ask: Ask, key: &[u8]) -> Option<bool> {
+        self.grader.ask_dataset(name, ask, key)
     }
 
     /// What is decided goes into a list that the workers read (inline, `actions.enabled`).

@@ -27,6 +27,7 @@ use crate::packet::{
     Batch, Direction, FlowKey, Layers, Net, Packet, PacketOrigin, Slice, TcpFlags, Timestamp,
     Transport,
 };
+use crate::rules::dataset::Ask;
 use crate::sink::eve::alert::Matched;
 use crate::sink::eve::{self, EveSettings, FlowExtras, Subject, metadata};
 use crate::stats::MemoryBound;
@@ -293,6 +294,11 @@ impl SignatureWorker {
     /// Packets for this worker went their way without it, up to this time (inline, by an exception policy).
     pub fn missed(&mut self, until: Timestamp) {
         self.stages.streams.missed(until);
+    }
+
+    /// Carries out what an operator asks of a data set that rules change.
+    pub fn ask_dataset(&mut self, name: &str, ask: Ask, key: &[u8]) {
+        self.stages.inspector.ask_dataset(name, ask, key);
     }
 
     /// Begins to measure what each signature costs, or stops.

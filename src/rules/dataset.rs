@@ -9,9 +9,10 @@
 //!
 //! Limits: [`VALUES_MAX`] values and [`FILE_BYTES_MAX`] bytes a file, [`JSON_BYTES_MAX`] bytes of JSON a value.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Component, Path, PathBuf};
+use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::number;
@@ -189,6 +190,31 @@ pub struct Dataset {
     values: HashMap<Box<[u8]>, Attached, foldhash::fast::RandomState>,
     set: AtomicBool,
     unset: AtomicBool,
+    /// What an operator changed, and whether there is anything: readers take the lock only then.
+    changed: RwLock<Changed>,
+    touched: AtomicBool,
+}
+
+/// What an operator made of the values of a file.
+#[derive(Debug, Default)]
+struct Changed {
+    added: HashSet<Box<[u8]>, foldhash::fast::RandomState>,
+    removed: HashSet<Box<[u8]>, foldhash::fast::RandomState>,
+    bytes: u64,
+    cleared: bool,
+}
+
+/// What an operator asks of a value of a set, or of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To add it.
+    Add,
+    /// To take it out.
+    Remove,
+    /// Whether it is there.
+    LookUp,
+    /// To empty the set.
+    Clear,
 }
 
 impl Dataset {
@@ -334,7 +360,63 @@ impl Dataset {
 
     /// What a value that was loaded has with it; the key is from [`DatasetKind::key`].
     pub fn get(&self, key: &[u8]) -> Option<&Attached> {
+        static NOTHING: Attached = Attached::Nothing;
+        if self.touched.load(Ordering::Acquire)
+            && let Ok(changed) = self.changed.read()
+        {
+            if changed.added.contains(key) {
+                return Some(&NOTHING);
+            }
+            if changed.cleared || changed.removed.contains(key) {
+                return None;
+            }
+        }
         self.values.get(key)
+    }
+
+    /// Carries out what an operator asks of a set that no rule changes; says whether it changed something, or of a
+    /// question whether it is so. It lasts until the set is loaded again. What is added counts against the memcap.
+    pub fn ask(&self, ask: Ask, key: &[u8]) -> Result<bool, &'static str> {
+        let has = self.get(key).is_some();
+        if ask == Ask::LookUp {
+            return Ok(has);
+        }
+        let mut changed = self.changed.write().map_err(|_| "the set is broken")?;
+        let bytes = key.len() as u64 + VALUE_OVERHEAD_BYTES;
+        let done = match ask {
+            Ask::Add if has => false,
+            Ask::Add if !changed.cleared && changed.removed.remove(key) => {
+                changed.bytes = changed.bytes.saturating_sub(bytes);
+                true
+            }
+            Ask::Remove if changed.added.remove(key) => {
+                changed.bytes = changed.bytes.saturating_sub(bytes);
+                true
+            }
+            Ask::Remove if !has => false,
+            Ask::Add | Ask::Remove => {
+                if changed.bytes.saturating_add(bytes) > self.info.memcap_bytes {
+                    return Err("the set has no room for more changes (memcap)");
+                }
+                changed.bytes += bytes;
+                let changes = &mut *changed;
+                let list = if ask == Ask::Add {
+                    &mut changes.added
+                } else {
+                    &mut changes.removed
+                };
+                list.insert(key.into())
+            }
+            Ask::Clear | Ask::LookUp => {
+                *changed = Changed {
+                    cleared: true,
+                    ..Changed::default()
+                };
+                true
+            }
+        };
+        self.touched.store(true, Ordering::Release);
+        Ok(done)
     }
 
     /// What was loaded for a buffer; with `subdomain` also for what follows each of its dots, at most
@@ -587,6 +669,35 @@ mod tests {
             .map_err(|(line, why)| format!("{line}: {why}"))?;
         set.info = info;
         Ok(set)
+    }
+
+    #[test]
+    fn an_operator_adds_takes_out_and_empties() {
+        let info = DatasetInfo {
+            memcap_bytes: 200,
+            ..DatasetInfo::default()
+        };
+        let mut set = Dataset {
+            info,
+            ..Dataset::default()
+        };
+        set.values.insert((*b"file").into(), Attached::Nothing);
+        let has = |set: &Dataset, key: &[u8]| set.get(key).is_some();
+        assert_eq!(set.ask(Ask::LookUp, b"file"), Ok(true));
+        assert_eq!(set.ask(Ask::Add, b"file"), Ok(false));
+        assert_eq!(set.ask(Ask::Add, b"new"), Ok(true));
+        assert!(has(&set, b"file") && has(&set, b"new"));
+        assert_eq!(set.ask(Ask::Remove, b"file"), Ok(true));
+        assert_eq!(set.ask(Ask::Remove, b"file"), Ok(false));
+        assert!(!has(&set, b"file"));
+        assert_eq!(set.ask(Ask::Add, b"file"), Ok(true));
+        assert_eq!(set.ask(Ask::Remove, b"new"), Ok(true));
+        assert!(has(&set, b"file") && !has(&set, b"new"));
+        assert!(set.ask(Ask::Add, &[b'x'; 150]).is_err(), "memcap");
+        assert_eq!(set.ask(Ask::Clear, b""), Ok(true));
+        assert!(!has(&set, b"file"));
+        assert_eq!(set.ask(Ask::Add, b"file"), Ok(true));
+        assert!(has(&set, b"file"));
     }
 
     #[test]

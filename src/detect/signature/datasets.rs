@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::alert::{DatasetChange, DatasetCondition};
 use crate::packet::Keyed;
 use crate::rules::Dataset;
-use crate::rules::dataset::{VALUE_OVERHEAD_BYTES, keys};
+use crate::rules::dataset::{Ask, VALUE_OVERHEAD_BYTES, keys};
 use crate::stats::Memory;
 
 type Values = HashSet<Box<[u8]>, Keyed>;
@@ -28,6 +28,8 @@ struct Kept {
     removed: Values,
     added_bytes: u64,
     refused: u64,
+    /// An operator emptied it: what its file has counts no more.
+    cleared: bool,
 }
 
 impl Kept {
@@ -38,11 +40,32 @@ impl Kept {
             removed: Values::default(),
             added_bytes: 0,
             refused: 0,
+            cleared: false,
+        }
+    }
+
+    /// Whether the file has a value, and nobody took it out.
+    fn has_loaded(&self, key: &[u8]) -> bool {
+        !self.cleared && self.base.get(key).is_some() && !self.removed.contains(key)
+    }
+
+    /// Carries out what an operator asks.
+    fn ask(&mut self, ask: Ask, key: &[u8]) -> bool {
+        match ask {
+            Ask::Add => self.add(key),
+            Ask::Remove => self.remove(key),
+            Ask::LookUp => self.has(key),
+            Ask::Clear => {
+                self.added.clear();
+                self.removed.clear();
+                (self.added_bytes, self.cleared) = (0, true);
+                true
+            }
         }
     }
 
     fn has(&self, key: &[u8]) -> bool {
-        self.added.contains(key) || self.base.get(key).is_some() && !self.removed.contains(key)
+        self.added.contains(key) || self.has_loaded(key)
     }
 
     /// Adds a value; `false`: it is there, or there is no room.
@@ -69,7 +92,7 @@ impl Kept {
             self.added_bytes = self.added_bytes.saturating_sub(bytes);
             return true;
         }
-        self.base.get(key).is_some() && self.removed.insert(key.into())
+        self.has_loaded(key) && self.removed.insert(key.into())
     }
 
     /// Asks, or carries out, what one option says of one value.
@@ -95,7 +118,7 @@ impl Kept {
     /// The values, a line each, in order.
     fn text(&self) -> String {
         let mut all = self.base.sorted();
-        all.retain(|value| !self.removed.contains(*value));
+        all.retain(|value| self.has_loaded(value));
         all.extend(self.added.iter().map(|v| &**v));
         all.sort_unstable();
         let mut text = String::new();
@@ -145,6 +168,13 @@ impl Datasets {
                 kept.is_some_and(|kept| kept.settle(condition))
             })
         })
+    }
+
+    /// Carries out what an operator asks of a set that rules change; `None`: there is none of that name. Says whether it
+    /// changed something, or of a question whether it is so.
+    pub fn ask(&mut self, name: &str, ask: Ask, key: &[u8]) -> Option<bool> {
+        let kept = self.kept.get_mut(&name.to_ascii_lowercase())?;
+        Some(kept.ask(ask, key))
     }
 
     /// What is to be written when the sensor ends: files and their text.

@@ -22,6 +22,7 @@ use crate::alert::Verdict;
 use crate::app::{AppLayer, AppProto};
 use crate::flow::Flow;
 use crate::packet::{Direction, EventSet, Net, Packet, PacketOrigin, TcpFlags, Transport};
+use crate::rules::dataset::Ask;
 use crate::rules::{
     Action, BufferId, HeaderBuffer, HeaderProto, Hook, PayloadScope, Signature, SignatureKind,
 };
@@ -262,6 +263,13 @@ impl Inspector {
     pub fn noted(&mut self, hit: &Hit) -> Option<Noted> {
         let at = usize::from(hit.noted.checked_sub(1)?);
         self.work.notes.get_mut(at).map(std::mem::take)
+    }
+
+    /// Carries out what an operator asks of a data set that rules change.
+    pub fn ask_dataset(&mut self, name: &str, ask: Ask, key: &[u8]) {
+        self.work.own.ask(&self.engine, name, ask, key);
+        // What was in it for good may not be any more.
+        self.work.settled = Settled::default();
     }
 
     /// What it keeps for rules across packets: counts of thresholds, and its view of bits and data sets.

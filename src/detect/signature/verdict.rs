@@ -8,6 +8,7 @@ use super::verify::Noted;
 use super::xbit::Xbits;
 use super::{ALERTS_MAX, Engine};
 use crate::alert::Verdict;
+use crate::rules::dataset::Ask;
 use crate::rules::{Action, ActionScope, FlowStateOption, Signature, SignatureKind, Test};
 use crate::stats::Memory;
 
@@ -130,6 +131,21 @@ pub(super) struct OwnView {
 }
 
 impl OwnView {
+    /// Carries out what an operator asks of a set that rules change.
+    pub(super) fn ask(&mut self, engine: &Engine, name: &str, ask: Ask, key: &[u8]) {
+        if engine.compiled.acts_on_shared {
+            self.adopt(engine);
+            let _ = self.datasets.ask(name, ask, key);
+        }
+    }
+
+    fn adopt(&mut self, engine: &Engine) {
+        if self.generation != engine.generation {
+            self.datasets.adopt(&engine.rules().datasets);
+            self.generation = engine.generation;
+        }
+    }
+
     /// What it may take under an engine, and takes.
     pub(super) fn memory(&self, engine: &Engine) -> Memory {
         if !engine.compiled.acts_on_shared {
@@ -161,10 +177,7 @@ impl OwnView {
             return true;
         }
         let sets = &engine.rules().datasets;
-        if self.generation != engine.generation {
-            self.datasets.adopt(sets);
-            self.generation = engine.generation;
-        }
+        self.adopt(engine);
         let (key, now) = (input.packet.key(), input.packet.ts);
         if !self.xbits.hold(&bits, &key, now) || !self.datasets.settle(sets, conditions) {
             return false;

@@ -18,7 +18,7 @@ mod tally;
 
 pub use http::MetricsServer;
 pub use metrics::{counters, prometheus};
-pub use operator::{Loaded, Operator};
+pub use operator::{Loaded, Operator, write_datasets};
 pub use tally::{Tally, TallySink};
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -5,6 +5,7 @@
 //! keys that were changed the answer says that they wait for one.
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +19,7 @@ use crate::grade::action::Action;
 use crate::packet::Timestamp;
 use crate::pipeline::Thresholds;
 use crate::pipeline::live::{Control, HostTap, WorkerOrder, WorkerState};
+use crate::rules::dataset::{Ask, DatasetKind};
 use crate::sys;
 
 /// What a reload loaded.
@@ -126,8 +128,13 @@ impl Operator {
             "blocklist" => done(self.block_list()),
             "capture" => self.capture(request),
             "profile" => self.profile(request).map(Answer::Done),
+            "dataset-add" => self.dataset(Ask::Add, request).map(Answer::Done),
+            "dataset-remove" => self.dataset(Ask::Remove, request).map(Answer::Done),
+            "dataset-lookup" => self.dataset(Ask::LookUp, request).map(Answer::Done),
+            "dataset-clear" => self.dataset(Ask::Clear, request).map(Answer::Done),
+            "dataset-dump" => self.dump_datasets().map(Answer::Done),
             other => Err(format!(
-                "no command '{other}'; there are status, stats, top, reload, block, unblock, blocklist, capture, profile"
+                "no command '{other}'; there are status, stats, top, reload, block, unblock, blocklist, capture, profile, dataset-add, dataset-remove, dataset-lookup, dataset-clear, dataset-dump"
             )),
         }
     }
@@ -323,6 +330,61 @@ impl Operator {
         Ok(Answer::Stream(message, Box::new(packets_in)))
     }
 
+    /// A value of a data set, in the form that files have; Suricata's names of arguments.
+    fn dataset(&self, ask: Ask, request: &Request) -> Result<Value, String> {
+        let text = |name| {
+            let given = request.text(name);
+            given.ok_or_else(|| format!("{name}: wants a text"))
+        };
+        let (name, kind) = (text("setname")?, text("settype")?);
+        let engine = self.control.in_force().engine;
+        let mut sets = engine.rules().datasets.iter();
+        let set = sets
+            .find(|set| set.info.name.eq_ignore_ascii_case(name))
+            .ok_or_else(|| format!("no rule in force names a data set '{name}'"))?;
+        if DatasetKind::from_name(kind) != Some(set.info.kind) {
+            return Err(format!("settype: {name} is not of type '{kind}'"));
+        }
+        let key = match ask {
+            Ask::Clear => Vec::new(),
+            _ => {
+                let value = text("datavalue")?;
+                let key = set.info.kind.read(value).filter(|key| !key.is_empty());
+                key.ok_or_else(|| format!("datavalue: '{value}' is no value of type {kind}"))?
+            }
+        };
+        let done = if set.changes() {
+            let answer = self.control.ask_dataset(&set.info.name, ask, &key);
+            answer.ok_or_else(|| format!("{name}: the report thread does not answer"))?
+        } else {
+            set.ask(ask, &key).map_err(|why| format!("{name}: {why}"))?
+        };
+        let said = match (ask, done) {
+            (Ask::Add, true) => "added",
+            (Ask::Add, false) => "there already, or no room",
+            (Ask::Remove, true) => "removed",
+            (Ask::Remove | Ask::LookUp, false) => "not there",
+            (Ask::LookUp, true) => "there",
+            (Ask::Clear, _) => "empty",
+        };
+        let until = (ask != Ask::LookUp && set.info.is_renewed())
+            .then_some("until the next reload, which reads its file again");
+        Ok(json!({"setname": set.info.name, "result": said, "done": done, "lasts": until}))
+    }
+
+    /// Writes the data sets that are to be kept to their files, now and not only at the end.
+    fn dump_datasets(&self) -> Result<Value, String> {
+        let sets = self.control.datasets();
+        let sets = sets.ok_or("the report thread does not answer")?;
+        let files: Vec<String> = sets.iter().map(|(p, _)| p.display().to_string()).collect();
+        let faults = write_datasets(sets.iter().map(|(path, text)| (path.as_path(), text)));
+        if faults.is_empty() {
+            Ok(json!({"files": files}))
+        } else {
+            Err(faults.join("; "))
+        }
+    }
+
     fn profile(&self, request: &Request) -> Result<Value, String> {
         match request.text("do").unwrap_or("show") {
             "on" | "off" => {
@@ -363,6 +425,26 @@ impl Operator {
             other => Err(format!("profile: wants on, off or show, not '{other}'")),
         }
     }
+}
+
+/// Writes the text of data sets to their files, each replaced as a whole. Says what failed.
+pub fn write_datasets<'a, T: AsRef<str>>(sets: impl Iterator<Item = (&'a Path, T)>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (path, text) in sets {
+        let save = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut new = path.as_os_str().to_owned();
+            new.push(".new");
+            std::fs::write(&new, text.as_ref())?;
+            std::fs::rename(&new, path)
+        };
+        if let Err(error) = save() {
+            faults.push(format!("data set {}: {error}", path.display()));
+        }
+    }
+    faults
 }
 
 /// Now, as the packets' clock says it.

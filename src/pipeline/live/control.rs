@@ -4,6 +4,7 @@
 //! A mailbox is looked at once a batch: one relaxed load when it is empty.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,7 @@ use crate::grade::{Exceptions, GradeSettings, Segments};
 use crate::pipeline::thresholds::Thresholds;
 use crate::ring::Bell;
 use crate::rules::RuleSet;
+use crate::rules::dataset::Ask;
 use crate::stats::{Memory, MemoryBound};
 
 /// A counter that one thread writes and others read.
@@ -230,6 +232,8 @@ pub enum WorkerOrder {
     Adopt(Box<Adoption>),
     /// Begin to measure what each signature costs, or stop.
     Profile(bool),
+    /// An operator changed a data set that rules change: its name, and the value.
+    Dataset(Arc<str>, Ask, Arc<[u8]>),
     /// Say what the signatures cost so far.
     TellCosts(SyncSender<Vec<RuleCost>>),
     /// Copy the packets of a host.
@@ -273,6 +277,10 @@ pub enum ReportOrder {
     Trouble(Box<Report>),
     /// Log files were moved: open them again.
     Reopen,
+    /// An operator asks something of a data set that rules change: its name, the value, and who waits for the answer.
+    Dataset(Arc<str>, Ask, Arc<[u8]>, SyncSender<Option<bool>>),
+    /// Say what data sets that are to be kept have now.
+    TellDatasets(SyncSender<Vec<(PathBuf, String)>>),
 }
 
 /// What is in force: what a worker that is restarted begins with.
@@ -478,6 +486,30 @@ impl Control {
         if let Ok(mut discarded) = self.discarded.lock() {
             discarded.push(inspector);
         }
+    }
+
+    /// Asks something of a data set that rules change; `None`: there is none of that name, or nobody answers in time. What
+    /// the report thread has is what alerts go by; workers whose rules act on the set follow.
+    pub fn ask_dataset(&self, name: &str, ask: Ask, key: &[u8]) -> Option<bool> {
+        let (sender, receiver) = sync_channel(1);
+        let (name, key): (Arc<str>, Arc<[u8]>) = (name.into(), key.into());
+        let order = ReportOrder::Dataset(Arc::clone(&name), ask, Arc::clone(&key), sender);
+        self.report_orders.give(order);
+        let answer = receiver.recv_timeout(ADOPT_WAIT).ok()??;
+        if ask != Ask::LookUp {
+            for orders in &self.worker_orders {
+                let order = WorkerOrder::Dataset(Arc::clone(&name), ask, Arc::clone(&key));
+                orders.give(order);
+            }
+        }
+        Some(answer)
+    }
+
+    /// What data sets that are to be kept have now, by file; `None`: nobody answers in time.
+    pub fn datasets(&self) -> Option<Vec<(PathBuf, String)>> {
+        let (sender, receiver) = sync_channel(1);
+        self.report_orders.give(ReportOrder::TellDatasets(sender));
+        receiver.recv_timeout(ADOPT_WAIT).ok()
     }
 
     /// Asks every worker what its signatures cost so far, added up. Workers that do not answer in time are left out.

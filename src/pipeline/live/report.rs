@@ -179,6 +179,13 @@ pub(super) fn report(
                 ReportOrder::Line(kind, line) => stage.line(kind, &line),
                 ReportOrder::Trouble(trouble) => stage.trouble(*trouble),
                 ReportOrder::Reopen => stage.reopen(),
+                ReportOrder::Dataset(name, ask, key, answer) => {
+                    let _ = answer.try_send(stage.ask_dataset(&name, ask, &key));
+                }
+                ReportOrder::TellDatasets(answer) => {
+                    let sets = stage.grader().datasets().to_save();
+                    let _ = answer.try_send(sets.map(|(p, text)| (p.to_owned(), text)).collect());
+                }
             }
         }
         let queued = inboxes.iter().map(|i| i.said.len() as u64).sum();

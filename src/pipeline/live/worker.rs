@@ -129,6 +129,7 @@ pub(super) fn work(
                     }
                     WorkerOrder::Tap(tap) => taps.add(tap),
                     WorkerOrder::Profile(on) => worker.profile(on),
+                    WorkerOrder::Dataset(name, ask, key) => worker.ask_dataset(&name, ask, &key),
                     WorkerOrder::TellCosts(receiver) => {
                         let _ = receiver.try_send(worker.costs());
                     }

@@ -98,7 +98,7 @@ impl AssetMap {
             }
             // Answers with RST: the host is there. An ICMP error may come from a router on the way.
             RecordKind::Refused if key.proto == 6 => {
-                if record.detail == 1 {
+                if record.is_aborted() {
                     return;
                 }
                 self.server(record, places, Status::Refused, 0);

@@ -39,7 +39,8 @@ pub struct HalfOpen {
     frame_len: u32,
     window: u16,
     flags: TcpFlags,
-    ttl: u8,
+    /// Of the SYN.
+    pub ttl: u8,
     wscale: u8,
     vlan_count: u8,
     /// Depth in tunnels: part of the key.

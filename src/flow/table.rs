@@ -197,6 +197,8 @@ pub struct Silent {
     pub first_number: u64,
     /// Its input interface.
     pub interface: u16,
+    /// Its TTL.
+    pub ttl: u8,
 }
 
 impl Silent {
@@ -206,6 +208,7 @@ impl Silent {
             id: flow.id,
             first_number: flow.first_number,
             interface: flow.interface,
+            ttl: flow.ttl[0].0,
         }
     }
 
@@ -216,6 +219,7 @@ impl Silent {
             id: half_open.id,
             first_number: half_open.first_number,
             interface: half_open.interface,
+            ttl: half_open.ttl,
         }
     }
 }

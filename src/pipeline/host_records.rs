@@ -78,7 +78,14 @@ pub fn of_flow(
                 _ => 0,
             };
             let unproven = kind == RecordKind::Established && tcp && !flow.proves_client();
-            push(kind, u32::from(aborted || unproven), value);
+            let ttl = match kind {
+                RecordKind::Established | RecordKind::Refused | RecordKind::Unanswered if tcp => {
+                    flow.ttl[0].0
+                }
+                _ => 0,
+            };
+            let ttl = u32::from(ttl) << 8;
+            push(kind, u32::from(aborted || unproven) | ttl, value);
         }
     }
     if tcp && happened.has(FlowEvents::CLOSED) && flow.is_established() {
@@ -145,7 +152,7 @@ pub fn unanswered(silent: &Silent, (number, order, ts): (u64, u32, Timestamp)) -
         key: silent.key,
         interface: silent.interface,
         kind: RecordKind::Unanswered,
-        detail: 0,
+        detail: u32::from(silent.ttl) << 8,
         value: 0,
         flow_id: silent.id,
     }

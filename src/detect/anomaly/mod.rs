@@ -20,6 +20,7 @@ mod engine;
 mod exfiltration;
 pub mod first_bytes;
 mod flood;
+mod hops;
 mod host_scan;
 mod icmp_tunnel;
 pub mod irc;

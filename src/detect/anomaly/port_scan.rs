@@ -22,6 +22,7 @@ use super::PORT_SCAN;
 use super::detector::{Detector, Seen};
 use super::engine::{Report, endpoint_hash, evidence, incident};
 use super::first_bytes::FirstBytes;
+use super::hops::Fit;
 use super::place::{ByRole, Role};
 use super::record::{HostRecord, RecordKind};
 use super::syn_flood::SynFlood;
@@ -118,6 +119,9 @@ struct Source {
     open_count: u8,
     /// It completed a handshake: not spoofed.
     proven: bool,
+    /// Failed contacts since then that came from as far as the network's handshakes, and those that did not.
+    near: u32,
+    elsewhere: u32,
     since: Timestamp,
     last: Timestamp,
     alarmed: bool,
@@ -322,6 +326,14 @@ impl PortScan {
                 }
                 source.failed.insert(target);
                 source.fails += 1;
+                // Somebody else may use the name of who proved itself.
+                if source.proven && key.proto == 6 {
+                    match floods.distance(record) {
+                        Fit::Unknown => {}
+                        Fit::Fits => source.near = source.near.saturating_add(1),
+                        Fit::Contradicts => source.elsewhere = source.elsewhere.saturating_add(1),
+                    }
+                }
                 source
                     .ports
                     .insert(endpoint_hash(IpAddr::from([0; 4]), key.dport));
@@ -445,6 +457,8 @@ impl Source {
             open_ports: [0; 8],
             open_count: 0,
             proven: false,
+            near: 0,
+            elsewhere: 0,
             since: now,
             last: now,
             alarmed: false,
@@ -562,6 +576,10 @@ impl Source {
             json.num("stealth_probes", self.stealth.estimate())
                 .num("answered", self.successes);
             json.float("score", f64::from((self.score * 10.0).round() / 10.0));
+            if self.elsewhere > 0 {
+                json.num("hop_counts_contradict", self.elsewhere)
+                    .num("hop_counts_fit", self.near);
+            }
             json.array("open_ports");
             for port in self.open_ports.iter().take(usize::from(self.open_count)) {
                 json.number(*port);
@@ -589,7 +607,8 @@ impl Source {
                 ""
             },
             severity: Severity::Major,
-            source_verified: self.proven,
+            // A hint: it takes trust away, never gives any.
+            source_verified: self.proven && self.elsewhere <= self.near,
             incident: incident(PORT_SCAN, address, 0, self.since),
 
             subject: 0,
@@ -701,6 +720,31 @@ mod tests {
         // A connection picked up in the middle, an answer over UDP: either follows a forged packet.
         assert_eq!(scan(Some((6, 1))), [("open", false)]);
         assert_eq!(scan(Some((17, 0))), [("open", false)]);
+    }
+
+    #[test]
+    fn who_is_known_to_be_elsewhere_is_not_trusted_for_a_handshake_of_before() {
+        // A client proves itself from twelve hops away; then somebody scans in its name.
+        let scan = |ttl: u32| {
+            let mut floods = SynFlood::new(SynFloodSettings::default());
+            let mut detector = PortScan::new(PortScanSettings::default());
+            let mut reports = Vec::new();
+            for i in 0..5 {
+                let mut r = probe(1, 200 + i, 0);
+                (r.kind, r.detail) = (RecordKind::Established, 52 << 8);
+                floods.record(&r, &|| Role::Dmz, &mut Vec::new());
+                detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
+            }
+            for i in 0..60 {
+                let mut r = probe(1, i, 1_000);
+                r.detail |= ttl << 8;
+                detector.record(&r, (&floods, &|| Role::Dmz), &mut reports);
+            }
+            let told = reports.first().expect("the scan is told all the same");
+            told.source_verified
+        };
+        assert!(scan(52) && scan(54) && scan(0));
+        assert!(!scan(60) && !scan(128));
     }
 
     #[test]

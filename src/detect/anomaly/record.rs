@@ -129,12 +129,22 @@ pub struct HostRecord {
 }
 
 impl HostRecord {
+    /// TCP: the client's TTL of a connection that was established, refused or not answered; 0 when it is not known.
+    pub fn client_ttl(&self) -> u8 {
+        (self.detail >> 8) as u8
+    }
+
+    /// TCP: whether a refusal is the client's own: RST after the server's answer.
+    pub fn is_aborted(&self) -> bool {
+        self.kind == RecordKind::Refused && self.detail & 1 == 1
+    }
+
     /// Whether it proves that its source is who it says: TCP's handshake, seen in both directions. An answer over UDP
     /// proves nothing, since it goes to whoever was named.
     pub fn proves_source(&self) -> bool {
         self.key.proto == 6
             && match self.kind {
-                RecordKind::Established => self.detail == 0,
+                RecordKind::Established => self.detail & 1 == 0,
                 RecordKind::FirstBytes => self.value == 1,
                 _ => false,
             }

@@ -289,7 +289,7 @@ impl Meter {
                 self.answer(record.flow_id, record.ts);
             }
             // A client that breaks off by itself (1) was answered.
-            K::Refused if record.detail == 0 => self.look.refused += 1,
+            K::Refused if !record.is_aborted() => self.look.refused += 1,
             K::Reset => self.look.reset += 1,
             K::Answered if http && record.detail != 0 => {
                 self.look.replies += 1;

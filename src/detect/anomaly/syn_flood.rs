@@ -19,6 +19,7 @@ use std::net::IpAddr;
 
 use super::SYN_FLOOD;
 use super::engine::{Report, evidence, incident};
+use super::hops::{Fit, Hops};
 use super::place::{ByRole, Role};
 use super::record::{HostRecord, RecordKind};
 use super::table::{Bitmap256, SetTable, Worth};
@@ -58,6 +59,9 @@ const ALARM: f64 = 12.0;
 const LOOK: u64 = 16;
 /// Distinct sources without which a spray over ports is a scan, not a flood.
 const SPRAY_SOURCES: u32 = 50;
+/// Of so many SYNs to a service the distance of one is judged; the bound of packets for which it is worth saying.
+const SAMPLE: u64 = 16;
+const JUDGED_MIN: u32 = 8;
 
 #[derive(Clone, Debug)]
 struct Service {
@@ -71,6 +75,9 @@ struct Service {
     share: f64,
     sources: Bitmap256,
     ttls: Bitmap256,
+    /// SYNs of networks whose distance is known, one in [`SAMPLE`], and those that came from another.
+    judged: u32,
+    contradict: u32,
     retries: u32,
     syn_acks: u32,
     total: u64,
@@ -97,6 +104,7 @@ pub struct SynFlood {
     services: SetTable<(IpAddr, u16), Service>,
     open: Vec<(IpAddr, u16)>,
     spray: Spray,
+    hops: Hops,
 }
 
 /// SYNs of one bin over a whole segment.
@@ -195,6 +203,7 @@ impl SynFlood {
             settings,
             open: Vec::new(),
             spray: Spray::default(),
+            hops: Hops::default(),
         }
     }
 
@@ -205,7 +214,12 @@ impl SynFlood {
 
     /// Bytes it takes.
     pub fn memory(&self) -> Memory {
-        self.services.memory()
+        self.services.memory() + self.hops.memory()
+    }
+
+    /// Whether the client of a record came from as far as its network's handshakes did.
+    pub fn distance(&self, record: &HostRecord) -> Fit {
+        self.hops.judge(record.key.src, record.client_ttl())
     }
 
     /// Whether a service is being flooded: failures towards it are then nobody's scan.
@@ -233,7 +247,7 @@ impl SynFlood {
                 | RecordKind::SynAck
         );
         // Broken off by the client after the answer of the server: nobody waits, nobody was refused.
-        let aborted = record.kind == RecordKind::Refused && record.detail == 1;
+        let aborted = record.is_aborted();
         if !counts || aborted {
             return;
         }
@@ -246,6 +260,9 @@ impl SynFlood {
         {
             reports.push(self.spray.report("open", Some(record), record.ts));
         }
+        if record.kind == RecordKind::Established {
+            self.hops.learn(record);
+        }
         for port in [record.key.dport, 0] {
             let fresh = || Service::new(record);
             let Some(service) = self.services.entry((record.key.dst, port), fresh) else {
@@ -254,7 +271,15 @@ impl SynFlood {
             service.roll(record.ts);
             service.number = record.number;
             match record.kind {
-                RecordKind::Opened => service.syn(record),
+                RecordKind::Opened => {
+                    service.syn(record);
+                    // A table of networks is a miss of the cache for each forged source: a few say enough.
+                    if service.total.is_multiple_of(SAMPLE) {
+                        let fit = self.hops.judge(record.key.src, record.detail as u8);
+                        service.judged += u32::from(fit != Fit::Unknown);
+                        service.contradict += u32::from(fit == Fit::Contradicts);
+                    }
+                }
                 RecordKind::Established => service.done[BINS - 1] += 1,
                 RecordKind::Refused => service.refused[BINS - 1] += 1,
                 RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
@@ -307,6 +332,8 @@ impl Service {
             share: 0.03,
             sources: Bitmap256::default(),
             ttls: Bitmap256::default(),
+            judged: 0,
+            contradict: 0,
             retries: 0,
             syn_acks: 0,
             total: 0,
@@ -363,6 +390,7 @@ impl Service {
         if bin.saturating_sub(self.bin) > 240 {
             self.sources = Bitmap256::default();
             self.ttls = Bitmap256::default();
+            (self.judged, self.contradict) = (0, 0);
         }
         self.bin = self.bin.max(bin);
     }
@@ -388,7 +416,8 @@ impl Service {
     /// At least [`SPRAY_SOURCES`] sources, and nearly as many as SYNs (as far as the bitmap can count them).
     fn sources_look_spoofed(&self) -> bool {
         let sources = self.sources.estimate();
-        sources >= SPRAY_SOURCES && u64::from(sources) * 10 >= self.total.min(600) * 8
+        let elsewhere = self.judged >= JUDGED_MIN && self.contradict * 2 >= self.judged;
+        elsewhere || sources >= SPRAY_SOURCES && u64::from(sources) * 10 >= self.total.min(600) * 8
     }
 
     fn incomplete_last_second(&self) -> u32 {
@@ -454,6 +483,10 @@ impl Service {
             json.float("g", (self.g * 10.0).round() / 10.0)
                 .float("learned_incomplete_share", self.share);
             json.bool("sources_look_spoofed", spoofed);
+            if self.judged > 0 {
+                json.num("hop_counts_judged", self.judged)
+                    .num("hop_counts_contradict", self.contradict);
+            }
         });
         Report {
             detector: SYN_FLOOD,
@@ -543,6 +576,50 @@ mod tests {
         assert_eq!(reports.iter().filter(|r| r.state == "open").count(), 1);
         assert!(reports[0].ts.0 < 1_000_000_000, "{:?}", reports[0].ts);
         assert_eq!(reports[0].key.dport, 80);
+    }
+
+    #[test]
+    fn a_flood_that_borrows_addresses_of_clients_contradicts_their_distance() {
+        // 40 clients of one /24, twelve hops away, complete their handshakes; then SYNs in their names from nearer.
+        let flood = |ttl: u32| {
+            let mut records = Vec::new();
+            for i in 0..200u32 {
+                let src = 0xc633_6400 | (i % 40);
+                let at = u64::from(i) * 50_000;
+                records.push(HostRecord {
+                    detail: 52,
+                    ..record(RecordKind::Opened, src, at, u64::from(i) * 2)
+                });
+                records.push(HostRecord {
+                    detail: 52 << 8,
+                    ..record(RecordKind::Established, src, at + 10, u64::from(i) * 2 + 1)
+                });
+            }
+            for i in 0..5_000u32 {
+                let src = 0xc633_6400 | (i % 40);
+                records.push(HostRecord {
+                    detail: ttl,
+                    ..record(
+                        RecordKind::Opened,
+                        src,
+                        10_000_000 + u64::from(i) * 1_000,
+                        1_000 + u64::from(i),
+                    )
+                });
+            }
+            let reports = run(&records);
+            assert_eq!(reports.iter().filter(|r| r.state == "open").count(), 1);
+            let last = reports.last().expect("a report");
+            String::from_utf8_lossy(&last.evidence).into_owned()
+        };
+        assert!(
+            flood(60).contains("\"sources_look_spoofed\":true"),
+            "{}",
+            flood(60)
+        );
+        let own = flood(52);
+        assert!(own.contains("\"sources_look_spoofed\":false"), "{own}");
+        assert!(own.contains("\"hop_counts_contradict\":0"), "{own}");
     }
 
     #[test]

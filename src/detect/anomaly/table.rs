@@ -131,6 +131,12 @@ impl<K: Eq + Hash + Copy, V: Worth> SetTable<K, V> {
         self.entries.get_mut(at).map(|(_, v)| v)
     }
 
+    /// The entry of `key`, when it is there; it is none the more recent for it.
+    pub fn peek(&self, key: &K) -> Option<&V> {
+        let at = self.find(self.place(key), key)?;
+        self.entries.get(at).map(|(_, v)| v)
+    }
+
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.entries.iter()

@@ -317,7 +317,7 @@ impl WormScan {
                 return;
             }
             RecordKind::Refused | RecordKind::SynRetry | RecordKind::Unanswered => {
-                if record.kind == RecordKind::Refused && record.detail == 1 {
+                if record.is_aborted() {
                     host.half_open += 1;
                 }
                 if let Some(contact) = host.settle(target) {

@@ -346,6 +346,34 @@ impl<'a> Members<'a> {
     }
 }
 
+/// A ticket that a client shows a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// Of the service.
+    pub(super) realm: Vec<u8>,
+    /// The parts of the service's name.
+    pub(super) service: Vec<Vec<u8>>,
+}
+
+impl Ticket {
+    /// Finds an AP-REQ (§5.5.1) in a token of GSS-API (RFC 4121 §4.1), whatever wraps it.
+    pub(super) fn find(blob: &[u8]) -> Option<Self> {
+        // The mechanism 1.2.840.113554.1.2.2, and the token's type.
+        const MARK: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00";
+        let start = memchr::memmem::find(blob, MARK)?.checked_add(MARK.len())?;
+        let application = |bytes, tag| {
+            let found = element(&mut Reader::new(bytes)).ok()?;
+            (found.class == 1 && found.tag == tag).then_some(found.body)
+        };
+        let request = Members::read(application(blob.get(start..)?, 14)?)?;
+        let ticket = Members::read(application(request.get(3)?, 1)?)?;
+        Some(Self {
+            realm: ticket.text(1)?,
+            service: ticket.name(2)?,
+        })
+    }
+}
+
 /// Reads a message. The outer `None`: not BER; the inner: of no interest.
 #[expect(
     clippy::option_option,
@@ -688,6 +716,25 @@ mod tests {
             0x30,
             &[tlv(0xa0, &[2, 1, 1]), tlv(0xa1, &tlv(0x30, &list))].concat(),
         )
+    }
+
+    #[test]
+    fn a_ticket_is_found_in_what_wraps_it() {
+        let ticket = [
+            tlv(0xa0, &[2, 1, 5]),
+            tlv(0xa1, &tlv(27, b"LAN")),
+            tlv(0xa2, &name(&["cifs", "files"])),
+        ];
+        let ticket = tlv(0x61, &tlv(0x30, &ticket.concat()));
+        let request = [tlv(0xa0, &[2, 1, 5]), tlv(0xa3, &ticket)];
+        let request = tlv(0x6e, &tlv(0x30, &request.concat()));
+        let mut blob = b"spnego".to_vec();
+        blob.extend(b"\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00");
+        blob.extend(&request);
+        let found = Ticket::find(&blob).unwrap();
+        assert_eq!(found.realm, b"LAN");
+        assert_eq!(found.service, [b"cifs".to_vec(), b"files".to_vec()]);
+        assert_eq!(Ticket::find(&blob[..blob.len() - 1]), None);
     }
 
     fn error() -> Vec<u8> {

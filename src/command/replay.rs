@@ -437,6 +437,25 @@ fn finish(
             replayed.workers.flow.unreported
         );
     }
+    let limits = replayed.workers.inspector;
+    for (count, what) in [
+        (
+            limits.alerts_dropped,
+            "matches beyond what a packet may say",
+        ),
+        (
+            limits.value_limits,
+            "buffers with more values than are inspected",
+        ),
+        (
+            limits.state_limits,
+            "signatures that could not wait for the rest of their transaction",
+        ),
+    ] {
+        if count > 0 {
+            eprintln!("sekisho: {count} {what} (limits of detection)");
+        }
+    }
     if replayed.workers.app_refused > 0 {
         let most = replayed.workers.app_most.list();
         let most: Vec<String> = most

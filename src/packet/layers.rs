@@ -68,9 +68,16 @@ pub enum PacketOrigin {
     Inner,
     /// Made by the sensor to inspect what a finished flow still holds ("stream (flow timeout)").
     FlowTimeout,
+    /// Made to inspect what a living flow holds before its protocol changes ("stream (detect/log)").
+    Flush,
 }
 
 impl PacketOrigin {
+    /// Whether there is no such packet: it was made to look at what a flow holds.
+    pub const fn is_made(self) -> bool {
+        matches!(self, Self::FlowTimeout | Self::Flush)
+    }
+
     /// EVE's text.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -85,6 +92,7 @@ impl PacketOrigin {
             Self::Erspan => "erspan tunnel",
             Self::Inner => "inner",
             Self::FlowTimeout => "stream (flow timeout)",
+            Self::Flush => "stream (detect/log)",
         }
     }
 }

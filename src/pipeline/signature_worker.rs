@@ -106,6 +106,11 @@ impl WorkerStats {
         self.inspector.scanned_bytes += other.inspector.scanned_bytes;
         self.inspector.candidates += other.inspector.candidates;
         self.inspector.verified += other.inspector.verified;
+        self.inspector.alerts_dropped += other.inspector.alerts_dropped;
+        self.inspector.step_limits += other.inspector.step_limits;
+        self.inspector.pcre_limits += other.inspector.pcre_limits;
+        self.inspector.value_limits += other.inspector.value_limits;
+        self.inspector.state_limits += other.inspector.state_limits;
         self.flow.unreported += other.flow.unreported;
         self.flow.tcp_reuse += other.flow.tcp_reuse;
         for (mine, theirs) in self.flow.opened.iter_mut().zip(other.flow.opened) {
@@ -1024,6 +1029,14 @@ impl Stages {
             (packet.number, packet.ts),
             packet.interface,
         );
+        let layers = if packet.origin == PacketOrigin::FlowTimeout {
+            layers
+        } else {
+            Layers {
+                origin: PacketOrigin::Flush,
+                ..layers
+            }
+        };
         let packet = Packet {
             frame: &[],
             layers: &layers,
@@ -1061,12 +1074,7 @@ impl Stages {
     fn end(&mut self, slot: &mut Slot<Tracked>, (number, now): (u64, Timestamp), said: &mut Said) {
         let (flow, ext) = (&mut slot.flow, &mut slot.ext);
         let out = &mut said.outbox;
-        let layers = pseudo_packet(
-            flow,
-            Direction::ToServer,
-            (number, flow.last),
-            flow.interface,
-        );
+        let layers = pseudo_packet(flow, Direction::ToServer, (number, now), flow.interface);
         let packet = Packet {
             frame: &[],
             layers: &layers,
@@ -1097,7 +1105,7 @@ impl Stages {
                     *changed |= updated;
                 }
                 self.inspect_rest(&packet, flow, ext, direction, out);
-                let layers = pseudo_packet(flow, direction, (number, flow.last), flow.interface);
+                let layers = pseudo_packet(flow, direction, (number, now), flow.interface);
                 let subject = Subject {
                     packet: Packet {
                         frame: &[],
@@ -1111,7 +1119,7 @@ impl Stages {
         }
         // Only TCP has an end that is seen: of other flows, what is complete was written with its packet.
         if flow.key.proto == 6 {
-            let layers = pseudo_packet(flow, last, (number, flow.last), flow.interface);
+            let layers = pseudo_packet(flow, last, (number, now), flow.interface);
             let subject = Subject {
                 packet: Packet {
                     frame: &[],
@@ -1277,7 +1285,7 @@ impl Stages {
     /// Sets the tags of rules that matched, and records the packet when an earlier match asked for it.
     fn say_tagged(&mut self, subject: &Subject<'_>, flow: Option<&mut TagList>, out: &mut Outbox) {
         let packet = subject.packet;
-        let len = (packet.origin != PacketOrigin::FlowTimeout).then_some(packet.frame.len());
+        let len = (!packet.origin.is_made()).then_some(packet.frame.len());
         let ends = (packet.src, packet.dst);
         if self.tags.concern(flow.as_deref()) && self.tags.packet(ends, len, packet.ts, flow) {
             eve::tagged(out, &self.eve, subject);

@@ -157,10 +157,7 @@ impl Protocol for Dns {
                 by_packet: !tx.tcp,
             }),
             Variant::Mdns => Some(LogHead::by_flow("mdns")),
-            Variant::Llmnr => Some(LogHead {
-                event_type: "llmnr",
-                by_packet: !tx.tcp,
-            }),
+            Variant::Llmnr => Some(LogHead::by_flow("llmnr")),
         }
     }
 

@@ -575,8 +575,8 @@ impl ResponseState {
         tx.state.touch(Direction::ToClient);
         if tx.request.number == Method::Connect && tx.response.status.within(200, 299) && first {
             if tx.request.progress != progress::COMPLETE {
+                // Its headers are not judged as those of a request are: whoever opened a tunnel said enough (Suricata).
                 tx.request.progress = progress::COMPLETE;
-                tx.raise_flags();
                 tx.state.touch(Direction::ToServer);
             }
             return Done::Stop(Run::Switch(None));

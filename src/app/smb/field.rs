@@ -27,7 +27,7 @@ fn share<'a>(tx: &'a dyn Transaction, _: Direction, _: &'a mut Vec<u8>) -> Optio
 
 fn logon(tx: &dyn Transaction) -> Option<&Ntlmssp> {
     match kind(tx)? {
-        Kind::Logon(who) => who.as_ref(),
+        Kind::Logon(logon) => logon.who.as_ref(),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! EVE's `smb` object.
 
 use super::record::{command1, command2, status_name};
-use super::{Handle, Kind, SmbSession, SmbTx, two};
+use super::{Handle, Kind, Logon, SmbSession, SmbTx, two};
 use crate::alert::{Json, hex_digit};
 use crate::app::Transaction;
 use crate::app::dcerpc::pdu::{self, Call, Interface, uuid_text};
@@ -23,10 +23,17 @@ pub(super) fn smb(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
         };
         json.str("command", name.as_bytes());
     }
-    if let Some(status) = tx.status {
+    // What reads or writes many times has no header of its own in version 1, nor has the choice of a dialect.
+    let of_many = tx.version == 1 && matches!(tx.kind, Kind::File { .. });
+    if let Some(status) = tx.status.filter(|_| !of_many) {
         answered(status, tx.dos_status, json);
     }
-    json.num("session_id", tx.session).num("tree_id", tx.tree);
+    let (user, tree) = match tx.kind {
+        Kind::Negotiate { .. } => (0, 0),
+        _ if of_many => (0, 0),
+        _ => (tx.session, tx.tree),
+    };
+    json.num("session_id", user).num("tree_id", tree);
     subject(tx, session, json);
     json.end();
 }
@@ -72,6 +79,36 @@ fn answered(status: u32, dos: bool, json: &mut Json<'_>) {
     }
 }
 
+/// Who logs on, with which ticket, on which systems.
+fn begun(logon: &Logon, json: &mut Json<'_>) {
+    if let Some(who) = &logon.who {
+        json.object("ntlmssp")
+            .str("domain", &who.domain)
+            .str("user", &who.user)
+            .str("host", &who.host);
+        if let Some(version) = &who.version {
+            json.str("version", version);
+        }
+        json.end();
+    }
+    if let Some(ticket) = &logon.ticket {
+        json.object("kerberos").str("realm", &ticket.realm);
+        json.array("snames");
+        for name in &ticket.service {
+            json.text(name);
+        }
+        json.end_array().end();
+    }
+    for (side, host) in ["request", "response"].into_iter().zip(&logon.hosts) {
+        if let Some([os, manager]) = host {
+            json.object(side)
+                .str("native_os", os)
+                .str("native_lm", manager)
+                .end();
+        }
+    }
+}
+
 fn subject(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
     let fuid = |handle: &Handle| {
         if tx.version == 1 {
@@ -81,17 +118,8 @@ fn subject(tx: &SmbTx, session: &SmbSession, json: &mut Json<'_>) {
         }
     };
     match &tx.kind {
-        Kind::Generic | Kind::Logon(None) => {}
-        Kind::Logon(Some(who)) => {
-            json.object("ntlmssp")
-                .str("domain", &who.domain)
-                .str("user", &who.user)
-                .str("host", &who.host);
-            if let Some(version) = &who.version {
-                json.str("version", version);
-            }
-            json.end();
-        }
+        Kind::Generic => {}
+        Kind::Logon(logon) => begun(logon, json),
         Kind::Negotiate {
             dialects,
             client,

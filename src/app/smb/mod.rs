@@ -16,6 +16,7 @@ mod two;
 use std::collections::VecDeque;
 
 use super::dcerpc::pdu::{self, Call, Interfaces};
+use super::krb5::Ticket;
 use super::reader::Reader;
 use super::{
     Field, File, FileLimits, FileState, Files, FlowInfo, FrameNotes, Input, Limits, LogHead, Login,
@@ -206,6 +207,26 @@ const MORE_PROCESSING_REQUIRED: u32 = 0xc000_0016;
 /// An open file: 16 bytes in version 2, two in version 1.
 type Handle = [u8; 16];
 
+/// What is told when a session begins.
+#[derive(Debug, Default)]
+struct Logon {
+    who: Option<Ntlmssp>,
+    ticket: Option<Ticket>,
+    /// Version 1: operating system and LAN manager of the client and of the server.
+    hosts: [Option<[Vec<u8>; 2]>; 2],
+}
+
+impl Logon {
+    /// From a security blob, whatever is in it.
+    fn read(blob: &[u8]) -> Box<Self> {
+        Box::new(Self {
+            who: Ntlmssp::find(blob),
+            ticket: Ticket::find(blob),
+            hosts: [None, None],
+        })
+    }
+}
+
 /// What a transaction is about.
 #[derive(Debug, Default)]
 enum Kind {
@@ -216,7 +237,7 @@ enum Kind {
         client: Option<Handle>,
         server: Handle,
     },
-    Logon(Option<Ntlmssp>),
+    Logon(Box<Logon>),
     Tree {
         share: Vec<u8>,
         pipe: bool,

@@ -1,9 +1,9 @@
 //! Requests and responses of SMB 1 (MS-CIFS §2.2.4, MS-SMB §2.2.4).
 
-use super::record::{Ntlmssp, Record, plain, string};
+use super::record::{Record, plain, string};
 use super::two::unix;
 use super::{
-    Awaited, BUFFER_OVERFLOW, Handle, Kind, MALFORMED_DATA, Rest, SmbSession, TRANSFER_MAX,
+    Awaited, BUFFER_OVERFLOW, Handle, Kind, Logon, MALFORMED_DATA, Rest, SmbSession, TRANSFER_MAX,
 };
 use crate::app::reader::Reader;
 use crate::packet::Direction;
@@ -29,6 +29,37 @@ const LOGOFF_ANDX: u16 = 0x74;
 const TREE_CONNECT_ANDX: u16 = 0x75;
 const NT_CREATE_ANDX: u16 = 0xa2;
 const NT_CANCEL: u16 = 0xa4;
+
+/// Operating system and LAN manager.
+fn host(r: &mut Reader<'_>, unicode: bool) -> [Vec<u8>; 2] {
+    [string(r, unicode), string(r, unicode)]
+}
+
+/// Who asks for a logon.
+fn client(part: Part<'_>, unicode: bool) -> Option<[Vec<u8>; 2]> {
+    let (mut words, mut r) = (part.words, part.bytes);
+    words.skip(14)?;
+    let first = usize::from(words.u16_le()?);
+    if part.count == 12 {
+        r.skip(first)?;
+    } else {
+        // Two passwords; then, before the host, account and domain.
+        r.skip(first.checked_add(usize::from(words.u16_le()?))?)?;
+        string(&mut r, unicode);
+        string(&mut r, unicode);
+    }
+    Some(host(&mut r, unicode))
+}
+
+/// Who answers a logon.
+fn server(part: Part<'_>, unicode: bool) -> Option<[Vec<u8>; 2]> {
+    let (mut words, mut r) = (part.words, part.bytes);
+    if part.count == 4 {
+        words.skip(6)?;
+        r.skip(usize::from(words.u16_le()?))?;
+    }
+    Some(host(&mut r, unicode))
+}
 
 /// Commands of one message that follow each other.
 const CHAIN_MAX: usize = 16;
@@ -174,8 +205,9 @@ impl SmbSession {
     }
 
     fn logon1(&mut self, record: &Record<'_>, part: Part<'_>) -> Option<()> {
-        self.request(record, Kind::Logon(Ntlmssp::find(part.bytes.rest())))
-            .map(|_| ())
+        let mut logon = Logon::read(part.bytes.rest());
+        logon.hosts[0] = client(part, record.unicode);
+        self.request(record, Kind::Logon(logon)).map(|_| ())
     }
 
     fn tree1(&mut self, record: &Record<'_>, part: Part<'_>) -> Option<()> {
@@ -354,11 +386,14 @@ impl SmbSession {
                 (TRANS, Some(part)) if ok || record.status == BUFFER_OVERFLOW => {
                     self.trans_response1(record, part)
                 }
-                (SESSION_SETUP_ANDX, _) => {
+                (SESSION_SETUP_ANDX, part) => {
                     // Nobody's sessions look as everybody's do here: only refusals are told.
                     self.logged_on(record.status, true);
                     if let Some(tx) = self.asked(record) {
                         tx.session = record.session;
+                        if let Kind::Logon(logon) = &mut tx.kind {
+                            logon.hosts[1] = part.and_then(|part| server(part, record.unicode));
+                        }
                     }
                     Some(())
                 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::record::{Ntlmssp, Record, plain};
+use super::record::{Record, plain};
 use super::{
-    Awaited, BUFFER_OVERFLOW, Handle, Kind, MALFORMED_DATA, READ_REQUEST_TOO_LARGE,
+    Awaited, BUFFER_OVERFLOW, Handle, Kind, Logon, MALFORMED_DATA, READ_REQUEST_TOO_LARGE,
     READ_RESPONSE_TOO_LARGE, Rest, SmbSession, TRANSFER_MAX, WRITE_REQUEST_TOO_LARGE,
 };
 use crate::app::reader::Reader;
@@ -80,7 +80,7 @@ impl SmbSession {
         r.skip(12)?;
         let (offset, len) = (usize::from(r.u16_le()?), usize::from(r.u16_le()?));
         let blob = record.at(offset, len).unwrap_or_default();
-        self.request(record, Kind::Logon(Ntlmssp::find(blob)))
+        self.request(record, Kind::Logon(Logon::read(blob)))
             .map(|_| ())
     }
 

@@ -111,6 +111,10 @@ pub struct Hit {
     pub noted: u16,
 }
 
+/// Matches of one packet whose dependence on data sets is noted; further ones are dropped as hits beyond the limit are.
+/// A packet gives at most [`super::ALERTS_MAX`] alerts; the rest is room for signatures that say nothing.
+const NOTES_MAX: usize = 1_024;
+
 /// Counters of an inspector, since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InspectorStats {
@@ -390,7 +394,7 @@ impl Work {
             app,
             segment: usize::from(input.segment),
             events,
-            flow_end: packet.origin == PacketOrigin::FlowTimeout,
+            flow_end: packet.origin.is_made(),
         }
     }
 
@@ -904,6 +908,10 @@ impl Work {
         signature: &Ranked,
         look: impl FnOnce(&mut Self),
     ) -> Option<u16> {
+        if self.notes.len() >= NOTES_MAX {
+            self.stats.alerts_dropped += 1;
+            return None;
+        }
         self.verifier.noting = true;
         look(self);
         self.verifier.noting = false;

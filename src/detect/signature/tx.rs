@@ -14,7 +14,7 @@ use super::program::Program;
 use super::values::VALUES_MAX;
 use super::verify::Subject;
 use crate::app::{Access, AppProto, Field, Session, Transaction, Watcher, registry};
-use crate::packet::{Direction, PacketOrigin, Transport};
+use crate::packet::{Direction, Transport};
 use crate::rules::{BufferId, Compare, Hook, NumberIndex, NumberTest, Signature, TxWant};
 
 /// Signatures that may wait on one direction of a transaction.
@@ -244,7 +244,7 @@ pub(super) fn inspect(work: &mut Work, engine: &Engine, input: &mut Inspection<'
 }
 
 fn has_ended(input: &Inspection<'_>) -> bool {
-    input.stream.ended || input.packet.origin == PacketOrigin::FlowTimeout
+    input.stream.ended || input.packet.origin.is_made()
 }
 
 fn is_due(input: &Inspection<'_>, facts: &Facts) -> bool {

@@ -7,7 +7,7 @@ use crate::detect::anomaly::first_bytes::{self, FirstBytes};
 use crate::detect::anomaly::pace::{self, Pace, Segment};
 use crate::detect::anomaly::ssh_login::{Shown, SshLogin};
 use crate::detect::anomaly::{HostRecord, RecordKind, dns_names, service_names};
-use crate::flow::{EndReason, Flow, FlowEvents, FlowState, Silent};
+use crate::flow::{EndReason, Flow, FlowEvents, FlowState, Silent, TcpState};
 use crate::packet::{Direction, Packet, TcpFlags, Timestamp, Transport};
 
 /// Appends the records of what just happened in a flow. `number` and `ts` are the packet's, or those of the batch border
@@ -173,6 +173,8 @@ pub struct Told {
     payloads: [u16; 2],
     /// It carried a request of HTTP.
     http: bool,
+    /// Its client went on without an answer that was seen.
+    half_view: bool,
     /// A request is open.
     asked: bool,
     /// Packets per direction.
@@ -304,6 +306,19 @@ pub fn of_packet(
         if *count == 2 && key.proto == 50 {
             push(RecordKind::FirstBytes, FirstBytes::Esp as u32, proof);
         }
+    }
+    let half = packet.transport == Transport::Tcp
+        && to_server
+        && !told.half_view
+        && flow.seen == [true, false]
+        && packet.tcp.flags.0 & (TcpFlags::ACK | TcpFlags::SYN | TcpFlags::RST) == TcpFlags::ACK
+        && flow
+            .tcp
+            .as_ref()
+            .is_some_and(|tcp| tcp.state == TcpState::SynSent);
+    if half {
+        told.half_view = true;
+        push(RecordKind::HalfView, 0, 0);
     }
     let ssh = told.first == [Some(FirstBytes::Ssh); 2];
     if ssh

@@ -48,6 +48,8 @@ pub enum RecordKind {
     /// Text of the domain of a DNS answer that says that it does not exist or gives addresses, a piece of it: see
     /// [`super::dns_names::DomainText`]. Before the `DnsName` or `Resolved` of the same packet.
     Domain,
+    /// TCP: a client acknowledges an answer to its SYN that was not seen: half a view of a connection. Once a flow.
+    HalfView,
     /// Outcome of a login: `detail` = number of a [`super::first_bytes::Login`]; `value` = hash of the account
     /// ([`super::account`]), 0 when it is not known;
     /// bit 32: it may be a step of one that goes on; bits 40..48: failures of the session that this success ends.

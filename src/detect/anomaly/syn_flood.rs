@@ -79,6 +79,8 @@ struct Service {
     judged: u32,
     contradict: u32,
     retries: u32,
+    /// It refused somebody: both directions are seen.
+    refuses: bool,
     syn_acks: u32,
     total: u64,
     since: Timestamp,
@@ -245,6 +247,7 @@ impl SynFlood {
                 | RecordKind::Refused
                 | RecordKind::SynRetry
                 | RecordKind::SynAck
+                | RecordKind::HalfView
         );
         // Broken off by the client after the answer of the server: nobody waits, nobody was refused.
         let aborted = record.is_aborted();
@@ -281,8 +284,18 @@ impl SynFlood {
                     }
                 }
                 RecordKind::Established => service.done[BINS - 1] += 1,
-                RecordKind::Refused => service.refused[BINS - 1] += 1,
+                RecordKind::Refused => {
+                    service.refused[BINS - 1] += 1;
+                    service.refuses = true;
+                }
                 RecordKind::SynRetry => service.retries = service.retries.saturating_add(1),
+                // Where no answer was ever seen, the tap sees one direction, and clients that go on were answered
+                // (detectors.md D1, "asymmetric path"). Where answers are seen, a forged ACK completes nothing.
+                RecordKind::HalfView => {
+                    if service.syn_acks == 0 && !service.refuses {
+                        service.done[BINS - 1] += 1;
+                    }
+                }
                 _ => service.syn_acks = service.syn_acks.saturating_add(1),
             }
             // Looked at every few SYNs: an alarm does not wait for the bin to end, nor for time to move at all.
@@ -335,6 +348,7 @@ impl Service {
             judged: 0,
             contradict: 0,
             retries: 0,
+            refuses: false,
             syn_acks: 0,
             total: 0,
             since: now,
@@ -620,6 +634,26 @@ mod tests {
         let own = flood(52);
         assert!(own.contains("\"sources_look_spoofed\":false"), "{own}");
         assert!(own.contains("\"hop_counts_contradict\":0"), "{own}");
+    }
+
+    #[test]
+    fn a_crowd_of_which_one_direction_is_seen_is_none_and_forged_acknowledgments_hide_no_flood() {
+        let crowd = |answers: bool| {
+            let mut records = Vec::new();
+            for i in 0..5_000u32 {
+                let at = u64::from(i) * 300;
+                let of = |kind, late| record(kind, i * 7_919, at + late, u64::from(i));
+                records.push(of(RecordKind::Opened, 0));
+                if answers && i == 0 {
+                    records.push(of(RecordKind::SynAck, 5));
+                }
+                records.push(of(RecordKind::HalfView, 10));
+            }
+            run(&records).len()
+        };
+        assert_eq!(crowd(false), 0);
+        // The service is seen to answer somebody: then whoever it does not answer completes nothing.
+        assert!(crowd(true) > 0);
     }
 
     #[test]

@@ -87,6 +87,13 @@ impl Header {
 
     /// Reads it; `None` when it is too short or not version 5.
     pub fn read(bytes: &[u8]) -> Option<Self> {
+        Self::of_any_version(bytes)
+            .filter(|(major, header)| *major == 5 && header.minor < 3)
+            .map(|(_, header)| header)
+    }
+
+    /// Reads a header whatever its version, and the version.
+    pub fn of_any_version(bytes: &[u8]) -> Option<(u8, Self)> {
         let mut r = Reader::new(bytes);
         let (major, minor, kind, flags) = (r.u8()?, r.u8()?, r.u8()?, r.u8()?);
         let little = r.u8()? & 0x10 != 0;
@@ -94,14 +101,15 @@ impl Header {
         let frag_len = u16(&mut r, little)?;
         let _auth_len = u16(&mut r, little)?;
         let call_id = u32(&mut r, little)?;
-        (major == 5 && minor < 3).then_some(Self {
+        let header = Self {
             minor,
             kind,
             flags,
             little,
             frag_len,
             call_id,
-        })
+        };
+        Some((major, header))
     }
 
     /// A strict look at the first bytes of a stream.
@@ -302,6 +310,14 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_of_another_version_is_read_when_asked_for() {
+        let (version, header) = Header::of_any_version(&[b'A'; 16]).unwrap();
+        assert_eq!((version, header.kind), (b'A', b'A'));
+        assert!(Header::read(&[b'A'; 16]).is_none());
+        assert!(Header::of_any_version(&[b'A'; 15]).is_none());
+    }
 
     #[test]
     fn interfaces_are_granted_by_position_and_call() {

@@ -541,7 +541,10 @@ impl SmbSession {
     ) {
         let (share, pipe) = self.share(record);
         let known = self.file_of(&handle, direction).is_some();
-        if !known && (pipe || share.is_empty()) && pdu_like(bytes) {
+        // What is written to a pipe is taken for RPC whatever it looks like: exploits write what they like. What is read
+        // may be the rest of what was read before.
+        let written = pipe && direction == Direction::ToServer;
+        if !known && (written || (pipe || share.is_empty()) && pdu_like(bytes)) {
             match direction {
                 Direction::ToServer => self.pipe_write(record, bytes),
                 Direction::ToClient => self.pipe_read(record, bytes),
@@ -636,7 +639,7 @@ impl SmbSession {
 
     /// A unit written to a pipe.
     fn pipe_write(&mut self, record: &Record<'_>, bytes: &[u8]) {
-        let Some(header) = pdu::Header::read(bytes) else {
+        let Some((_, header)) = pdu::Header::of_any_version(bytes) else {
             return;
         };
         let unit = bytes

@@ -66,18 +66,28 @@ def syn_flood_absorbed(lab):
     client.wait()
 
 
+def crowd(lab, filter=""):
+    lab.edge()
+    lab.address("sk-c", "eth0", *[f"198.51.100.{i}/24" for i in range(100, 200)])
+    webserver.start(lab, php=False)
+    lab.write("greeter.py", GREETER)
+    lab.capture(filter=filter)
+    lab.run("sk-c", f"/usr/bin/python3 {lab.tmp}/greeter.py 10.20.0.80 100 100 320 260")
+
+
 @case("syn_crowd", webserver.PACKAGES, [
     "Nothing: no `syn_flood`, since every handshake completes. A rate of SYNs alone is not a flood.",
     "No `port_scan`.",
 ])
 def syn_crowd(lab):
     """The near miss of syn_flood: a flash crowd. 100 client addresses open 320 real connections at about 250 a second, each with a request, an answer and a close."""
-    lab.edge()
-    lab.address("sk-c", "eth0", *[f"198.51.100.{i}/24" for i in range(100, 200)])
-    webserver.start(lab, php=False)
-    lab.write("greeter.py", GREETER)
-    lab.capture()
-    lab.run("sk-c", f"/usr/bin/python3 {lab.tmp}/greeter.py 10.20.0.80 100 100 320 260")
+    crowd(lab)
+
+
+@case("syn_crowd_one_way", webserver.PACKAGES, ["Nothing: the clients go on as if they were answered, and no answer is ever seen: the tap sees one direction."])
+def syn_crowd_one_way(lab):
+    """The same flash crowd on a tap that sees one direction only: what goes to the server."""
+    crowd(lab, "dst host 10.20.0.80")
 
 
 @case("server_down", [], [

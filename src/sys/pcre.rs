@@ -6,6 +6,7 @@
 
 use std::ffi::c_int;
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -161,8 +162,13 @@ impl Regex {
         })
     }
 
-    /// Makes JIT code for it. Whether that was possible; without it, matching is interpreted.
+    /// Makes JIT code for it. Whether that was possible; without it, matching is interpreted, and so it is with a pcre2
+    /// whose JIT code is known to miss ([`jit_is_right`]).
     pub fn jit(&mut self) -> bool {
+        jit_is_right() && self.jit_unchecked()
+    }
+
+    fn jit_unchecked(&mut self) -> bool {
         // SAFETY: the code is valid and, by `&mut`, not in use.
         unsafe { raw::pcre2_jit_compile_8(self.code.as_ptr(), raw::PCRE2_JIT_COMPLETE) == 0 }
     }
@@ -198,6 +204,29 @@ impl Regex {
         }
     }
 }
+
+/// Whether JIT code of this pcre2 finds what interpreting finds, where some versions do not: in 10.45 to 10.47 the search
+/// for a first byte skips alternatives of different length before a bounded class (PCRE2Project/pcre2, issue 874). Those
+/// come with the crate where the system has none of its own. Asked once a process.
+fn jit_is_right() -> bool {
+    static RIGHT: OnceLock<bool> = OnceLock::new();
+    *RIGHT.get_or_init(|| {
+        let probe = || Regex::compile(PROBE.0, RegexOptions::default()).ok();
+        let (Some(mut compiled), Some(plain), Some(mut scratch)) =
+            (probe(), probe(), RegexScratch::new(3_500, 1_500))
+        else {
+            return false;
+        };
+        compiled.jit_unchecked()
+            && compiled.find(PROBE.1, 0, &mut scratch) == plain.find(PROBE.1, 0, &mut scratch)
+    })
+}
+
+/// An expression and a text that it matches.
+const PROBE: (&[u8], &[u8]) = (
+    br"\/(?:admin|login|news|process|get)[\w\/]{0,20}\.php$",
+    b"/login/status.php",
+);
 
 impl Drop for Regex {
     fn drop(&mut self) {
@@ -300,6 +329,16 @@ mod tests {
         assert_eq!(find("b$", "E", b"ab\n"), Matched::None);
         assert_eq!(find("a b", "x", b"ab"), Matched::At(0, 2));
         assert_eq!(find("a.*", "G", b"abc"), Matched::At(0, 1));
+    }
+
+    #[test]
+    fn jit_code_that_misses_is_not_used() {
+        let expression = std::str::from_utf8(PROBE.0).unwrap();
+        assert_eq!(find(expression, "", PROBE.1), Matched::At(0, 17));
+        assert_eq!(
+            find(r"(?:admin|login)[\w\/]{0,20}\.php", "", b"GET /login/a.php"),
+            Matched::At(5, 16)
+        );
     }
 
     #[test]
